@@ -1,0 +1,42 @@
+/* proxy/io/loop.h — one thread's event loop and what its streams share.
+ *
+ * Every worker has one, and so has control. The read buffer is lent to whichever stream is being
+ * read right now, so an idle connection holds no memory for it; the cork buffer gathers the small
+ * writes of one event into one system call. `now_us` is the time at which the running callback
+ * began. Embedded; used only by the thread that runs it. */
+#pragma once
+#include <uv.h>
+
+#include "proxy/base/err.h"
+#include "proxy/base/hash.h"
+#include "proxy/io/deadline.h"
+
+enum { LOOP_READ_SIZE = 64 * 1024, LOOP_CORK_SIZE = 96 * 1024 };
+
+struct stream;
+
+struct loop {
+    uv_loop_t uv;
+    char *read_buffer;     /* owned, LOOP_READ_SIZE */
+    char *cork_buffer;     /* owned, LOOP_CORK_SIZE */
+    struct stream *corked; /* borrowed: whose bytes are in cork_buffer, or NULL */
+    size_t cork_used;
+    uint64_t now_us; /* monotonic */
+    struct deadline_wheel wheel;
+    struct random random;
+    size_t stream_count; /* open streams, for drain */
+};
+
+MUST_USE enum err loop_init(struct loop *loop);
+/* Closes the loop; every handle must be closed. CHECKs that. */
+void loop_finish(struct loop *loop);
+/* Runs until there is nothing left to wait for, or loop_stop. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* Reads the clock into now_us; called first in every callback that came from the kernel. */
+static inline void loop_refresh(struct loop *loop)
+{
+    loop->now_us = uv_hrtime() / 1000;
+}
+/* Stops what loop_init started (the wheel's timer), so that loop_run can return. */
+void loop_shutdown(struct loop *loop);
