@@ -1,0 +1,71 @@
+/* proxy/exchange/outcome.h — what the end of an attempt means: for the judge, for the counters, for
+ * the client.
+ *
+ * One table instead of a rule per place. An attempt is looked at up to three times: when its head
+ * was read (a failing status counts at once), one second after that (a stream would never count
+ * otherwise), and at its end. The caller remembers in `is_counted` whether an earlier look counted
+ * it. Pure values; any thread. */
+#pragma once
+#include <stdbool.h>
+
+enum { OUTCOME_SETTLE_MS = 1000 };
+
+/* Where an attempt at one endpoint stands, or how it ended. */
+enum attempt_end {
+    ATTEMPT_HEAD_READ,       /* not over: the final head is in and well-formed */
+    ATTEMPT_SETTLED,         /* not over: OUTCOME_SETTLE_MS have passed since the head */
+    ATTEMPT_DONE,            /* the answer ended as its framing says */
+    ATTEMPT_CONNECT_FAILED,  /* no address, refused, unreachable */
+    ATTEMPT_CONNECT_TIMEOUT, /* no connection within `connect` */
+    ATTEMPT_TLS_FAILED,      /* handshake or verification */
+    ATTEMPT_HEAD_TIMEOUT,    /* no whole head within `response_header`, or `total` */
+    ATTEMPT_RESET,           /* closed or reset before the head was whole */
+    ATTEMPT_BAD_RESPONSE,    /* what came is not HTTP, or can be read in two ways */
+    ATTEMPT_TRUNCATED,       /* closed or reset inside the body */
+    ATTEMPT_BODY_TIMEOUT,    /* the body stalled past `response_body`, or `total` ran out in it */
+    ATTEMPT_CLIENT_GONE,     /* the client left first */
+    ATTEMPT_REFUSED,         /* by ourselves: no memory, no connection to be had */
+    ATTEMPT_END_COUNT
+};
+
+struct attempt_facts {
+    enum attempt_end end;
+    unsigned status;         /* of the final head; 0 before it */
+    bool is_reused;          /* the connection came from the pool and had carried a request */
+    bool has_response_bytes; /* any byte of an answer was seen, 1xx included */
+    bool is_retried;         /* the same version gets the request again (retry.h) */
+    bool is_judged; /* false: the client chose the version, or this is a second attempt elsewhere */
+    bool is_counted; /* an earlier look at this attempt had is_request */
+};
+
+/* X(ID, "text"): `kind` of serin_upstream_failures_total. */
+#define FAILURE_LIST(X)                                                                            \
+    X(CONNECT, "connect")                                                                          \
+    X(TLS, "tls")                                                                                  \
+    X(TIMEOUT, "timeout")                                                                          \
+    X(RESET, "reset")                                                                              \
+    X(BAD_RESPONSE, "bad_response")                                                                \
+    X(ORIGIN_5XX, "origin_5xx")                                                                    \
+    X(EDGE_52X, "edge_52x")
+
+enum failure {
+#define FAILURE_ID(id, text) FAILURE_##id,
+    FAILURE_LIST(FAILURE_ID)
+#undef FAILURE_ID
+        FAILURE_COUNT,
+    FAILURE_NONE = FAILURE_COUNT
+};
+
+/* The label; "none" for FAILURE_NONE. */
+const char *failure_text(enum failure failure);
+
+struct outcome {
+    bool is_request;        /* n: one more judged request */
+    bool is_failure;        /* e: it failed */
+    bool is_connect;        /* x: as connections fail */
+    enum failure failure;   /* count it under this kind; FAILURE_NONE: nothing (more) to count */
+    unsigned client_status; /* what to answer when nothing was sent yet: 502, 503 or 504; 0: the
+                               origin's own answer */
+};
+
+struct outcome outcome_of(const struct attempt_facts *facts);
