@@ -1,0 +1,254 @@
+/* conf/conf.h — the whole configuration as plain structs.
+ *
+ * A conf is made by conf_load (every value inside its bounds, every default filled in), never
+ * changed afterwards, and freed at once by conf_destroy: all strings and lists live in its arena,
+ * so everything else borrows from it and must not outlive it. Made and destroyed by control; read
+ * by any thread. Durations are microseconds, sizes bytes, rates and weights parts per million; a
+ * thing that may be `none` or `auto` is 0 then. */
+#pragma once
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "conf/ip.h"
+#include "proxy/base/arena.h"
+#include "proxy/base/err.h"
+
+enum {
+    CONF_PPM = 1000000, /* 100 % */
+    CONF_WORKERS_MAX = 256,
+    CONF_LISTENERS_MAX = 64,
+    CONF_TOKENS_MAX = 64,
+    CONF_RANGES_MAX = 1024,
+    CONF_SERVICES_MAX = 256,
+    CONF_HOSTS_MAX = 128,      /* of one service, and of admin */
+    CONF_PATHS_MAX = 128,      /* of one service */
+    CONF_ROUTES_MAX = 16384,   /* hosts times paths, summed over all services */
+    CONF_ENDPOINTS_MAX = 64,   /* of one version */
+    CONF_SHIFT_MAX = 16,       /* steps of a shift back */
+    CONF_STATUSES_MAX = 16,    /* ranges of statuses that a health check takes for healthy */
+    CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
+    CONF_DEPLOYMENT_MAX = 128, /* bytes of a deployment's name */
+    CONF_HOST_MAX = 255,       /* bytes of a host name, RFC 1035 section 2.3.4 */
+    CONF_PATH_MAX = 1024,      /* bytes of a path, in the file system or in a URL */
+};
+
+/* Where a thing stands in the file, counted from 1; zeros when it is a default. */
+struct conf_place {
+    unsigned line;
+    unsigned column;
+};
+
+/* An address to bind. */
+struct conf_address {
+    union {
+        struct sockaddr any; /* sa_family: AF_INET, AF_INET6 or AF_UNIX */
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+    } socket;
+    socklen_t socket_size;
+    const char *text; /* "127.0.0.1:8080", "[::1]:8080" or "unix:/run/serin.sock" */
+    struct conf_place place;
+};
+
+struct conf_listener {
+    struct conf_address address; /* never AF_UNIX; IPv6 listeners are IPv6 only */
+};
+
+enum conf_role { CONF_ROLE_VIEWER, CONF_ROLE_OPERATOR };
+
+/* Where a secret is read, when it is needed and not before: exactly one of the two is set. */
+struct conf_secret {
+    const char *file;
+    const char *env;
+};
+
+struct conf_token {
+    const char *name; /* the actor in the audit trail */
+    enum conf_role role;
+    struct conf_secret secret;
+    struct conf_place place;
+};
+
+struct conf_admin {
+    struct conf_address address;
+    const char **hosts; /* further names that the Host field may say, in lower case */
+    size_t host_count;
+    struct conf_token
+        *tokens; /* none: no token is asked for, and the address is loopback or AF_UNIX */
+    size_t token_count;
+};
+
+enum conf_log_format { CONF_LOG_JSON, CONF_LOG_COMBINED };
+
+struct conf_access_log {
+    bool is_on;
+    const char *path; /* "-" is standard output */
+    enum conf_log_format format;
+};
+
+struct conf_timeouts {
+    uint64_t client_header_us; /* first byte of a request to the end of its head */
+    uint64_t client_body_us;   /* between two reads of a request body, or two writes to a client */
+    uint64_t client_idle_us;   /* between two requests of a connection */
+    uint64_t connect_us;       /* one attempt to connect to an endpoint */
+    uint64_t response_header_us; /* request sent to the end of the response head */
+    uint64_t response_body_us;   /* between two reads of a response body */
+    uint64_t total_us;           /* one request, first byte to last; 0 is none */
+    uint64_t upstream_idle_us;   /* a pooled connection that nobody uses */
+    uint64_t drain_delay_us;     /* SIGTERM to the end of accepting: readyz already says 503 */
+    uint64_t drain_us;           /* then, what is still in flight after this long is cut */
+};
+
+struct conf_limits {
+    uint64_t header_size;             /* bytes of a whole head, either direction */
+    uint64_t header_line;             /* bytes of a request line or of one field */
+    uint64_t headers;                 /* fields in a head */
+    uint64_t body;                    /* bytes of a request body; 0 is none */
+    uint64_t requests_per_connection; /* 0 is none */
+    uint64_t client_connections;      /* of the process; 0 is auto: what RLIMIT_NOFILE leaves */
+    uint64_t upstream_connections;    /* to one endpoint, all workers together */
+};
+
+enum conf_scheme { CONF_SCHEME_HTTP };
+
+/* One origin server: scheme, host and port of a URL without a path. */
+struct conf_endpoint {
+    enum conf_scheme scheme;
+    const char *host; /* lower-case name, or an address without brackets */
+    uint16_t port;
+    bool is_ip; /* `ip` holds the host: nothing to resolve */
+    struct ip ip;
+    const char
+        *authority;  /* "host" or "host:port": the port only where it is not the scheme's own */
+    const char *url; /* scheme://authority */
+    struct conf_place place;
+};
+
+struct conf_version {
+    const char *deployment; /* given, or "ep-" and a hash of the endpoints, whatever their order */
+    bool is_deployment_derived;
+    struct conf_endpoint *endpoints;
+    size_t endpoint_count; /* at least 1 */
+    struct conf_place place;
+};
+
+enum conf_sticky_by {
+    CONF_STICKY_NONE,
+    CONF_STICKY_COOKIE,
+    CONF_STICKY_CLIENT_IP,
+    CONF_STICKY_HEADER
+};
+
+struct conf_sticky {
+    enum conf_sticky_by by;
+    const char *header; /* lower-case field name for CONF_STICKY_HEADER, else NULL */
+    struct conf_place place;
+};
+
+enum conf_opt_in { CONF_OPT_IN_OFF, CONF_OPT_IN_TRUSTED, CONF_OPT_IN_ON };
+enum conf_host { CONF_HOST_KEEP, CONF_HOST_ORIGIN };
+enum conf_forwarded { CONF_FORWARDED_X, CONF_FORWARDED_RFC7239, CONF_FORWARDED_BOTH };
+
+struct conf_outlier {
+    bool is_on;
+    uint64_t consecutive; /* failures in a row that eject an endpoint */
+    uint64_t eject_us;
+    uint64_t max_ejected_ppm; /* of a version's endpoints, rounded down, never the last one */
+};
+
+/* Statuses from first to last, both inside. */
+struct conf_statuses {
+    uint16_t first;
+    uint16_t last;
+};
+
+struct conf_health {
+    bool is_on;
+    const char *path;
+    uint64_t interval_us;
+    uint64_t timeout_us;
+    uint64_t healthy;               /* good answers in a row that bring an endpoint back */
+    uint64_t unhealthy;             /* bad ones in a row that take it out */
+    struct conf_statuses *statuses; /* what is a good answer */
+    size_t status_count;
+    struct conf_place place;
+};
+
+enum conf_relative {
+    CONF_RELATIVE_OFF,
+    CONF_RELATIVE_HOLD,
+    CONF_RELATIVE_ROLLBACK,
+    CONF_RELATIVE_CONFIRM
+};
+enum conf_on_breach { CONF_ON_BREACH_ROLLBACK, CONF_ON_BREACH_FREEZE, CONF_ON_BREACH_ALERT };
+
+struct conf_rollback {
+    uint64_t error_rate_ppm;     /* the absolute limit of 5xx */
+    enum conf_relative relative; /* what the comparison with the stable version may do */
+    bool is_latency_judged;
+    uint64_t false_alarm_ppm; /* chance of a wrong rollback per rollout */
+    enum conf_on_breach on_breach;
+    uint32_t
+        *shift_ppm; /* share of the weight at the breach that is left; falls strictly, ends in 0 */
+    size_t shift_count;
+    uint64_t every_us;          /* between two steps of the shift */
+    uint64_t max_wait_us;       /* how long steps may wait in all for a suffering stable version */
+    uint64_t instant_above_ppm; /* failures of the excursion from which there are no steps */
+    struct conf_place shift_place;
+};
+
+struct conf_service {
+    const char *name;
+    const char **hosts; /* lower case: exact, "*.example.com", or "*" for every other */
+    size_t host_count;
+    const char **paths; /* prefixes that begin with "/" */
+    size_t path_count;
+    struct conf_version previous; /* the stable version */
+    bool has_current;
+    struct conf_version current; /* the canary; zeros unless has_current */
+    bool has_weight;
+    uint32_t weight_ppm; /* of the canary, when its deployment is first seen; 0 unless has_weight */
+    struct conf_sticky sticky;
+    enum conf_opt_in opt_in;
+    enum conf_host host;
+    enum conf_forwarded forwarded;
+    struct conf_outlier outlier;
+    struct conf_health health;
+    struct conf_rollback rollback;
+    struct conf_place place;
+    struct conf_place weight_place;
+};
+
+struct conf {
+    const char *file; /* as it was named to conf_load */
+    uint64_t workers; /* 0 is auto: see conf_worker_count */
+    struct conf_listener *listeners;
+    size_t listener_count;
+    struct conf_admin admin;
+    const char *state; /* the database file */
+    struct conf_access_log access_log;
+    struct conf_timeouts timeouts;
+    struct conf_limits limits;
+    uint64_t resolve_us; /* how long a name's addresses hold where DNS says nothing */
+    struct ip_range *trusted_proxies;
+    size_t trusted_proxy_count;
+    struct conf_service *services;
+    size_t service_count; /* at least 1 */
+    struct arena arena;   /* owns everything above */
+};
+
+/* NULL is fine. */
+void conf_destroy(struct conf *conf);
+/* The number of threads to start: `workers`, or for auto the cores this process may use. At
+ * least 1. */
+unsigned conf_worker_count(const struct conf *conf);
+/* The service of that name, or NULL. */
+const struct conf_service *conf_service_find(const struct conf *conf, struct bytes name);
+/* Does this peer speak for its clients (trusted_proxies)? Never true for AF_UNIX. Pure. */
+bool conf_trusts(const struct conf *conf, const struct sockaddr *peer);
+/* Is it reachable from this machine alone: loopback or AF_UNIX? */
+bool conf_address_is_local(const struct conf_address *address);
+/* Would a health check that got this status call the endpoint healthy? */
+bool conf_health_accepts(const struct conf_health *health, unsigned status);
