@@ -1,0 +1,237 @@
+"""serin.py - the real binary, its configuration, its admin endpoint and its metrics."""
+
+import http.client
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from wire import SLOW, Link, TooLate, WireError
+
+SANITIZER = re.compile(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed)")
+_held = []
+
+
+def free_port():
+    """A loopback port outside the ephemeral range that no other test process will take: an abstract socket of
+    the same number is the claim, and lives as long as this process."""
+    while True:
+        port = random.randrange(12000, 30000)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0serin-test-port-{port}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _held.append(claim)
+        return port
+
+
+class Metrics:
+    """One scrape, parsed: every sample of the text format, and nothing that is not in the format."""
+
+    SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)\Z")
+    LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"(?:,|\Z)')
+
+    def __init__(self, text):
+        self.text = text
+        self.samples = []
+        for line in text.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            match = self.SAMPLE.match(line)
+            if not match:
+                raise WireError(f"not a sample: {line!r}")
+            labels = dict(self.LABEL.findall(match.group(2) or ""))
+            self.samples.append((match.group(1), labels, float(match.group(3))))
+
+    def all(self, name, **labels):
+        return [(has, value) for key, has, value in self.samples
+                if key == name and all(has.get(label) == str(want) for label, want in labels.items())]
+
+    def sum(self, name, **labels):
+        """The sum over all samples that carry these labels; 0 when there is none."""
+        return sum(value for _, value in self.all(name, **labels))
+
+    def by(self, name, label, **labels):
+        """Sums by the values of one label; zeros left out."""
+        sums = {}
+        for has, value in self.all(name, **labels):
+            sums[has.get(label)] = sums.get(has.get(label), 0) + value
+        return {key: value for key, value in sums.items() if value}
+
+
+class AdminAnswer:
+    def __init__(self, status, fields, body):
+        self.status, self.fields, self.body = status, fields, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.body[:400]!r}>"
+
+
+class Serin:
+    """One proxy process. `settings` are laid over the harness' own: see config_of."""
+
+    def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin"):
+        self.binary, self.folder, self.name = binary, folder, name
+        self.descriptors = descriptors
+        self.environment = environment or {}
+        self.port, self.admin_port = free_port(), free_port()
+        self.config_path = os.path.join(folder, f"{name}.yaml")
+        self.log_path = os.path.join(folder, f"{name}.log")
+        self.process = None
+        self.settings = {
+            "workers": workers,
+            "listen": [{"address": f"127.0.0.1:{self.port}"}],
+            "admin": {"address": f"127.0.0.1:{self.admin_port}"},
+            "state": os.path.join(folder, f"{name}.db"),
+            "access_log": {"path": os.path.join(folder, f"{name}.access.log"), "format": "json"},
+            "timeouts": {"drain": f"{int(5 * SLOW)}s"},
+        }
+        self.change(settings)
+
+    def change(self, settings):
+        """Lays settings over the present ones (folders merged, everything else replaced) and writes the file."""
+        for key, value in settings.items():
+            if isinstance(value, dict) and isinstance(self.settings.get(key), dict):
+                self.settings[key] = {**self.settings[key], **value}
+            else:
+                self.settings[key] = value
+        self.write_text(json.dumps(self.settings, indent=1))
+
+    def write_text(self, text):
+        with open(self.config_path, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def start(self, wait=True):
+        command = [self.binary, "run", "-c", self.config_path]
+        if shutil.which("setpriv"):  # dies with the test, however the test dies
+            command = ["setpriv", "--pdeathsig", "KILL", *command]
+        if self.descriptors:
+            command = ["sh", "-c", f'ulimit -n {self.descriptors} && exec "$@"', "sh", *command]
+        environment = {**os.environ, **self.environment}
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env=environment)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def is_ready():
+            if self.process.poll() is not None:
+                raise WireError(f"serin ended with {self.process.returncode} before it was ready")
+            try:
+                return self.admin("GET", "/readyz").status == 200
+            except OSError:
+                return False
+
+        wait_for(is_ready, "serin is ready", 15)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, patience_s=20):
+        """SIGTERM, exit code 0, and nothing that a sanitizer objects to."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(patience_s * SLOW)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            raise WireError("serin did not end after SIGTERM") from None
+        self.process = None
+        found = SANITIZER.search(self.log())
+        if found:
+            raise WireError(f"in the log: {found.group(0)}")
+        if code != 0:
+            raise WireError(f"serin exited with {code}")
+
+    def kill(self):
+        """Ends the process as a crash would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def log(self):
+        try:
+            with open(self.log_path, encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def access_log(self):
+        with open(self.settings["access_log"]["path"], encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def rss_kib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
+            return int(re.search(r"VmRSS:\s+(\d+)", file.read()).group(1))
+
+    def descriptor_count(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    # --- talking to it -------------------------------------------------------------------------------------------
+    def connect(self, name="client", transcript=None, port=None):
+        sock = socket.create_connection(("127.0.0.1", port or self.port), 10 * SLOW)
+        return Link(sock, name, transcript)
+
+    def admin(self, method, path, body=None, fields=None):
+        """One admin request on a connection of its own; `body` is sent as JSON unless it is bytes."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW)
+        try:
+            fields = dict(fields or {})
+            if body is not None and not isinstance(body, bytes):
+                body = json.dumps(body).encode()
+                fields.setdefault("Content-Type", "application/json")
+            connection.request(method, path, body, fields)
+            response = connection.getresponse()
+            return AdminAnswer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def metrics(self):
+        answer = self.admin("GET", "/metrics")
+        if answer.status != 200:
+            raise WireError(f"/metrics: {answer}")
+        return Metrics(answer.body.decode())
+
+    def service(self, name):
+        answer = self.admin("GET", f"/api/v1/services/{name}")
+        if answer.status != 200:
+            raise WireError(f"service {name}: {answer}")
+        return answer.json
+
+    def set_weight(self, service, percent):
+        """An operator's PUT on the revision that is in effect; gives the answer."""
+        revision = self.admin("GET", f"/api/v1/services/{service}").fields["ETag"]
+        return self.admin("PUT", f"/api/v1/services/{service}/weight", {"current": percent}, {"If-Match": revision})
+
+
+def wait_for(question, what, patience_s=10, every_s=0.02):
+    """Asks again and again until the answer is true, and gives it; TooLate says what never happened."""
+    deadline = time.monotonic() + patience_s * SLOW
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise TooLate(f"never happened within {patience_s * SLOW:.0f} s: {what}")
+        time.sleep(every_s)
