@@ -61,7 +61,7 @@ static void look_at_slot(struct deadline_wheel *wheel, struct list *slot, uint64
 static void on_timer(uv_timer_t *timer)
 {
     struct deadline_wheel *wheel = timer->data;
-    loop_refresh(wheel->loop);
+    loop_enter(wheel->loop);
     uint64_t now_ms = wheel_now_ms(wheel);
     uint64_t last = tick_of(now_ms);
     if (last > wheel->tick + DEADLINE_SLOTS) {
@@ -71,6 +71,7 @@ static void on_timer(uv_timer_t *timer)
         wheel->tick++;
         look_at_slot(wheel, &wheel->slots[wheel->tick % DEADLINE_SLOTS], now_ms);
     }
+    loop_leave(wheel->loop);
 }
 
 void deadline_wheel_init(struct deadline_wheel *wheel, struct loop *loop)

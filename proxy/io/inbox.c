@@ -21,8 +21,10 @@ void inbox_drain(struct inbox *inbox)
 static void on_async(uv_async_t *async)
 {
     struct inbox *inbox = async->data;
-    loop_refresh(inbox->loop);
+    struct loop *loop = inbox->loop;
+    loop_enter(loop);
     inbox_drain(inbox);
+    loop_leave(loop);
 }
 
 enum err inbox_init(struct inbox *inbox, struct loop *loop, void *context)

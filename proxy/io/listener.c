@@ -82,8 +82,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     (void)status;
     (void)events;
     struct listener *listener = poll->data;
-    loop_refresh(listener->loop);
+    struct loop *loop = listener->loop;
+    loop_enter(loop);
     accept_some(listener, ACCEPTS_PER_EVENT);
+    loop_leave(loop);
 }
 
 static enum err bind_unix(const char *path, int backlog, int *ret_fd, struct note *note)

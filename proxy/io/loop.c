@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proxy/base/check.h"
+#include "proxy/io/stream.h"
 
 enum err loop_init(struct loop *loop)
 {
@@ -43,6 +44,15 @@ void loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
     uv_stop(&loop->uv);
+}
+
+void loop_leave(struct loop *loop)
+{
+    CHECK(loop->depth > 0);
+    if (loop->depth == 1 && (loop->corked != NULL || loop->broken != NULL)) {
+        stream_settle(loop);
+    }
+    loop->depth--;
 }
 
 void loop_shutdown(struct loop *loop)

@@ -21,7 +21,9 @@ struct loop {
     char *cork_buffer;     /* owned, LOOP_CORK_SIZE */
     struct stream *corked; /* borrowed: whose bytes are in cork_buffer, or NULL */
     size_t cork_used;
-    uint64_t now_us; /* monotonic */
+    struct stream *broken; /* borrowed: whose write failed during this event, told at its end */
+    unsigned depth;        /* events under way, one in another */
+    uint64_t now_us;       /* monotonic */
     struct deadline_wheel wheel;
     struct random random;
     size_t stream_count; /* open streams, for drain */
@@ -33,10 +35,13 @@ void loop_finish(struct loop *loop);
 /* Runs until there is nothing left to wait for, or loop_stop. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
-/* Reads the clock into now_us; called first in every callback that came from the kernel. */
-static inline void loop_refresh(struct loop *loop)
+/* Begins an event: reads the clock. */
+static inline void loop_enter(struct loop *loop)
 {
+    loop->depth++;
     loop->now_us = uv_hrtime() / 1000;
 }
+/* Ends an event: sends what was gathered and tells the owners of streams that broke. */
+void loop_leave(struct loop *loop);
 /* Stops what loop_init started (the wheel's timer), so that loop_run can return. */
 void loop_shutdown(struct loop *loop);

@@ -6,74 +6,79 @@
  * was gathered. */
 enum { CORK_COPY_MAX = 4096, PIECES_MAX = 8 };
 
-static enum err write_now(struct stream *stream, const struct bytes *pieces, size_t count)
+static void mark_broken(struct stream *stream)
 {
-    if (stream->is_broken || stream->is_closing) {
-        return ERR_CLOSED;
+    if (stream->is_broken) {
+        return;
     }
-    enum err err = stream->ops->write(stream, pieces, count);
-    if (err != OK) {
-        stream->is_broken = true;
-    }
-    return err;
+    stream->is_broken = true;
+    stream->next_broken = stream->loop->broken;
+    stream->loop->broken = stream;
 }
 
 /* Sends the gathered bytes and, behind them, `piece`. */
-static enum err flush_with(struct stream *stream, struct bytes piece)
+static void flush_with(struct loop *loop, struct bytes piece)
 {
-    struct loop *loop = stream->loop;
+    struct stream *stream = loop->corked;
     struct bytes pieces[2] = {{loop->cork_buffer, loop->cork_used}, piece};
     size_t first = loop->cork_used == 0 ? 1 : 0;
     size_t count = piece.size == 0 ? 1 : 2;
     loop->cork_used = 0;
-    if (first >= count) {
-        return OK;
+    if (first >= count || stream->is_broken || stream->is_closing) {
+        return;
     }
-    return write_now(stream, pieces + first, count - first);
+    if (stream->ops->write(stream, pieces + first, count - first) != OK) {
+        mark_broken(stream);
+    }
 }
 
-static enum err write_corked(struct stream *stream, struct bytes piece)
+static void cork(struct stream *stream)
 {
     struct loop *loop = stream->loop;
+    CHECK(loop->depth > 0);
+    if (loop->corked == stream) {
+        return;
+    }
+    if (loop->corked != NULL) {
+        flush_with(loop, (struct bytes){NULL, 0});
+    }
+    loop->corked = stream;
+}
+
+static void write_piece(struct loop *loop, struct bytes piece)
+{
     if (piece.size > CORK_COPY_MAX) {
-        return flush_with(stream, piece);
+        flush_with(loop, piece);
+        return;
     }
     if (piece.size > LOOP_CORK_SIZE - loop->cork_used) {
-        enum err err = flush_with(stream, (struct bytes){NULL, 0});
-        if (err != OK) {
-            return err;
-        }
+        flush_with(loop, (struct bytes){NULL, 0});
     }
     if (piece.size > 0) {
         memcpy(loop->cork_buffer + loop->cork_used, piece.data, piece.size);
         loop->cork_used += piece.size;
     }
-    return OK;
 }
 
-enum err stream_write(struct stream *stream, const struct bytes *pieces, size_t count)
+void stream_write(struct stream *stream, const struct bytes *pieces, size_t count)
 {
     CHECK(count <= PIECES_MAX);
-    if (stream->loop->corked != stream) {
-        return write_now(stream, pieces, count);
+    if (stream->is_broken || stream->is_closing) {
+        return;
     }
+    cork(stream);
     for (size_t i = 0; i < count; i++) {
-        enum err err = write_corked(stream, pieces[i]);
-        if (err != OK) {
-            return err;
-        }
+        write_piece(stream->loop, pieces[i]);
     }
-    return OK;
 }
 
 char *stream_reserve(struct stream *stream, size_t size)
 {
     struct loop *loop = stream->loop;
-    CHECK(loop->corked == stream);
     CHECK(size <= LOOP_CORK_SIZE);
+    cork(stream);
     if (size > LOOP_CORK_SIZE - loop->cork_used) {
-        /* A failure marks the stream broken; the caller meets it when it uncorks. */
-        (void)!flush_with(stream, (struct bytes){NULL, 0});
+        flush_with(loop, (struct bytes){NULL, 0});
     }
     return loop->cork_buffer + loop->cork_used;
 }
@@ -86,34 +91,40 @@ void stream_commit(struct stream *stream, size_t size)
     loop->cork_used += size;
 }
 
-bool stream_cork(struct stream *stream)
+static void tell_end(struct stream *stream, enum err why)
+{
+    if (!stream->is_closing && !stream->is_end_told) {
+        stream->is_end_told = true;
+        stream_read_stop(stream);
+        stream->listener->on_end(stream, why);
+    }
+}
+
+/* Telling one owner may write to, and break, another stream: go on until all is quiet. Streams are
+ * freed only by later events, so the list stays good. */
+void stream_settle(struct loop *loop)
+{
+    while (loop->corked != NULL || loop->broken != NULL) {
+        if (loop->corked != NULL) {
+            flush_with(loop, (struct bytes){NULL, 0});
+            loop->corked = NULL;
+        }
+        struct stream *stream = loop->broken;
+        if (stream != NULL) {
+            loop->broken = stream->next_broken;
+            stream->next_broken = NULL;
+            tell_end(stream, ERR_CLOSED);
+        }
+    }
+}
+
+/* Ending while gathering: what was gathered goes first, as it would have without the cork. */
+static void flush_before_end(struct stream *stream)
 {
     struct loop *loop = stream->loop;
     if (loop->corked == stream) {
-        return false;
-    }
-    CHECK(loop->corked == NULL);
-    loop->corked = stream;
-    loop->cork_used = 0;
-    return true;
-}
-
-enum err stream_uncork(struct stream *stream)
-{
-    struct loop *loop = stream->loop;
-    CHECK(loop->corked == stream);
-    loop->corked = NULL;
-    if (loop->cork_used == 0) {
-        return stream->is_broken ? ERR_CLOSED : OK;
-    }
-    return flush_with(stream, (struct bytes){NULL, 0});
-}
-
-/* Closing while corked: what was gathered goes first, as it would have without the cork. */
-static void flush_before_end(struct stream *stream)
-{
-    if (stream->loop->corked == stream) {
-        (void)!flush_with(stream, (struct bytes){NULL, 0});
+        flush_with(loop, (struct bytes){NULL, 0});
+        loop->corked = NULL;
     }
 }
 
@@ -123,6 +134,12 @@ void stream_finish(struct stream *stream)
     if (!stream->is_closing && !stream->is_broken) {
         stream->ops->finish(stream);
     }
+}
+
+void stream_fail(struct stream *stream, enum err why)
+{
+    stream->is_broken = true;
+    tell_end(stream, why);
 }
 
 void stream_close(struct stream *stream)

@@ -1,10 +1,12 @@
 /* proxy/io/stream.h — a connected, ordered, two-way run of bytes: TCP today, TLS over it.
  *
- * The owner (a codec) gets bytes through its listener and writes at will; what the kernel does not
- * take at once is copied and queued, and the owner who cares for back-pressure stops its source
- * while stream_is_blocked and goes on at on_drained. `close` may be called at any time and twice;
- * on_closed is the last call and the place to free the owner. After close no other callback comes.
- * Used only by the loop's thread. */
+ * The owner (a codec) gets bytes through its listener and writes at will. Writes of one event are
+ * gathered and go out together when it ends; what the kernel does not take is copied and queued,
+ * and an owner that cares for back-pressure stops its source while stream_is_blocked and goes on at
+ * on_drained. Writing never fails in the writer's face: a stream that broke says so by on_end when
+ * the event is over. `close` may be called at any time and twice; on_closed is the last call and
+ * the place to free the owner; between the two nothing else is called. Used only by the loop's
+ * thread. */
 #pragma once
 #include "proxy/base/bytes.h"
 #include "proxy/io/loop.h"
@@ -29,7 +31,8 @@ struct stream_listener {
 struct stream_ops {
     void (*read_start)(struct stream *stream);
     void (*read_stop)(struct stream *stream);
-    /* Writes every piece, in order; see stream_write. */
+    /* Takes every piece, in order: the kernel's part at once, a copy of the rest. ERR_CLOSED,
+     * ERR_NOMEM, ERR_IO. */
     enum err (*write)(struct stream *stream, const struct bytes *pieces, size_t count);
     void (*finish)(struct stream *stream);
     void (*close)(struct stream *stream);
@@ -70,20 +73,18 @@ static inline void stream_read_stop(struct stream *stream)
     }
 }
 
-/* Writes the pieces in order, queueing a copy of what the kernel does not take. While the stream is
- * corked small pieces wait in the loop's cork buffer. ERR_CLOSED or ERR_NOMEM: the stream is broken
- * and should be closed. */
-MUST_USE enum err stream_write(struct stream *stream, const struct bytes *pieces, size_t count);
-/* Room for `size` <= LOOP_CORK_SIZE bytes to be filled in place while corked; then stream_commit.
+/* Writes the pieces in order, inside an event. Pieces are lent until return. */
+void stream_write(struct stream *stream, const struct bytes *pieces, size_t count);
+static inline void stream_write_one(struct stream *stream, struct bytes piece)
+{
+    stream_write(stream, &piece, 1);
+}
+/* Room for `size` <= LOOP_CORK_SIZE bytes to be filled in place and then counted by stream_commit.
  * Never NULL. */
 char *stream_reserve(struct stream *stream, size_t size);
 void stream_commit(struct stream *stream, size_t size);
-/* From here to stream_uncork what is written is gathered. One stream of a loop is corked at a time.
- * Returns false, and does nothing, when the stream is corked already: then whoever corked it
- * uncorks it. */
-MUST_USE bool stream_cork(struct stream *stream);
-/* Sends what was gathered. The result is that of the write. */
-MUST_USE enum err stream_uncork(struct stream *stream);
+/* For loop_leave: sends what was gathered, tells the broken. */
+void stream_settle(struct loop *loop);
 
 /* Bytes are waiting for the kernel: stop producing until on_drained. */
 static inline bool stream_is_blocked(const struct stream *stream)
@@ -93,6 +94,9 @@ static inline bool stream_is_blocked(const struct stream *stream)
 
 /* Ends our direction after what is queued (FIN). Reading goes on. */
 void stream_finish(struct stream *stream);
+/* For implementations: the connection is no good any more; the owner is told once. */
+void stream_fail(struct stream *stream, enum err why);
+/* Lets what is queued in the kernel go out; what is queued here is dropped. */
 void stream_close(struct stream *stream);
 /* Closes so that the other side sees a reset, not an orderly end: a short body must not look whole.
  */

@@ -76,13 +76,20 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buffer)
 {
     struct tcp_stream *tcp = tcp_of_handle(handle);
-    loop_refresh(tcp->base.loop);
+    struct loop *loop = tcp->base.loop;
+    if (size == 0) {
+        return;
+    }
+    loop_enter(loop);
     if (size > 0) {
         tcp->base.listener->on_read(&tcp->base, bytes_make(buffer->base, (size_t)size));
-    } else if (size < 0) {
+    } else if (size == UV_EOF) {
         stream_read_stop(&tcp->base);
-        tcp->base.listener->on_end(&tcp->base, size == UV_EOF ? OK : err_of_status(size));
+        tcp->base.listener->on_end(&tcp->base, OK);
+    } else {
+        stream_fail(&tcp->base, err_of_status(size));
     }
+    loop_leave(loop);
 }
 
 static void tcp_read_start(struct stream *stream)
@@ -131,14 +138,14 @@ static void on_written(uv_write_t *request, int status)
     if (tcp->base.is_closing) {
         return;
     }
-    loop_refresh(tcp->base.loop);
+    struct loop *loop = tcp->base.loop;
+    loop_enter(loop);
     if (status != 0) {
-        tcp->base.is_broken = true;
-        stream_read_stop(&tcp->base);
-        tcp->base.listener->on_end(&tcp->base, err_of_status(status));
-    } else if (tcp->base.queued == 0) {
+        stream_fail(&tcp->base, err_of_status(status));
+    } else if (tcp->base.queued == 0 && !tcp->base.is_broken) {
         tcp->base.listener->on_drained(&tcp->base);
     }
+    loop_leave(loop);
 }
 
 /* Copies what is left of the pieces behind the first `skip` bytes and lets libuv wait for the
@@ -281,8 +288,9 @@ static void on_connect(uv_connect_t *request, int status)
     if (tcp->base.is_closing) {
         return;
     }
-    loop_refresh(tcp->base.loop);
+    loop_enter(tcp->base.loop);
     tcp->base.listener->on_connected(&tcp->base, err_of_status(status));
+    loop_leave(tcp->base.loop);
 }
 
 /* The socket is made here rather than by libuv so that TCP_NODELAY is set before the first byte. */
