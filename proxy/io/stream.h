@@ -42,12 +42,14 @@ struct stream_ops {
 struct stream {
     const struct stream_ops *ops;
     const struct stream_listener *listener;
-    void *owner;       /* borrowed: the codec */
-    struct loop *loop; /* borrowed */
-    size_t queued;     /* bytes copied and not yet taken by the kernel */
+    void *owner;                /* borrowed: the codec */
+    struct loop *loop;          /* borrowed */
+    struct stream *next_broken; /* borrowed: in the loop's list of those to be told */
+    size_t queued;              /* bytes copied and not yet taken by the kernel */
     bool is_reading;
     bool is_broken; /* a write failed: nothing more will go out */
     bool is_closing;
+    bool is_end_told; /* on_end was called with an error */
 };
 
 static inline void stream_attach(struct stream *stream, const struct stream_listener *listener,
