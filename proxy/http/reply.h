@@ -1,0 +1,26 @@
+/* proxy/http/reply.h — answers of our own: a status and one line of text.
+ *
+ * Everything in them is static or borrowed from the options. Pure; any thread. */
+#pragma once
+#include "proxy/http/message.h"
+
+enum { REPLY_FIELDS_MAX = 8, REPLY_DATE_SIZE = 30 };
+
+struct reply_options {
+    enum http_version client_version;
+    bool is_keep_alive;       /* may the connection carry another request after this answer */
+    bool is_head;             /* announce the length, send no body */
+    struct bytes date;        /* IMF-fixdate; empty: no Date */
+    struct bytes retry_after; /* seconds as text; empty: no Retry-After */
+};
+
+/* Fills a response with `items` (room for REPLY_FIELDS_MAX) and its body text; ret_body is empty
+ * for HEAD. */
+void reply_make(unsigned status, const struct reply_options *options, struct field *items,
+                struct response *ret_response, struct bytes *ret_body);
+
+/* The registered reason phrase ("Bad Gateway"); empty for a status nobody registered. */
+struct bytes reply_reason(unsigned status);
+
+/* "Mon, 23 Nov 2026 05:40:41 GMT" (RFC 9110 section 5.6.7), terminated. */
+void reply_date(int64_t wall_us, char text[REPLY_DATE_SIZE]);
