@@ -27,7 +27,8 @@ enum err block_create(size_t worker_count, size_t cells_size, struct block **ret
         free(block);
         return ERR_NOMEM;
     }
-    /* A huge page would make the untouched rows of big tables real memory. Where it is not known nothing is lost. */
+    /* A huge page would make the untouched rows of big tables real memory. Where it is not known
+     * nothing is lost. */
     (void)madvise(memory, worker_count * stride, MADV_NOHUGEPAGE);
     *block = (struct block){.worker_count = worker_count,
                             .cells_size = cells_size,

@@ -61,9 +61,9 @@ double histogram_quantile_s(const struct histogram *histogram, double quantile)
 struct bytes histogram_bound_text(unsigned index)
 {
     static const char *const texts[] = {
-        "0.000256", "0.000512", "0.001024",  "0.002048",  "0.004096",  "0.008192", "0.016384",
-        "0.032768", "0.065536", "0.131072",  "0.262144",  "0.524288",  "1.048576", "2.097152",
-        "4.194304", "8.388608", "16.777216", "33.554432", "67.108864",
+        "0.000256", "0.000512", "0.001024",  "0.002048",  "0.004096",  "0.008192",   "0.016384",
+        "0.032768", "0.065536", "0.131072",  "0.262144",  "0.524288",  "1.048576",   "2.097152",
+        "4.194304", "8.388608", "16.777216", "33.554432", "67.108864", "134.217728",
     };
     static_assert(COUNT_OF(texts) == HISTOGRAM_BOUNDS, "one text per bound");
     CHECK(index < HISTOGRAM_BOUNDS);

@@ -66,8 +66,8 @@ double histogram_quantile_s(const struct histogram *histogram, double quantile);
 
 /* The bounds that Prometheus sees: powers of two of a microsecond, which are edges, so folding is
  * exact. A bound holds the values below it; one that equals it to the microsecond counts above. */
-enum { HISTOGRAM_BOUNDS = 19 };
-/* The bound in microseconds: 256 µs, 512 µs, ... 67.1 s; index < HISTOGRAM_BOUNDS. */
+enum { HISTOGRAM_BOUNDS = 20 };
+/* The bound in microseconds: 256 µs, 512 µs, ... 134 s; index < HISTOGRAM_BOUNDS. */
 static inline uint64_t histogram_bound_us(unsigned index)
 {
     return UINT64_C(256) << index;
