@@ -1,0 +1,88 @@
+"""The client's side: checking answers, holding idle connections, and a run of wrk with the proxy's CPU time around it."""
+import json
+import socket
+import subprocess
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+
+from harness.contenders import FILE_SIZES, SMALL, body_size
+from harness.processes import BenchError, cores, pinned
+
+REPORT = Path(__file__).with_name("report.lua")
+ANSWERS_CHECKED = 40
+HEAD_SIZE_MAX = 1024
+WARM_UP_S = 1
+
+
+def check_answers(port, path, headers):
+    """Asks a few times and compares every byte of the answers; gives the last answer's Set-Cookie."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    cookie = None
+    for _ in range(ANSWERS_CHECKED if body_size(path) < 1 << 20 else 4):
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200 or len(body) != body_size(path):
+            raise BenchError(f"wrong answer: status {answer.status}, {len(body)} bytes")
+        if path not in FILE_SIZES and body.decode() not in SMALL.values():
+            raise BenchError(f"wrong answer: {body[:80]!r}")
+        cookie = answer.getheader("Set-Cookie") or cookie
+    connection.close()
+    return cookie
+
+
+@contextmanager
+def idle_connections(port, count, host="bench"):
+    """Keep-alive connections that each made one request and are silent since."""
+    held = []
+    request = f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    try:
+        for _ in range(count):
+            each = socket.create_connection(("127.0.0.1", port), timeout=5)
+            held.append(each)
+            each.sendall(request)
+            answer = each.recv(4096)
+            while answer and not answer.endswith(b"." * 8):
+                answer += each.recv(4096)
+            if not answer.startswith(b"HTTP/1.1 200"):
+                raise BenchError(f"wrong answer on idle connection {len(held)}: {answer[:40]!r}")
+        yield
+    finally:
+        for each in held:
+            each.close()
+
+
+def wrk(port, path, connections, seconds, headers):
+    _, core = cores()
+    flags = [flag for name, value in headers.items() for flag in ("-H", f"{name}: {value}")]
+    done = subprocess.run(
+        pinned(core, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", REPORT, *flags,
+                      f"http://127.0.0.1:{port}{path}"]),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def verify(report, path):
+    """No request failed, and the bytes are as many as right answers have."""
+    if report["requests"] == 0:
+        raise BenchError("no request was answered")
+    if report["failed"]:
+        raise BenchError(f"{report['failed']} of {report['requests']} requests failed")
+    size = report["bytes"] / report["requests"]
+    # Answers cut off by the end of the run count as bytes but not as requests.
+    if not body_size(path) <= size <= 1.5 * body_size(path) + HEAD_SIZE_MAX:
+        raise BenchError(f"{size:.0f} bytes an answer where {body_size(path)} are right")
+
+
+def measure(server, port, path, connections, seconds, headers):
+    """One sample: the proxy's CPU time per answered request, throughput and latency."""
+    wrk(port, path, connections, WARM_UP_S, headers)
+    before = server.cpu_seconds()
+    report = wrk(port, path, connections, seconds, headers)
+    after = server.cpu_seconds()
+    verify(report, path)
+    user_us, system_us = ((b - a) * 1e6 / report["requests"] for a, b in zip(before, after))
+    return {"user_us": user_us, "system_us": system_us, "total_us": user_us + system_us,
+            "per_second": report["requests"] * 1e6 / report["duration_us"],
+            **{name: report[name] for name in ("p50_us", "p99_us", "p999_us")}}

@@ -1,0 +1,120 @@
+"""The rows of the bench, their targets, and how a table of them is written."""
+import datetime
+import platform
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+
+@dataclass
+class Row:
+    """One kind of work. Targets are ratios of CPU time per request, except `user_us_max`, or None."""
+
+    key: str
+    title: str
+    path: str = "/"
+    connections: int = 64
+    user_us_max: float = None
+    floor_max: float = None
+    best_peer_max: float = None
+    named_peer_max: dict = field(default_factory=dict)
+
+
+ROWS = [
+    Row("small", "GET 66 B, 64 connections", user_us_max=1.6, floor_max=1.10, best_peer_max=0.88),
+    Row("many", "GET 66 B, 1,024 connections", connections=1024, floor_max=1.12, best_peer_max=0.66),
+    Row("10k", "GET 10 KiB, 64 connections", path="/10k", best_peer_max=0.85),
+    Row("1m", "GET 1 MiB, 32 connections", path="/1m", connections=32, floor_max=1.15,
+        named_peer_max={"haproxy": 0.85}),
+]
+
+MEMORY_TARGETS = {"idle_kib": 0.60, "private_mib": 6.0}
+
+# What a variant is held against, and how much more it may cost.
+OVERHEADS = [
+    ("split, counted, judged", "one version", 1.03),
+    ("sticky by cookie", "split, counted, judged", 1.05),
+    ("1000 hosts", "one host", 1.10),
+    ("10000 idle connections", "100 idle connections", 1.10),
+]
+
+
+def middle(samples, name):
+    return median(sample[name] for sample in samples)
+
+
+def verdict(value, limit):
+    """A ratio beside its target; misses stand out."""
+    if limit is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} (≤ {limit:.2f})" if value <= limit else f"**{value:.2f}** (≤ {limit:.2f} missed)"
+
+
+def markdown(header, lines):
+    out = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    out += ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join(out)
+
+
+def load_table(row, samples, peers):
+    """`samples` is {contender: [sample]}; a contender that failed is not in it."""
+    totals = {name: middle(each, "total_us") for name, each in samples.items()}
+    best_peer = min((totals[name] for name in peers if name in totals), default=None)
+    lines = []
+    for name, each in samples.items():
+        user, total = middle(each, "user_us"), totals[name]
+        is_ours = name == "serin"
+        to_floor = verdict(total / totals["floor"], row.floor_max if is_ours else None) if "floor" in totals else "–"
+        to_peer = verdict(total / best_peer, row.best_peer_max if is_ours else None) if best_peer else "–"
+        shown_user = verdict(user, row.user_us_max) if is_ours else f"{user:.2f}"
+        lines.append([name, shown_user, f"{middle(each, 'system_us'):.2f}", f"{total:.2f}", to_floor, to_peer,
+                      f"{middle(each, 'per_second'):,.0f}",
+                      *(f"{middle(each, p) / 1000:.2f}" for p in ("p50_us", "p99_us", "p999_us"))])
+    text = f"### {row.title}\n\n" + markdown(
+        ["proxy", "user µs", "system µs", "total µs", "÷ floor", "÷ best peer", "requests/s", "p50 ms", "p99 ms", "p99.9 ms"],
+        lines)
+    for peer, limit in row.named_peer_max.items():
+        if "serin" in totals and peer in totals:
+            text += f"\n\nSerin ÷ {peer}: {verdict(totals['serin'] / totals[peer], limit)}"
+    return text
+
+
+def memory_table(samples):
+    lines = []
+    for name, each in samples.items():
+        is_ours = name == "serin"
+        idle, private = middle(each, "idle_kib"), middle(each, "private_mib")
+        lines.append([name, f"{middle(each, 'resident_mib'):.1f}",
+                      verdict(private, MEMORY_TARGETS["private_mib"] if is_ours else None),
+                      verdict(idle, MEMORY_TARGETS["idle_kib"] if is_ours else None)])
+    return "### Memory\n\n" + markdown(
+        ["proxy", "resident at start, MiB", "private at start, MiB", "per idle connection, KiB"], lines)
+
+
+def overhead_table(samples):
+    lines = []
+    for name, base, limit in OVERHEADS:
+        if name in samples and base in samples:
+            cost, base_cost = middle(samples[name], "total_us"), middle(samples[base], "total_us")
+            lines.append([name, base, f"{cost:.2f}", f"{base_cost:.2f}", verdict(cost / base_cost, limit)])
+    return "### What Serin's own features cost (CPU per request, GET 66 B, 64 connections)\n\n" + markdown(
+        ["variant", "held against", "µs", "µs", "ratio"], lines)
+
+
+def machine():
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    count = sum(line.startswith("processor") for line in lines)
+    return f"{count} × {model}, Linux {platform.release()}"
+
+
+def document(versions, rounds, seconds, sections, notes):
+    today = datetime.date.today().isoformat()
+    head = [
+        "# Results", "",
+        f"Measured on {today}; {machine()}; {rounds} rounds in turn of {seconds} s each, medians; "
+        "one worker per proxy on the first core, client and origin on the second; CPU time is the proxy's, per answered "
+        "request. Written by `bench/run`; README.md has the method.", "",
+        *(f"- {name}: {version}" for name, version in versions.items()),
+        *(f"- {note}" for note in notes), ""]
+    return "\n".join(head) + "\n" + "\n\n".join(sections) + "\n"
