@@ -1,8 +1,9 @@
 /* router/cookie.h — reads the pairs of a Cookie field (RFC 6265 section 4.2.1) as leniently as
  * browsers write them.
  *
- * A pair without `=`, an empty name or a value with bytes that no cookie may hold is passed over; a
- * quoted value loses its quotes. Nothing is copied. Pure; any thread. */
+ * A pair without `=` or with an empty name is passed over; a value in quotes loses them. What a
+ * value may be is for its reader to say: those of other people are none of our business. Nothing is
+ * copied. Pure; any thread. */
 #pragma once
 #include "proxy/base/bytes.h"
 
