@@ -1,5 +1,6 @@
 """The client's side: checking answers, holding idle connections, and a run of wrk with the proxy's CPU time around it."""
 import json
+import signal
 import socket
 import subprocess
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ REPORT = Path(__file__).with_name("report.lua")
 ANSWERS_CHECKED = 40
 HEAD_SIZE_MAX = 1024
 WARM_UP_S = 1
+TRACED_S = 2
 
 
 def check_answers(port, path, headers):
@@ -86,3 +88,24 @@ def measure(server, port, path, connections, seconds, headers):
     return {"user_us": user_us, "system_us": system_us, "total_us": user_us + system_us,
             "per_second": report["requests"] * 1e6 / report["duration_us"],
             **{name: report[name] for name in ("p50_us", "p99_us", "p999_us")}}
+
+
+def system_calls(server, port):
+    """{name: calls per answered request} of all the proxy's threads, under strace; and "all", their sum."""
+    trace = Path(f"{server.log_path}.strace")
+    command = ["strace", "-f", "-c", "-o", trace]
+    for pid in server.pids():
+        command += ["-p", str(pid)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as tracer:
+        tracer.stderr.readline()  # it says so when it is attached
+        report = wrk(port, "/", 64, TRACED_S, {})
+        tracer.send_signal(signal.SIGINT)
+        tracer.communicate()
+    verify(report, "/")
+    calls = {}
+    for line in trace.read_text().splitlines():
+        fields = line.split()
+        if len(fields) >= 5 and fields[3].isdigit():
+            name = "all" if fields[-1] == "total" else fields[-1]
+            calls[name] = int(fields[3]) / report["requests"]
+    return calls

@@ -91,6 +91,16 @@ def memory_table(samples):
         ["proxy", "resident at start, MiB", "private at start, MiB", "per idle connection, KiB"], lines)
 
 
+def system_calls_table(samples):
+    """Those that are made at least once in a hundred requests."""
+    lines = []
+    for name, each in samples.items():
+        calls = each[0]
+        often = sorted((n for n in calls if n != "all" and calls[n] >= 0.01), key=calls.get, reverse=True)
+        lines.append([name, f"{calls['all']:.2f}", ", ".join(f"{n} {calls[n]:.2f}" for n in often)])
+    return "### System calls per request (GET 66 B, 64 connections)\n\n" + markdown(["proxy", "all", "of them"], lines)
+
+
 def overhead_table(samples):
     lines = []
     for name, base, limit in OVERHEADS:
