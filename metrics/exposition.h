@@ -33,7 +33,7 @@ struct exposition_durations {
 };
 
 struct exposition_version {
-    bool exists; /* false: nobody plays this role, nothing is said of it */
+    bool exists; /* false: nobody plays this role; its counters are shown all the same */
     struct bytes deployment;
     struct bytes url;
     double weight_set;      /* 0 to 1 */
@@ -78,7 +78,6 @@ struct exposition {
     struct bytes commit;
 };
 
-/* Appends the whole text. ERR_LIMIT or ERR_NOMEM as the buf says; it then holds a part. */
+/* Appends the whole text. ERR_LIMIT when it does not fit or memory is out: the buf then holds a
+ * part. */
 MUST_USE enum err exposition_write(const struct exposition *exposition, struct buf *text);
-/* Appends docs/metrics.md: the catalog for humans. */
-MUST_USE enum err exposition_write_page(struct buf *page);
