@@ -8,6 +8,8 @@
 #pragma once
 #include <stdbool.h>
 
+#include "metrics/catalog.h"
+
 enum { OUTCOME_SETTLE_MS = 1000 };
 
 /* Where an attempt at one endpoint stands, or how it ended. */
@@ -38,34 +40,16 @@ struct attempt_facts {
     bool is_counted; /* an earlier look at this attempt had is_request */
 };
 
-/* X(ID, "text"): `kind` of serin_upstream_failures_total. */
-#define FAILURE_LIST(X)                                                                            \
-    X(CONNECT, "connect")                                                                          \
-    X(TLS, "tls")                                                                                  \
-    X(TIMEOUT, "timeout")                                                                          \
-    X(RESET, "reset")                                                                              \
-    X(BAD_RESPONSE, "bad_response")                                                                \
-    X(ORIGIN_5XX, "origin_5xx")                                                                    \
-    X(EDGE_52X, "edge_52x")
-
-enum failure {
-#define FAILURE_ID(id, text) FAILURE_##id,
-    FAILURE_LIST(FAILURE_ID)
-#undef FAILURE_ID
-        FAILURE_COUNT,
-    FAILURE_NONE = FAILURE_COUNT
-};
-
-/* The label; "none" for FAILURE_NONE. */
-const char *failure_text(enum failure failure);
-
 struct outcome {
-    bool is_request;        /* n: one more judged request */
-    bool is_failure;        /* e: it failed */
-    bool is_connect;        /* x: as connections fail */
-    enum failure failure;   /* count it under this kind; FAILURE_NONE: nothing (more) to count */
+    bool is_request; /* n: one more judged request */
+    bool is_failure; /* e: it failed */
+    bool is_connect; /* x: as connections fail */
+    enum metric_failure
+        failure; /* count it under this kind; METRIC_FAILURE_COUNT: nothing (more) to count */
     unsigned client_status; /* what to answer when nothing was sent yet: 502, 503 or 504; 0: the
                                origin's own answer */
 };
 
+/* Pure. What it says to count is to be counted now; a later look at the same attempt says only what
+ * is new. */
 struct outcome outcome_of(const struct attempt_facts *facts);

@@ -1,0 +1,117 @@
+/* proxy/exchange/outcome.c — the table of what counts.
+ *
+ *     end              n e x  failure        client
+ *     connect failed   1 1 1  connect        502      no address, refused, unreachable
+ *     connect timeout  1 1 1  connect        504
+ *     tls failed       1 1 1  tls            502
+ *     head timeout     1 1 1  timeout        504
+ *     reset, new       1 1 1  reset          502      before a byte
+ *     reset, reused    1 1 0  reset          502      before a byte, and not retried
+ *     reset, retried   0 0 0  reset          –        the race of keep-alive: the next attempt
+ * counts reset in a head  1 1 0  bad_response   502 bad response     1 1 0  bad_response   502
+ *     truncated        1 1 0  bad_response   502      one more after a counted success, none after
+ * a failure body timeout     1 1 0  timeout        504      the same 52x at the head  1 1 1
+ * edge_52x       –        520 to 527 and 530 5xx at the head  1 1 0  origin_5xx     – settled, done
+ * 1 0 0  –              –        unless the head counted already client gone      0 0 0  – – after
+ * a good head: as done refused          0 0 0  –              503
+ *
+ * n, e and x are zero for attempts that are not judged; failure kind and client status are the same
+ * for all. */
+#include "proxy/exchange/outcome.h"
+
+#include "proxy/base/check.h"
+
+enum { STATUS_BAD_GATEWAY = 502, STATUS_UNAVAILABLE = 503, STATUS_GATEWAY_TIMEOUT = 504 };
+
+struct row {
+    bool is_failure;
+    bool is_connect;
+    enum metric_failure failure;
+    unsigned client_status;
+};
+
+static const struct row rows[] = {
+    [ATTEMPT_HEAD_READ] = {false, false, METRIC_FAILURE_COUNT, 0},
+    [ATTEMPT_SETTLED] = {false, false, METRIC_FAILURE_COUNT, 0},
+    [ATTEMPT_DONE] = {false, false, METRIC_FAILURE_COUNT, 0},
+    [ATTEMPT_CONNECT_FAILED] = {true, true, METRIC_FAILURE_CONNECT, STATUS_BAD_GATEWAY},
+    [ATTEMPT_CONNECT_TIMEOUT] = {true, true, METRIC_FAILURE_CONNECT, STATUS_GATEWAY_TIMEOUT},
+    [ATTEMPT_TLS_FAILED] = {true, true, METRIC_FAILURE_TLS, STATUS_BAD_GATEWAY},
+    [ATTEMPT_HEAD_TIMEOUT] = {true, true, METRIC_FAILURE_TIMEOUT, STATUS_GATEWAY_TIMEOUT},
+    [ATTEMPT_RESET] = {true, true, METRIC_FAILURE_RESET, STATUS_BAD_GATEWAY},
+    [ATTEMPT_BAD_RESPONSE] = {true, false, METRIC_FAILURE_BAD_RESPONSE, STATUS_BAD_GATEWAY},
+    [ATTEMPT_TRUNCATED] = {true, false, METRIC_FAILURE_BAD_RESPONSE, STATUS_BAD_GATEWAY},
+    [ATTEMPT_BODY_TIMEOUT] = {true, false, METRIC_FAILURE_TIMEOUT, STATUS_GATEWAY_TIMEOUT},
+    [ATTEMPT_CLIENT_GONE] = {false, false, METRIC_FAILURE_COUNT, 0},
+    [ATTEMPT_REFUSED] = {false, false, METRIC_FAILURE_COUNT, STATUS_UNAVAILABLE},
+};
+_Static_assert(COUNT_OF(rows) == ATTEMPT_END_COUNT, "every end has a row");
+
+/* What the edge in front of an origin says when it could not reach it (Cloudflare's own statuses).
+ */
+static bool is_edge_failure(unsigned status)
+{
+    return (status >= 520 && status <= 527) || status == 530;
+}
+
+/* The answer so far is what its status says: a failing one counts at once, a good one when it has
+ * lasted. */
+static struct outcome outcome_of_status(const struct attempt_facts *facts)
+{
+    if (facts->is_counted) {
+        return (struct outcome){.failure = METRIC_FAILURE_COUNT};
+    }
+    if (facts->status >= 500) {
+        bool is_edge = is_edge_failure(facts->status);
+        return (struct outcome){.is_request = true,
+                                .is_failure = true,
+                                .is_connect = is_edge,
+                                .failure =
+                                    is_edge ? METRIC_FAILURE_EDGE_52X : METRIC_FAILURE_ORIGIN_5XX};
+    }
+    return (struct outcome){.is_request = facts->end != ATTEMPT_HEAD_READ,
+                            .failure = METRIC_FAILURE_COUNT};
+}
+
+static struct outcome outcome_of_reset(const struct attempt_facts *facts, struct outcome outcome)
+{
+    if (facts->has_response_bytes) {
+        outcome.is_connect = false;
+        outcome.failure = METRIC_FAILURE_BAD_RESPONSE;
+    } else if (facts->is_reused) {
+        outcome.is_request = !facts->is_retried;
+        outcome.is_failure = !facts->is_retried;
+        outcome.is_connect = false;
+    }
+    return outcome;
+}
+
+static struct outcome outcome_of_failure(const struct attempt_facts *facts)
+{
+    const struct row *row = &rows[facts->end];
+    struct outcome outcome = {row->is_failure, row->is_failure, row->is_connect, row->failure,
+                              row->client_status};
+    if (facts->end == ATTEMPT_RESET) {
+        return outcome_of_reset(facts, outcome);
+    }
+    if (facts->status >= 500) {
+        /* Its head was a failure already; the same answer does not fail twice. */
+        return (struct outcome){.failure = METRIC_FAILURE_COUNT,
+                                .client_status = row->client_status};
+    }
+    return outcome;
+}
+
+struct outcome outcome_of(const struct attempt_facts *facts)
+{
+    CHECK(facts->end < ATTEMPT_END_COUNT);
+    bool is_answer =
+        facts->end <= ATTEMPT_DONE || (facts->end == ATTEMPT_CLIENT_GONE && facts->status != 0);
+    struct outcome outcome = is_answer ? outcome_of_status(facts) : outcome_of_failure(facts);
+    if (!facts->is_judged) {
+        outcome.is_request = false;
+        outcome.is_failure = false;
+        outcome.is_connect = false;
+    }
+    return outcome;
+}

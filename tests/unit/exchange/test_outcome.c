@@ -1,0 +1,149 @@
+/* tests/unit/exchange/test_outcome.c — every way an attempt can end counts as the contract says. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "proxy/base/check.h"
+#include "proxy/exchange/outcome.h"
+
+enum { NONE = METRIC_FAILURE_COUNT };
+
+struct outcome_case {
+    struct attempt_facts facts;
+    const char *counts; /* the letters of n, e, x that tick */
+    unsigned failure;
+    unsigned client_status;
+};
+
+static void assert_case(const struct outcome_case *row)
+{
+    struct attempt_facts facts = row->facts;
+    facts.is_judged = true;
+    struct outcome judged = outcome_of(&facts);
+    assert_int_equal(judged.is_request, strchr(row->counts, 'n') != NULL);
+    assert_int_equal(judged.is_failure, strchr(row->counts, 'e') != NULL);
+    assert_int_equal(judged.is_connect, strchr(row->counts, 'x') != NULL);
+    assert_int_equal(judged.failure, row->failure);
+    assert_int_equal(judged.client_status, row->client_status);
+    /* what the judge does not look at is still counted for the operator and answered alike */
+    facts.is_judged = false;
+    struct outcome unjudged = outcome_of(&facts);
+    assert_false(unjudged.is_request || unjudged.is_failure || unjudged.is_connect);
+    assert_int_equal(unjudged.failure, row->failure);
+    assert_int_equal(unjudged.client_status, row->client_status);
+}
+
+static void attempts_without_an_answer_count_as_the_table_says(void **state)
+{
+    (void)state;
+    const struct outcome_case cases[] = {
+        {{.end = ATTEMPT_CONNECT_FAILED}, "nex", METRIC_FAILURE_CONNECT, 502},
+        {{.end = ATTEMPT_CONNECT_TIMEOUT}, "nex", METRIC_FAILURE_CONNECT, 504},
+        {{.end = ATTEMPT_TLS_FAILED}, "nex", METRIC_FAILURE_TLS, 502},
+        {{.end = ATTEMPT_HEAD_TIMEOUT}, "nex", METRIC_FAILURE_TIMEOUT, 504},
+        {{.end = ATTEMPT_HEAD_TIMEOUT, .is_reused = true}, "nex", METRIC_FAILURE_TIMEOUT, 504},
+        {{.end = ATTEMPT_HEAD_TIMEOUT, .has_response_bytes = true},
+         "nex",
+         METRIC_FAILURE_TIMEOUT,
+         504},
+        {{.end = ATTEMPT_RESET}, "nex", METRIC_FAILURE_RESET, 502},
+        {{.end = ATTEMPT_RESET, .is_reused = true}, "ne", METRIC_FAILURE_RESET, 502},
+        {{.end = ATTEMPT_RESET, .is_reused = true, .is_retried = true},
+         "",
+         METRIC_FAILURE_RESET,
+         502},
+        {{.end = ATTEMPT_RESET, .has_response_bytes = true},
+         "ne",
+         METRIC_FAILURE_BAD_RESPONSE,
+         502},
+        {{.end = ATTEMPT_BAD_RESPONSE, .has_response_bytes = true},
+         "ne",
+         METRIC_FAILURE_BAD_RESPONSE,
+         502},
+        {{.end = ATTEMPT_CLIENT_GONE}, "", NONE, 0},
+        {{.end = ATTEMPT_REFUSED}, "", NONE, 503},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_case(&cases[i]);
+    }
+}
+
+static void failing_status_counts_at_its_head_and_never_again(void **state)
+{
+    (void)state;
+    for (unsigned status = 500; status <= 599; status++) {
+        bool is_edge = (status >= 520 && status <= 527) || status == 530;
+        const struct outcome_case first = {{.end = ATTEMPT_HEAD_READ, .status = status},
+                                           is_edge ? "nex" : "ne",
+                                           is_edge ? METRIC_FAILURE_EDGE_52X
+                                                   : METRIC_FAILURE_ORIGIN_5XX,
+                                           0};
+        assert_case(&first);
+        const enum attempt_end later[] = {ATTEMPT_SETTLED, ATTEMPT_DONE, ATTEMPT_CLIENT_GONE};
+        for (size_t i = 0; i < COUNT_OF(later); i++) {
+            const struct outcome_case again = {
+                {.end = later[i], .status = status, .is_counted = true}, "", NONE, 0};
+            assert_case(&again);
+        }
+        const struct outcome_case cut = {
+            {.end = ATTEMPT_TRUNCATED, .status = status, .is_counted = true}, "", NONE, 502};
+        assert_case(&cut);
+    }
+}
+
+static void good_status_counts_once_when_it_settled_or_ended(void **state)
+{
+    (void)state;
+    const unsigned statuses[] = {101, 200, 204, 304, 404, 499};
+    for (size_t i = 0; i < COUNT_OF(statuses); i++) {
+        unsigned status = statuses[i];
+        const struct outcome_case cases[] = {
+            {{.end = ATTEMPT_HEAD_READ, .status = status}, "", NONE, 0},
+            {{.end = ATTEMPT_SETTLED, .status = status}, "n", NONE, 0},
+            {{.end = ATTEMPT_DONE, .status = status}, "n", NONE, 0},
+            {{.end = ATTEMPT_DONE, .status = status, .is_counted = true}, "", NONE, 0},
+            {{.end = ATTEMPT_CLIENT_GONE, .status = status}, "n", NONE, 0},
+            {{.end = ATTEMPT_CLIENT_GONE, .status = status, .is_counted = true}, "", NONE, 0},
+        };
+        for (size_t c = 0; c < COUNT_OF(cases); c++) {
+            assert_case(&cases[c]);
+        }
+    }
+}
+
+static void broken_body_is_a_failure_before_and_after_it_settled(void **state)
+{
+    (void)state;
+    const struct outcome_case cases[] = {
+        {{.end = ATTEMPT_TRUNCATED, .status = 200}, "ne", METRIC_FAILURE_BAD_RESPONSE, 502},
+        {{.end = ATTEMPT_TRUNCATED, .status = 200, .is_counted = true},
+         "ne",
+         METRIC_FAILURE_BAD_RESPONSE,
+         502},
+        {{.end = ATTEMPT_BODY_TIMEOUT, .status = 200}, "ne", METRIC_FAILURE_TIMEOUT, 504},
+        {{.end = ATTEMPT_BODY_TIMEOUT, .status = 200, .is_counted = true},
+         "ne",
+         METRIC_FAILURE_TIMEOUT,
+         504},
+        {{.end = ATTEMPT_BAD_RESPONSE, .status = 200}, "ne", METRIC_FAILURE_BAD_RESPONSE, 502},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_case(&cases[i]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attempts_without_an_answer_count_as_the_table_says),
+        cmocka_unit_test(failing_status_counts_at_its_head_and_never_again),
+        cmocka_unit_test(good_status_counts_once_when_it_settled_or_ended),
+        cmocka_unit_test(broken_body_is_a_failure_before_and_after_it_settled),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

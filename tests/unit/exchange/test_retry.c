@@ -1,0 +1,107 @@
+/* tests/unit/exchange/test_retry.c — once more only where RFC 9110 section 9.2.2 allows it; never a
+ * body cut short in silence. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "proxy/base/check.h"
+#include "proxy/exchange/retry.h"
+
+static const struct attempt_facts stale = {
+    .end = ATTEMPT_RESET, .is_reused = true, .is_judged = true};
+static const struct retry_facts get = {.is_idempotent = true};
+
+static void assert_answer(struct retry_decision decision, unsigned status)
+{
+    assert_int_equal(decision.action, RETRY_ANSWER);
+    assert_int_equal(decision.status, status);
+}
+
+static void stale_connection_is_retried_once(void **state)
+{
+    (void)state;
+    assert_int_equal(retry_decide(&stale, &get).action, RETRY_SAME_VERSION);
+    struct retry_facts again = get;
+    again.retry_count = 1;
+    assert_answer(retry_decide(&stale, &again), 502);
+}
+
+static void unsafe_repetitions_get_502(void **state)
+{
+    (void)state;
+    const struct retry_facts post = {.is_idempotent = false};
+    const struct retry_facts put_under_way = {.is_idempotent = true, .has_sent_body = true};
+    assert_answer(retry_decide(&stale, &post), 502);
+    assert_answer(retry_decide(&stale, &put_under_way), 502);
+}
+
+static void only_a_silent_pooled_connection_is_stale(void **state)
+{
+    (void)state;
+    struct attempt_facts fresh = stale;
+    fresh.is_reused = false;
+    assert_answer(retry_decide(&fresh, &get), 502);
+    struct attempt_facts begun = stale;
+    begun.has_response_bytes = true;
+    assert_answer(retry_decide(&begun, &get), 502);
+}
+
+static void other_failures_are_answered_by_their_kind(void **state)
+{
+    (void)state;
+    const struct {
+        enum attempt_end end;
+        unsigned status;
+    } cases[] = {
+        {ATTEMPT_CONNECT_FAILED, 502}, {ATTEMPT_CONNECT_TIMEOUT, 504}, {ATTEMPT_TLS_FAILED, 502},
+        {ATTEMPT_HEAD_TIMEOUT, 504},   {ATTEMPT_BAD_RESPONSE, 502},    {ATTEMPT_TRUNCATED, 502},
+        {ATTEMPT_BODY_TIMEOUT, 504},   {ATTEMPT_REFUSED, 503},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct attempt_facts attempt = {.end = cases[i].end, .is_reused = true};
+        assert_answer(retry_decide(&attempt, &get), cases[i].status);
+        const struct attempt_facts late = {.end = cases[i].end, .status = 500, .is_counted = true};
+        assert_answer(retry_decide(&late, &get), cases[i].status);
+    }
+}
+
+static void answer_that_had_begun_is_cut(void **state)
+{
+    (void)state;
+    const enum attempt_end ends[] = {ATTEMPT_RESET, ATTEMPT_BAD_RESPONSE, ATTEMPT_TRUNCATED,
+                                     ATTEMPT_BODY_TIMEOUT, ATTEMPT_HEAD_TIMEOUT};
+    struct retry_facts answered = get;
+    answered.has_answered = true;
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        const struct attempt_facts attempt = {.end = ends[i], .is_reused = true};
+        assert_int_equal(retry_decide(&attempt, &answered).action, RETRY_CUT);
+    }
+}
+
+static void nothing_is_done_when_nothing_failed_or_nobody_waits(void **state)
+{
+    (void)state;
+    const enum attempt_end fine[] = {ATTEMPT_HEAD_READ, ATTEMPT_SETTLED, ATTEMPT_DONE};
+    for (size_t i = 0; i < COUNT_OF(fine); i++) {
+        const struct attempt_facts attempt = {.end = fine[i], .status = 503};
+        assert_int_equal(retry_decide(&attempt, &get).action, RETRY_GO_ON);
+    }
+    const struct attempt_facts gone = {.end = ATTEMPT_CLIENT_GONE};
+    assert_int_equal(retry_decide(&gone, &get).action, RETRY_DROP);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stale_connection_is_retried_once),
+        cmocka_unit_test(unsafe_repetitions_get_502),
+        cmocka_unit_test(only_a_silent_pooled_connection_is_stale),
+        cmocka_unit_test(other_failures_are_answered_by_their_kind),
+        cmocka_unit_test(answer_that_had_begun_is_cut),
+        cmocka_unit_test(nothing_is_done_when_nothing_failed_or_nobody_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
