@@ -26,9 +26,9 @@ enum framing_scan { FRAMING_INCOMPLETE, FRAMING_COMPLETE, FRAMING_REFUSED };
  * head. */
 struct framing_scanner {
     enum framing_kind kind;
-    unsigned state;       /* framing.c */
-    unsigned empty_lines; /* seen before the request line; at most one is forgiven (RFC 9112
-                             section 2.2) */
+    bool has_start_line;  /* it was seen, or there is none */
+    bool is_after_cr;     /* the next byte must be LF */
+    unsigned empty_lines; /* before the request line; one is forgiven (RFC 9112 section 2.2) */
     size_t position;      /* next byte to look at; when complete: the bytes to consume */
     size_t line_start;
     size_t head_start; /* where the start line begins */

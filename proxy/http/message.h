@@ -35,6 +35,8 @@ enum method {
 };
 
 struct bytes method_text(enum method method);
+/* Methods compare with case (RFC 9110 section 9.1). false for a token that the list lacks. */
+bool method_of(struct bytes text, enum method *ret_method);
 bool method_is_safe(enum method method);
 bool method_is_idempotent(enum method method);
 

@@ -50,7 +50,8 @@ enum reject_reason {
 #define REJECT_ID(id, label, status) REJECT_##id,
     REJECT_LIST(REJECT_ID)
 #undef REJECT_ID
-        REJECT_REASON_COUNT
+        REJECT_REASON_COUNT,
+    REJECT_NONE = REJECT_REASON_COUNT /* no reason: all is in order */
 };
 
 enum { REJECT_STATUS_BAD_RESPONSE = 502 };
