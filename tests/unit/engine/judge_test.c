@@ -1,0 +1,355 @@
+/* What the judge promises: fast where it is clear, silent where it is not, and never fooled by a
+ * shared outage. The exact numbers are the business of judge_vectors. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "canary/engine/judge.h"
+#include "canary/engine/judge_sentence.h"
+#include "proxy/base/check.h"
+#include "tests/support/traffic.h"
+
+enum { TICK_MS = 100 };
+
+/* A judge, its traffic and its clock. */
+struct court {
+    struct judge judge;
+    struct traffic traffic;
+    int64_t now_ms;
+};
+
+static void court_open(struct court *court, uint64_t seed, double rate, double weight)
+{
+    judge_init(&court->judge, &JUDGE_CONFIG_DEFAULT);
+    traffic_init(&court->traffic, seed, rate, weight);
+    court->now_ms = 0;
+    judge_check(&court->judge, 0, &court->traffic.counts);
+}
+
+static struct judge_result court_tick(struct court *court)
+{
+    court->now_ms += TICK_MS;
+    traffic_tick(&court->traffic, TICK_MS / 1000.0);
+    return judge_check(&court->judge, court->now_ms, &court->traffic.counts);
+}
+
+/* Runs until the verdict is a breach, at most `max_s`; returns the seconds it took, or -1. */
+static double court_until_breach(struct court *court, double max_s)
+{
+    int64_t from_ms = court->now_ms;
+    while ((double)(court->now_ms - from_ms) < 1000.0 * max_s) {
+        if (court_tick(court).verdict == JUDGE_BREACH) {
+            return (double)(court->now_ms - from_ms) / 1000.0;
+        }
+    }
+    return -1.0;
+}
+
+static void breach_within_seconds_when_all_canary_requests_fail(void **state)
+{
+    (void)state;
+    /* Given a healthy minute at 100 requests a second and weight 10 %, when every canary request
+     * fails, then the breach comes within 3 s for every seed. */
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct court court;
+        court_open(&court, seed, 100.0, 0.1);
+        court.traffic.stable.fail_ratio = 0.001;
+        assert_true(court_until_breach(&court, 60.0) < 0.0);
+        court.traffic.canary.fail_ratio = 1.0;
+        double delay_s = court_until_breach(&court, 10.0);
+        assert_true(delay_s > 0.0);
+        assert_true(delay_s < 3.0);
+        assert_int_equal(court.judge.result.reason, JUDGE_REASON_ABSOLUTE);
+    }
+}
+
+static void slight_breach_is_found_in_a_minute(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct court court;
+        court_open(&court, seed, 100.0, 0.1);
+        court.traffic.stable.fail_ratio = 0.001;
+        court.traffic.canary.fail_ratio = 0.001;
+        assert_true(court_until_breach(&court, 60.0) < 0.0);
+        court.traffic.canary.fail_ratio = 0.08;
+        double delay_s = court_until_breach(&court, 120.0);
+        assert_true(delay_s > 0.0);
+        assert_true(delay_s < 60.0);
+    }
+}
+
+static void healthy_canary_is_never_rolled_back(void **state)
+{
+    (void)state;
+    const double ratios[] = {0.0, 0.001, 0.01, 0.03};
+    for (size_t i = 0; i < COUNT_OF(ratios); i++) {
+        struct court court;
+        court_open(&court, 100 + i, 50.0, 0.1);
+        court.traffic.stable.fail_ratio = ratios[i];
+        court.traffic.canary.fail_ratio = ratios[i];
+        assert_true(court_until_breach(&court, 3600.0) < 0.0);
+    }
+}
+
+static void refused_connections_are_the_fast_path(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 3, 50.0, 0.1);
+    assert_true(court_until_breach(&court, 30.0) < 0.0);
+    uint64_t before = court.traffic.counts.canary_count;
+    court.traffic.canary.connect_fail_ratio = 1.0;
+    assert_true(court_until_breach(&court, 10.0) > 0.0);
+    assert_int_equal(court.judge.result.reason, JUDGE_REASON_CONNECT);
+    assert_true(court.traffic.counts.canary_count - before <= 8);
+}
+
+static void shared_outage_is_suspicious_and_rolls_nothing_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct court court;
+        court_open(&court, seed, 200.0, 0.1);
+        assert_true(court_until_breach(&court, 30.0) < 0.0);
+        court.traffic.canary.fail_ratio = 0.5;
+        court.traffic.stable.fail_ratio = 0.5;
+        assert_true(court_until_breach(&court, 60.0) < 0.0);
+        assert_int_equal(court.judge.result.verdict, JUDGE_SUSPICIOUS);
+        assert_int_equal(court.judge.result.reason, JUDGE_REASON_SHARED_OUTAGE);
+    }
+}
+
+static void slow_canary_is_a_latency_breach(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 5, 200.0, 0.2);
+    court.traffic.stable.latency_us = 40000;
+    court.traffic.canary.latency_us = 40000;
+    assert_true(court_until_breach(&court, 60.0) < 0.0);
+    court.traffic.canary.latency_us = 200000;
+    double delay_s = court_until_breach(&court, 30.0);
+    assert_true(delay_s > 0.0);
+    assert_int_equal(court.judge.result.reason, JUDGE_REASON_LATENCY);
+}
+
+static void silence_is_no_verdict(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 0.0, 0.5);
+    assert_true(court_until_breach(&court, 3600.0) < 0.0);
+    assert_int_equal(court.judge.result.verdict, JUDGE_INSUFFICIENT_DATA);
+    struct note note;
+    judge_sentence(&court.judge, &note);
+    assert_non_null(strstr(note.text, "59 are missing"));
+}
+
+static void clean_canary_becomes_healthy(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.1);
+    struct judge_result result = {0};
+    while (result.verdict != JUDGE_HEALTHY && court.now_ms < 200000) {
+        result = court_tick(&court);
+    }
+    assert_int_equal(result.verdict, JUDGE_HEALTHY);
+    assert_true(result.canary_count > 500);
+    assert_true(result.canary_count < 1200);
+}
+
+static void changing_the_weight_takes_promotion_back(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.5);
+    while (court_tick(&court).verdict != JUDGE_HEALTHY) {
+        assert_true(court.now_ms < 200000);
+    }
+    judge_step(&court.judge, court.now_ms);
+    struct judge_result result = court_tick(&court);
+    assert_int_equal(result.verdict, JUDGE_INSUFFICIENT_DATA);
+    assert_true(result.canary_count < 59);
+}
+
+static void breach_is_latched_until_the_next_start(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.5);
+    court.traffic.canary.fail_ratio = 1.0;
+    assert_true(court_until_breach(&court, 5.0) > 0.0);
+    court.traffic.canary.fail_ratio = 0.0;
+    for (int i = 0; i < 3000; i++) {
+        assert_int_equal(court_tick(&court).verdict, JUDGE_BREACH);
+    }
+    judge_step(&court.judge, court.now_ms);
+    assert_int_equal(court_tick(&court).verdict, JUDGE_BREACH);
+    judge_start(&court.judge, court.now_ms);
+    assert_int_not_equal(court_tick(&court).verdict, JUDGE_BREACH);
+}
+
+static void counters_that_start_over_are_no_evidence(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.5);
+    for (int i = 0; i < 100; i++) {
+        court_tick(&court);
+    }
+    court.traffic.counts.canary_count = 40;
+    court.traffic.counts.canary_failed = 40;
+    struct judge_result before = court.judge.result;
+    struct judge_result after = judge_check(&court.judge, court.now_ms, &court.traffic.counts);
+    assert_int_equal(after.canary_count, before.canary_count);
+    assert_true(court_until_breach(&court, 20.0) < 0.0);
+}
+
+static void rebase_takes_larger_counters_without_judging_them(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.5);
+    court_tick(&court);
+    court.traffic.counts.canary_count += 100000;
+    court.traffic.counts.canary_failed += 100000;
+    judge_rebase(&court.judge);
+    assert_true(court_until_breach(&court, 20.0) < 0.0);
+}
+
+static void one_burst_of_an_instant_is_no_breach(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 1000.0, 0.1);
+    assert_true(court_until_breach(&court, 60.0) < 0.0);
+    court.traffic.counts.canary_count += 500;
+    court.traffic.counts.canary_failed += 500;
+    assert_true(court_until_breach(&court, 30.0) < 0.0);
+}
+
+static void backward_clock_harms_nobody(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.2);
+    for (int i = 0; i < 600; i++) {
+        court_tick(&court);
+    }
+    court.now_ms -= 30000;
+    assert_true(court_until_breach(&court, 60.0) < 0.0);
+    assert_true(isfinite(court.judge.result.log_absolute));
+}
+
+static void excursion_begins_with_the_trouble(void **state)
+{
+    (void)state;
+    /* Given ten quiet minutes with some failures, when the canary breaks, then the excursion dates
+     * the first failure to within a second and counts about what was decided on. */
+    struct court court;
+    court_open(&court, 9, 100.0, 0.1);
+    court.traffic.stable.fail_ratio = 0.005;
+    court.traffic.canary.fail_ratio = 0.005;
+    court.traffic.rescued = 1.0;
+    assert_true(court_until_breach(&court, 600.0) < 0.0);
+    int64_t broke_ms = court.now_ms;
+    court.traffic.canary.fail_ratio = 1.0;
+    assert_true(court_until_breach(&court, 10.0) > 0.0);
+    struct judge_excursion excursion = judge_excursion(&court.judge, court.judge.result.reason);
+    assert_true(excursion.has_failure);
+    assert_true(excursion.first_failure_ms >= broke_ms);
+    assert_true(excursion.first_failure_ms <= broke_ms + 1000);
+    assert_true(excursion.counts.canary_failed >= 5.0);
+    assert_true(excursion.counts.canary_failed == excursion.counts.canary_count);
+    assert_true(excursion.counts.client_bad == 0.0);
+}
+
+static void sentence_tells_the_numbers_of_the_decision(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 1000.0, 0.1);
+    court.traffic.canary.fail_ratio = 0.15;
+    assert_true(court_until_breach(&court, 20.0) > 0.0);
+    struct note at_breach;
+    judge_sentence(&court.judge, &at_breach);
+    assert_non_null(strstr(at_breach.text, "canary "));
+    assert_non_null(strstr(at_breach.text, "requests failed ("));
+    assert_non_null(strstr(at_breach.text, "limit 5 %, stable 0 of "));
+    assert_non_null(strstr(at_breach.text, " needed"));
+    /* ... and goes on telling them while the latch holds. */
+    for (int i = 0; i < 50; i++) {
+        court_tick(&court);
+    }
+    struct note later;
+    judge_sentence(&court.judge, &later);
+    assert_string_equal(at_breach.text, later.text);
+}
+
+static void numbers_are_written_for_people(void **state)
+{
+    (void)state;
+    char text[JUDGE_COUNT_TEXT_SIZE];
+    const struct {
+        double count;
+        const char *text;
+    } counts[] = {{0, "0"},
+                  {999, "999"},
+                  {1620, "1,620"},
+                  {1234567, "1,234,567"},
+                  {1e30, "1,000,000,000,000,000,000"}};
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        judge_count_text(counts[i].count, text);
+        assert_string_equal(counts[i].text, text);
+    }
+    const struct {
+        double ratio;
+        const char *text;
+    } percents[] = {{0, "0 %"},         {0.05, "5 %"},  {0.128, "12.8 %"},
+                    {0.0025, "0.25 %"}, {1.0, "100 %"}, {0.1, "10 %"}};
+    for (size_t i = 0; i < COUNT_OF(percents); i++) {
+        judge_percent_text(percents[i].ratio, text);
+        assert_string_equal(percents[i].text, text);
+    }
+}
+
+static void names_are_those_of_the_api(void **state)
+{
+    (void)state;
+    assert_string_equal(judge_verdict_name(JUDGE_INSUFFICIENT_DATA), "insufficient_data");
+    assert_string_equal(judge_verdict_name(JUDGE_HEALTHY), "healthy");
+    assert_string_equal(judge_reason_name(JUDGE_REASON_SHARED_OUTAGE), "shared_outage");
+    assert_string_equal(judge_reason_name(JUDGE_REASON_HEALTH), "health");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(breach_within_seconds_when_all_canary_requests_fail),
+        cmocka_unit_test(slight_breach_is_found_in_a_minute),
+        cmocka_unit_test(healthy_canary_is_never_rolled_back),
+        cmocka_unit_test(refused_connections_are_the_fast_path),
+        cmocka_unit_test(shared_outage_is_suspicious_and_rolls_nothing_back),
+        cmocka_unit_test(slow_canary_is_a_latency_breach),
+        cmocka_unit_test(silence_is_no_verdict),
+        cmocka_unit_test(clean_canary_becomes_healthy),
+        cmocka_unit_test(changing_the_weight_takes_promotion_back),
+        cmocka_unit_test(breach_is_latched_until_the_next_start),
+        cmocka_unit_test(counters_that_start_over_are_no_evidence),
+        cmocka_unit_test(rebase_takes_larger_counters_without_judging_them),
+        cmocka_unit_test(one_burst_of_an_instant_is_no_breach),
+        cmocka_unit_test(backward_clock_harms_nobody),
+        cmocka_unit_test(excursion_begins_with_the_trouble),
+        cmocka_unit_test(sentence_tells_the_numbers_of_the_decision),
+        cmocka_unit_test(numbers_are_written_for_people),
+        cmocka_unit_test(names_are_those_of_the_api),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
