@@ -109,6 +109,7 @@ struct conf_limits {
     uint64_t requests_per_connection; /* 0 is none */
     uint64_t client_connections;      /* of the process; 0 is auto: what RLIMIT_NOFILE leaves */
     uint64_t upstream_connections;    /* to one endpoint, all workers together */
+    struct conf_place header_line_place;
 };
 
 enum conf_scheme { CONF_SCHEME_HTTP };
@@ -155,7 +156,7 @@ struct conf_outlier {
     bool is_on;
     uint64_t consecutive; /* failures in a row that eject an endpoint */
     uint64_t eject_us;
-    uint64_t max_ejected_ppm; /* of a version's endpoints, rounded down, never the last one */
+    uint32_t max_ejected_ppm; /* of a version's endpoints, rounded down, never the last one */
 };
 
 /* Statuses from first to last, both inside. */
@@ -185,17 +186,17 @@ enum conf_relative {
 enum conf_on_breach { CONF_ON_BREACH_ROLLBACK, CONF_ON_BREACH_FREEZE, CONF_ON_BREACH_ALERT };
 
 struct conf_rollback {
-    uint64_t error_rate_ppm;     /* the absolute limit of 5xx */
+    uint32_t error_rate_ppm;     /* the absolute limit of 5xx */
     enum conf_relative relative; /* what the comparison with the stable version may do */
     bool is_latency_judged;
-    uint64_t false_alarm_ppm; /* chance of a wrong rollback per rollout */
+    uint32_t false_alarm_ppm; /* chance of a wrong rollback per rollout */
     enum conf_on_breach on_breach;
     uint32_t
         *shift_ppm; /* share of the weight at the breach that is left; falls strictly, ends in 0 */
     size_t shift_count;
     uint64_t every_us;          /* between two steps of the shift */
     uint64_t max_wait_us;       /* how long steps may wait in all for a suffering stable version */
-    uint64_t instant_above_ppm; /* failures of the excursion from which there are no steps */
+    uint32_t instant_above_ppm; /* failures of the excursion from which there are no steps */
     struct conf_place shift_place;
 };
 
@@ -218,6 +219,7 @@ struct conf_service {
     struct conf_health health;
     struct conf_rollback rollback;
     struct conf_place place;
+    struct conf_place hosts_place;
     struct conf_place weight_place;
 };
 

@@ -8,7 +8,7 @@
 #include "conf/conf.h"
 #include "conf/conf_errors.h"
 
-enum { CONF_FILE_MAX = 1 << 20, CONF_NODES_MAX = 100000, CONF_ARENA_MAX = 32 << 20 };
+enum { CONF_FILE_MAX = 256 << 10, CONF_NODES_MAX = 100000, CONF_ARENA_MAX = 32 << 20 };
 
 /* Reads and loads `path`. Gives the conf to the caller. ERR_SYNTAX: `errors` has them all; ERR_IO
  * or ERR_NOT_FOUND: it cannot be read, which is the one error; ERR_LIMIT: it is too large;
@@ -20,10 +20,3 @@ MUST_USE enum err conf_load_file(const char *path, struct conf_errors *errors,
  * start. */
 MUST_USE enum err conf_load_memory(const char *name, struct bytes text, struct conf_errors *errors,
                                    struct conf **ret_conf);
-
-enum { CONF_SECRET_MAX = 4096 };
-/* Reads a secret from its file or environment variable, without the newline at its end, into
- * `ret_secret` (cleared first; its max should be CONF_SECRET_MAX or more). An empty one is
- * ERR_NOT_FOUND. The note names where, never what. */
-MUST_USE enum err conf_secret_read(const struct conf_secret *secret, struct note *note,
-                                   struct buf *ret_secret);

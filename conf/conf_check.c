@@ -1,0 +1,287 @@
+#include "conf/conf_check.h"
+
+#include <arpa/inet.h>
+
+#include "proxy/base/map.h"
+
+/* A field's own place, or that of what it stands in where it is a default. */
+static struct conf_place place_or(struct conf_place place, struct conf_place outer)
+{
+    return place.line > 0 ? place : outer;
+}
+
+/* The port in host order, 0 for AF_UNIX and for what could not be read. */
+static uint16_t port_of(const struct conf_address *address)
+{
+    switch (address->socket.any.sa_family) {
+    case AF_INET:
+        return ntohs(address->socket.v4.sin_port);
+    case AF_INET6:
+        return ntohs(address->socket.v6.sin6_port);
+    default:
+        return 0;
+    }
+}
+
+static void check_listeners(const struct conf *conf, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct conf_address *address = &conf->listeners[i].address;
+        for (size_t j = 0; j < i && address->text != NULL; j++) {
+            const struct conf_address *other = &conf->listeners[j].address;
+            if (other->text != NULL && strcmp(address->text, other->text) == 0) {
+                conf_errors_add(errors, address->place,
+                                "listen.address: %s is listened on already (line %u)",
+                                address->text, other->place.line);
+                break;
+            }
+        }
+    }
+}
+
+/* Unlike listeners of traffic, the admin's does not share its port: "every address" is in the way
+ * of each of them. */
+static bool clashes(const struct conf_address *a, const struct conf_address *b)
+{
+    struct ip left;
+    struct ip right;
+    return port_of(a) != 0 && port_of(a) == port_of(b) &&
+           a->socket.any.sa_family == b->socket.any.sa_family &&
+           ip_from_socket(&a->socket.any, &left) && ip_from_socket(&b->socket.any, &right) &&
+           (ip_equal(&left, &right) || ip_is_any(&left) || ip_is_any(&right));
+}
+
+static void check_admin(const struct conf *conf, struct conf_errors *errors)
+{
+    const struct conf_admin *admin = &conf->admin;
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        const struct conf_address *listener = &conf->listeners[i].address;
+        if (clashes(&admin->address, listener)) {
+            conf_errors_add(errors, place_or(admin->address.place, listener->place),
+                            "admin.address: %s is where clients are listened for (line %u)",
+                            admin->address.text, listener->place.line);
+        }
+    }
+    if (admin->address.text != NULL && admin->token_count == 0 &&
+        !conf_address_is_local(&admin->address)) {
+        conf_errors_add(
+            errors, admin->address.place,
+            "admin.address: %s can be reached from other machines, so admin.tokens are required",
+            admin->address.text);
+    }
+    for (size_t i = 0; i < admin->token_count; i++) {
+        const struct conf_token *token = &admin->tokens[i];
+        for (size_t j = 0; j < i && token->name != NULL; j++) {
+            if (admin->tokens[j].name != NULL && strcmp(admin->tokens[j].name, token->name) == 0) {
+                conf_errors_add(errors, token->place,
+                                "admin.tokens.name: \"%s\" is the name of another token (line %u)",
+                                token->name, admin->tokens[j].place.line);
+                break;
+            }
+        }
+    }
+}
+
+static void check_limits(const struct conf *conf, struct conf_errors *errors)
+{
+    if (conf->limits.header_line > conf->limits.header_size && conf->limits.header_size > 0) {
+        conf_errors_add(errors, conf->limits.header_line_place,
+                        "limits.header_line: is larger than limits.header_size");
+    }
+}
+
+/* Would a connection to this endpoint come back to ourselves? */
+static bool is_own_address(const struct conf_endpoint *endpoint, const struct conf_address *address)
+{
+    struct ip ip;
+    if (endpoint->host == NULL || endpoint->port != port_of(address) ||
+        !ip_from_socket(&address->socket.any, &ip)) {
+        return false;
+    }
+    bool is_here = endpoint->is_ip ? ip_is_loopback(&endpoint->ip) || ip_is_any(&endpoint->ip)
+                                   : strcmp(endpoint->host, "localhost") == 0;
+    if (is_here && (ip_is_any(&ip) || ip_is_loopback(&ip))) {
+        return !endpoint->is_ip || ip_is_v4(&endpoint->ip) == ip_is_v4(&ip);
+    }
+    return endpoint->is_ip && ip_equal(&endpoint->ip, &ip);
+}
+
+static void check_version(const struct conf *conf, const struct conf_version *version,
+                          const char *key, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct conf_endpoint *endpoint = &version->endpoints[i];
+        for (size_t j = 0; j < i && endpoint->url != NULL; j++) {
+            const char *other = version->endpoints[j].url;
+            if (other != NULL && strcmp(other, endpoint->url) == 0) {
+                conf_errors_add(errors, endpoint->place, "services.%s.endpoints: %s is there twice",
+                                key, endpoint->url);
+                break;
+            }
+        }
+        for (size_t j = 0; j < conf->listener_count; j++) {
+            if (is_own_address(endpoint, &conf->listeners[j].address)) {
+                conf_errors_add(errors, endpoint->place,
+                                "services.%s: %s is where this proxy itself listens (line %u)", key,
+                                endpoint->url, conf->listeners[j].address.place.line);
+                break;
+            }
+        }
+    }
+}
+
+static void check_versions(const struct conf *conf, const struct conf_service *service,
+                           struct conf_errors *errors)
+{
+    check_version(conf, &service->previous, "previous", errors);
+    if (!service->has_current) {
+        if (service->has_weight) {
+            conf_errors_add(errors, service->weight_place,
+                            "services.weight: needs services.current, whose share it is");
+        }
+        return;
+    }
+    check_version(conf, &service->current, "current", errors);
+    const char *previous = service->previous.deployment;
+    const char *current = service->current.deployment;
+    if (previous == NULL || current == NULL || strcmp(previous, current) != 0) {
+        return;
+    }
+    if (service->current.is_deployment_derived) {
+        conf_errors_add(errors, service->current.place,
+                        "services.current: has the endpoints of previous: name each deployment");
+    } else {
+        conf_errors_add(errors, service->current.place,
+                        "services.current.deployment: \"%s\" is the name of previous too", current);
+    }
+}
+
+static void check_sticky(const struct conf_sticky *sticky, struct conf_errors *errors)
+{
+    bool is_by_header = sticky->by == CONF_STICKY_HEADER;
+    if (is_by_header && sticky->header == NULL) {
+        conf_errors_add(errors, sticky->place,
+                        "services.sticky: by header needs the name of the field");
+    }
+    if (!is_by_header && sticky->header != NULL) {
+        conf_errors_add(errors, sticky->place, "services.sticky.name: is only for by: header");
+    }
+}
+
+static void check_shift(const struct conf_rollback *rollback, struct conf_errors *errors)
+{
+    for (size_t i = 1; i < rollback->shift_count; i++) {
+        if (rollback->shift_ppm[i] >= rollback->shift_ppm[i - 1]) {
+            conf_errors_add(
+                errors, rollback->shift_place,
+                "services.rollback.shift: each step must be smaller than the one before");
+            return;
+        }
+    }
+    if (rollback->shift_count > 0 && rollback->shift_ppm[rollback->shift_count - 1] != 0) {
+        conf_errors_add(errors, rollback->shift_place,
+                        "services.rollback.shift: the last step must be 0%%");
+    }
+}
+
+static void check_health(const struct conf_health *health, struct conf_errors *errors)
+{
+    if (health->is_on && health->interval_us > 0 && health->timeout_us > health->interval_us) {
+        conf_errors_add(errors, health->place,
+                        "services.health.timeout: is longer than the interval");
+    }
+}
+
+/* Claims "host path" for a service; the first one that claimed it stays. */
+static enum err claim_route(struct map *routes, const struct conf_service *service,
+                            const char *host, const char *path, struct conf_errors *errors)
+{
+    char key[CONF_HOST_MAX + CONF_PATH_MAX + 2];
+    int size = snprintf(key, sizeof key, "%s %s", host, path);
+    struct bytes route = bytes_make(key, (size_t)size);
+    enum err err = map_put(routes, route, (void *)(uintptr_t)service);
+    if (err != ERR_EXISTS) {
+        return err;
+    }
+    const struct conf_service *first = map_get(routes, route);
+    if (first == service) {
+        conf_errors_add(errors, place_or(service->hosts_place, service->place),
+                        "services: host \"%s\" with path \"%s\" is there twice", host, path);
+    } else {
+        conf_errors_add(
+            errors, place_or(service->hosts_place, service->place),
+            "services: host \"%s\" with path \"%s\" is served by \"%s\" already (line %u)", host,
+            path, first->name != NULL ? first->name : "?", first->place.line);
+    }
+    return OK;
+}
+
+static enum err check_routes(const struct conf *conf, struct conf_errors *errors)
+{
+    size_t route_count = 0;
+    for (size_t i = 0; i < conf->service_count; i++) {
+        const struct conf_service *service = &conf->services[i];
+        route_count += service->host_count * service->path_count;
+        if (route_count > CONF_ROUTES_MAX) {
+            conf_errors_add(errors, service->place,
+                            "services: more than %d pairs of a host and a path in all",
+                            CONF_ROUTES_MAX);
+            return OK;
+        }
+    }
+    struct map routes;
+    map_init(&routes);
+    enum err err = OK;
+    for (size_t i = 0; i < conf->service_count; i++) {
+        const struct conf_service *service = &conf->services[i];
+        for (size_t j = 0; j < service->host_count * service->path_count && err == OK; j++) {
+            const char *host = service->hosts[j / service->path_count];
+            const char *path = service->paths[j % service->path_count];
+            if (host != NULL && path != NULL) {
+                err = claim_route(&routes, service, host, path, errors);
+            }
+        }
+    }
+    map_finish(&routes);
+    return err;
+}
+
+static enum err check_names(const struct conf *conf, struct conf_errors *errors)
+{
+    struct map names;
+    map_init(&names);
+    enum err err = OK;
+    for (size_t i = 0; i < conf->service_count && err == OK; i++) {
+        struct conf_service *service = &conf->services[i];
+        if (service->name == NULL) {
+            continue;
+        }
+        struct bytes name = bytes_of(service->name);
+        err = map_put(&names, name, service);
+        if (err == ERR_EXISTS) {
+            const struct conf_service *first = map_get(&names, name);
+            conf_errors_add(errors, service->place,
+                            "services.name: \"%s\" is the name of another service (line %u)",
+                            service->name, first->place.line);
+            err = OK;
+        }
+    }
+    map_finish(&names);
+    return err;
+}
+
+enum err conf_check(const struct conf *conf, struct conf_errors *errors)
+{
+    check_listeners(conf, errors);
+    check_admin(conf, errors);
+    check_limits(conf, errors);
+    for (size_t i = 0; i < conf->service_count; i++) {
+        const struct conf_service *service = &conf->services[i];
+        check_versions(conf, service, errors);
+        check_sticky(&service->sticky, errors);
+        check_shift(&service->rollback, errors);
+        check_health(&service->health, errors);
+    }
+    enum err err = check_names(conf, errors);
+    return err != OK ? err : check_routes(conf, errors);
+}

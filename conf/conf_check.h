@@ -1,0 +1,11 @@
+/* conf/conf_check.h — what only shows when values are held against each other.
+ *
+ * Runs after every value was read by itself, and also when some could not be, so that one run tells
+ * all: a field that failed is NULL or zero here and is passed over. Pure but for the errors;
+ * control. */
+#pragma once
+#include "conf/conf.h"
+#include "conf/conf_errors.h"
+
+/* Adds an error for each contradiction. ERR_NOMEM when it could not look at everything. */
+MUST_USE enum err conf_check(const struct conf *conf, struct conf_errors *errors);

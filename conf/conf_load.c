@@ -1,0 +1,167 @@
+#include "conf/conf_load.h"
+
+#include <stdlib.h>
+#include <yaml.h>
+
+#include "conf/conf_check.h"
+#include "conf/conf_file.h"
+#include "conf/conf_walk.h"
+
+/* Where a byte stands; libyaml gives no mark for bytes that are not text at all. */
+static struct conf_place place_at(struct bytes text, size_t offset)
+{
+    struct conf_place place = {1, 1};
+    for (size_t i = 0; i < offset && i < text.size; i++) {
+        bool is_continuation = ((unsigned char)text.data[i] & 0xc0) == 0x80;
+        place.column += !is_continuation;
+        if (text.data[i] == '\n') {
+            place = (struct conf_place){place.line + 1, 1};
+        }
+    }
+    return place;
+}
+
+static enum err report_parser(const yaml_parser_t *parser, struct bytes text,
+                              struct conf_errors *errors)
+{
+    struct conf_place place = {(unsigned)parser->problem_mark.line + 1,
+                               (unsigned)parser->problem_mark.column + 1};
+    const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
+    switch (parser->error) {
+    case YAML_MEMORY_ERROR:
+        return ERR_NOMEM;
+    case YAML_READER_ERROR:
+        conf_errors_add(errors, place_at(text, parser->problem_offset), "not YAML: %s", problem);
+        return ERR_SYNTAX;
+    default:
+        conf_errors_add(errors, place, "not YAML: %s%s%s", problem,
+                        parser->context != NULL ? " " : "",
+                        parser->context != NULL ? parser->context : "");
+        return ERR_SYNTAX;
+    }
+}
+
+/* A second document would be read by nobody. */
+static enum err refuse_second_document(yaml_parser_t *parser, struct bytes text,
+                                       struct conf_errors *errors)
+{
+    yaml_document_t document;
+    if (!yaml_parser_load(parser, &document)) {
+        return report_parser(parser, text, errors);
+    }
+    const yaml_node_t *root = yaml_document_get_root_node(&document);
+    if (root != NULL) {
+        struct conf_place place = {(unsigned)root->start_mark.line + 1,
+                                   (unsigned)root->start_mark.column + 1};
+        conf_errors_add(errors, place, "a second YAML document: there may be only one");
+    }
+    yaml_document_delete(&document);
+    return OK;
+}
+
+static enum err load_document(yaml_document_t *document, const char *name,
+                              struct conf_errors *errors, struct conf *conf)
+{
+    const char *slash = strrchr(name, '/');
+    size_t folder_size = slash != NULL ? (size_t)(slash - name) + 1 : 0;
+    char *file = arena_alloc(&conf->arena, strlen(name) + 1);
+    if (file == NULL) {
+        return ERR_NOMEM;
+    }
+    memcpy(file, name, strlen(name) + 1);
+    conf->file = file;
+    enum err err = conf_walk(document, bytes_make(name, folder_size), errors, conf);
+    return err != OK ? err : conf_check(conf, errors);
+}
+
+static enum err parse(const char *name, struct bytes text, struct conf_errors *errors,
+                      struct conf *conf)
+{
+    yaml_parser_t parser;
+    yaml_document_t document;
+    if (!yaml_parser_initialize(&parser)) {
+        return ERR_NOMEM;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, text.size);
+    if (!yaml_parser_load(&parser, &document)) {
+        enum err err = report_parser(&parser, text, errors);
+        yaml_parser_delete(&parser);
+        return err;
+    }
+    enum err err = load_document(&document, name, errors, conf);
+    if (err == OK) {
+        err = refuse_second_document(&parser, text, errors);
+    }
+    yaml_document_delete(&document);
+    yaml_parser_delete(&parser);
+    return err;
+}
+
+/* Names the file for the errors to come. */
+static enum err begin(const char *name, struct conf_errors *errors)
+{
+    conf_errors_finish(errors);
+    errors->file = strdup(name);
+    return errors->file != NULL ? OK : ERR_NOMEM;
+}
+
+static enum err load_text(const char *name, struct bytes text, struct conf_errors *errors,
+                          struct conf **ret_conf)
+{
+    if (text.size > CONF_FILE_MAX) {
+        conf_errors_add(errors, (struct conf_place){0, 0}, "is larger than %d KiB",
+                        CONF_FILE_MAX >> 10);
+        return ERR_LIMIT;
+    }
+    struct conf *conf = calloc(1, sizeof *conf);
+    if (conf == NULL) {
+        return ERR_NOMEM;
+    }
+    arena_init(&conf->arena, CONF_ARENA_MAX);
+    enum err err = parse(name, text, errors, conf);
+    if (err == OK && !conf_errors_are_none(errors)) {
+        err = ERR_SYNTAX;
+    }
+    conf_errors_sort(errors);
+    if (err != OK) {
+        conf_destroy(conf);
+        return err;
+    }
+    *ret_conf = conf;
+    return OK;
+}
+
+static enum err end(enum err err, struct conf_errors *errors)
+{
+    if (err == ERR_NOMEM) {
+        conf_errors_add(errors, (struct conf_place){0, 0}, "%s", err_text(err));
+        conf_errors_sort(errors);
+    }
+    return err;
+}
+
+enum err conf_load_memory(const char *name, struct bytes text, struct conf_errors *errors,
+                          struct conf **ret_conf)
+{
+    enum err err = begin(name, errors);
+    return end(err != OK ? err : load_text(name, text, errors, ret_conf), errors);
+}
+
+enum err conf_load_file(const char *path, struct conf_errors *errors, struct conf **ret_conf)
+{
+    struct buf text;
+    struct note note = {""};
+    buf_init(&text, CONF_FILE_MAX);
+    enum err err = begin(path, errors);
+    if (err == OK) {
+        err = conf_file_read(path, &note, &text);
+        if (err != OK && err != ERR_NOMEM) {
+            conf_errors_add(errors, (struct conf_place){0, 0}, "%s", note.text);
+        }
+    }
+    if (err == OK) {
+        err = load_text(path, buf_bytes(&text), errors, ret_conf);
+    }
+    buf_finish(&text);
+    return end(err, errors);
+}

@@ -1,0 +1,332 @@
+#include <stddef.h>
+
+#include "conf/conf_schema.h"
+#include "proxy/base/check.h"
+
+#define MS     UINT64_C(1000)
+#define SECOND (1000 * MS)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+
+#define KEYS(array)          .keys = (array), .key_count = COUNT_OF(array)
+#define FROM_TO(least, most) .low = (least), .high = (most)
+
+static const char *const sticky_words[] = {"none", "cookie", "client_ip", "header", NULL};
+static const char *const opt_in_words[] = {"off", "trusted", "on", NULL};
+static const char *const host_words[] = {"keep", "origin", NULL};
+static const char *const forwarded_words[] = {"x_forwarded", "rfc7239", "both", NULL};
+static const char *const relative_words[] = {"off", "hold", "rollback", "confirm", NULL};
+static const char *const on_breach_words[] = {"rollback", "freeze", "alert", NULL};
+
+#define ENDPOINTS                                                                                  \
+    .type = CONF_TYPE_ENDPOINT, .offset = offsetof(struct conf_version, endpoints),                \
+    .count_offset = offsetof(struct conf_version, endpoint_count), .list_min = 1,                  \
+    .list_max = CONF_ENDPOINTS_MAX
+
+static const struct conf_key version_keys[] = {
+    {.name = "deployment",
+     .type = CONF_TYPE_DEPLOYMENT,
+     .offset = offsetof(struct conf_version, deployment),
+     .help = "What this release is called: any name. Left out, it is a hash of the endpoints."},
+    {.name = "url",
+     ENDPOINTS,
+     .flags = CONF_KEY_SINGLE,
+     .help = "The one origin: `http://host:port`."},
+    {.name = "endpoints", ENDPOINTS, .help = "Several origins that serve the same release."},
+};
+
+static const struct conf_section version_section = {
+    .title = "services.previous and services.current",
+    .help = "A release and the origins that serve it: exactly one of `url` and `endpoints`. "
+            "Requests keep their own "
+            "path, so an origin's URL has none.",
+    KEYS(version_keys),
+    .size = sizeof(struct conf_version),
+    .place_offset = offsetof(struct conf_version, place),
+    .either = {"url", "endpoints"},
+};
+
+static const struct conf_key sticky_keys[] = {
+    {.name = "by",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_sticky, by),
+     .fallback = "cookie",
+     .choices = sticky_words,
+     .help = "What a client is known by; `none` splits every request by itself."},
+    {.name = "name",
+     .type = CONF_TYPE_FIELD,
+     .offset = offsetof(struct conf_sticky, header),
+     .help = "The header field, with `by: header` and only there."},
+};
+
+static const struct conf_section sticky_section = {
+    .title = "services.sticky",
+    .help = "Whether a client stays with its version. A growing weight only adds clients to the "
+            "canary, a shrinking one "
+            "only takes some away.",
+    KEYS(sticky_keys),
+    .size = sizeof(struct conf_sticky),
+    .place_offset = offsetof(struct conf_sticky, place),
+};
+
+static const struct conf_key outlier_keys[] = {
+    {.name = "consecutive",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_outlier, consecutive),
+     FROM_TO(1, 1000),
+     .fallback = "5",
+     .help = "Failures in a row that eject an endpoint."},
+    {.name = "eject",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_outlier, eject_us),
+     FROM_TO(100 * MS, HOUR),
+     .fallback = "30s",
+     .help = "For how long."},
+    {.name = "max_ejected",
+     .type = CONF_TYPE_RATE,
+     .offset = offsetof(struct conf_outlier, max_ejected_ppm),
+     FROM_TO(0, CONF_PPM),
+     .fallback = "50%",
+     .help = "At most this share of a version's endpoints, rounded down; never the last one."},
+};
+
+static const struct conf_section outlier_section = {
+    .title = "services.outlier",
+    .help = "Endpoints that keep failing get no requests for a while.",
+    KEYS(outlier_keys),
+    .size = sizeof(struct conf_outlier),
+};
+
+static const struct conf_key health_keys[] = {
+    {.name = "path",
+     .type = CONF_TYPE_URL_PATH,
+     .offset = offsetof(struct conf_health, path),
+     .fallback = "/",
+     .help = "What is asked for, with GET."},
+    {.name = "interval",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_health, interval_us),
+     FROM_TO(100 * MS, HOUR),
+     .fallback = "2s",
+     .help = "Between two checks of an endpoint."},
+    {.name = "timeout",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_health, timeout_us),
+     FROM_TO(10 * MS, HOUR),
+     .fallback = "1s",
+     .help = "For one check, at most `interval`."},
+    {.name = "healthy",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_health, healthy),
+     FROM_TO(1, 100),
+     .fallback = "2",
+     .help = "Good answers in a row that bring an endpoint back."},
+    {.name = "unhealthy",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_health, unhealthy),
+     FROM_TO(1, 100),
+     .fallback = "3",
+     .help = "Bad answers in a row that take it out."},
+    {.name = "status",
+     .type = CONF_TYPE_STATUSES,
+     .offset = offsetof(struct conf_health, statuses),
+     .count_offset = offsetof(struct conf_health, status_count),
+     .list_min = 1,
+     .list_max = CONF_STATUSES_MAX,
+     .fallback = "200-399",
+     .help = "Statuses, and ranges of them, that are a good answer."},
+};
+
+static const struct conf_section health_section = {
+    .title = "services.health",
+    .help = "Active checks of every endpoint. When all of the canary fail while the stable version "
+            "has a live one, the "
+            "canary's weight goes to 0 at once.",
+    KEYS(health_keys),
+    .size = sizeof(struct conf_health),
+    .place_offset = offsetof(struct conf_health, place),
+};
+
+#define ROLLBACK(type_, member) .type = (type_), .offset = offsetof(struct conf_rollback, member)
+
+static const struct conf_key rollback_keys[] = {
+    {.name = "error_rate",
+     ROLLBACK(CONF_TYPE_RATE, error_rate_ppm),
+     FROM_TO(100, 900000),
+     .fallback = "5%",
+     .help = "The most 5xx that a canary may answer."},
+    {.name = "relative",
+     ROLLBACK(CONF_TYPE_CHOICE, relative),
+     .fallback = "confirm",
+     .choices = relative_words,
+     .help = "What being worse than the stable version does: `confirm` breaches once the canary is "
+             "proven worse and its "
+             "ratio is at `error_rate`; `rollback` breaches also below it; `hold` is only "
+             "suspicious; `off` does not "
+             "compare."},
+    {.name = "latency",
+     ROLLBACK(CONF_TYPE_SWITCH, is_latency_judged),
+     .fallback = "on",
+     .help = "Whether being slower than the stable version is a breach."},
+    {.name = "false_alarm",
+     ROLLBACK(CONF_TYPE_RATE, false_alarm_ppm),
+     FROM_TO(1, 200000),
+     .fallback = "1%",
+     .help = "The most often that a healthy release may be rolled back. Less needs more failures "
+             "before it acts."},
+    {.name = "on_breach",
+     ROLLBACK(CONF_TYPE_CHOICE, on_breach),
+     .fallback = "rollback",
+     .choices = on_breach_words,
+     .help = "`rollback` shifts the traffic back, `freeze` keeps the weight where it is until an "
+             "operator decides, "
+             "`alert` only tells."},
+    {.name = "shift",
+     ROLLBACK(CONF_TYPE_RATE, shift_ppm),
+     .count_offset = offsetof(struct conf_rollback, shift_count),
+     .place_offset = offsetof(struct conf_rollback, shift_place),
+     .list_min = 1,
+     .list_max = CONF_SHIFT_MAX,
+     FROM_TO(0, CONF_PPM - 1),
+     .fallback = "50%, 25%, 10%, 0%",
+     .help = "Steps of the way back, as shares of the weight at the breach; each smaller than the "
+             "one before, the last "
+             "one 0%."},
+    {.name = "every",
+     ROLLBACK(CONF_TYPE_DURATION, every_us),
+     FROM_TO(100 * MS, 10 * MINUTE),
+     .fallback = "2s",
+     .help = "Between two of these steps."},
+    {.name = "max_wait",
+     ROLLBACK(CONF_TYPE_DURATION, max_wait_us),
+     FROM_TO(0, 10 * MINUTE),
+     .fallback = "30s",
+     .help = "How long steps may wait in all while the stable version suffers from the traffic "
+             "that comes back."},
+    {.name = "instant_above",
+     ROLLBACK(CONF_TYPE_RATE, instant_above_ppm),
+     FROM_TO(10000, CONF_PPM),
+     .fallback = "50%",
+     .help = "From this ratio of failures on there are no steps: to 0 at once."},
+    {.name = "max_bad_responses",
+     .type = CONF_TYPE_UNBUILT,
+     .help = "Containment before the verdict."},
+};
+
+static const struct conf_section rollback_section = {
+    .title = "services.rollback",
+    .help = "When a canary is judged bad, and how its traffic goes back.",
+    KEYS(rollback_keys),
+    .size = sizeof(struct conf_rollback),
+};
+
+#define SERVICE(type_, member) .type = (type_), .offset = offsetof(struct conf_service, member)
+
+static const struct conf_key service_keys[] = {
+    {.name = "name",
+     SERVICE(CONF_TYPE_NAME, name),
+     .flags = CONF_KEY_REQUIRED,
+     .help = "Its name in the API, the metrics and the history."},
+    {.name = "hosts",
+     SERVICE(CONF_TYPE_PATTERN, hosts),
+     .count_offset = offsetof(struct conf_service, host_count),
+     .place_offset = offsetof(struct conf_service, hosts_place),
+     .list_min = 1,
+     .list_max = CONF_HOSTS_MAX,
+     .fallback = "\"*\"",
+     .help = "Host names without a port: exact, `\"*.example.com\"` for all below it, `\"*\"` for "
+             "every other. Exact "
+             "names win, then the longest wildcard."},
+    {.name = "paths",
+     SERVICE(CONF_TYPE_PREFIX, paths),
+     .count_offset = offsetof(struct conf_service, path_count),
+     .list_min = 1,
+     .list_max = CONF_PATHS_MAX,
+     .fallback = "/",
+     .help = "Beginnings of paths, by whole segments: `/api` takes `/api` and `/api/users`, not "
+             "`/apis`. The longest "
+             "wins."},
+    {.name = "previous",
+     SERVICE(CONF_TYPE_SECTION, previous),
+     .flags = CONF_KEY_REQUIRED,
+     .section = &version_section,
+     .help = "The stable version: the last known good release."},
+    {.name = "current",
+     SERVICE(CONF_TYPE_SECTION, current),
+     .flag_offset = offsetof(struct conf_service, has_current),
+     .section = &version_section,
+     .help = "The canary: the release being tried. Left out, there is none and `previous` gets "
+             "everything."},
+    {.name = "weight",
+     SERVICE(CONF_TYPE_RATE, weight_ppm),
+     .flag_offset = offsetof(struct conf_service, has_weight),
+     .place_offset = offsetof(struct conf_service, weight_place),
+     FROM_TO(0, CONF_PPM),
+     .help = "The canary's share, in steps of 0.0001%. It is applied once, when this deployment of "
+             "`current` is first "
+             "seen; later the state decides, and a changed number is an operator's change. Left "
+             "out, the canary starts "
+             "at 0%."},
+    {.name = "sticky",
+     SERVICE(CONF_TYPE_SECTION, sticky),
+     .flags = CONF_KEY_NONE,
+     .fallback = "on",
+     .section = &sticky_section,
+     .help = "Who stays with which version."},
+    {.name = "opt_in",
+     SERVICE(CONF_TYPE_CHOICE, opt_in),
+     .fallback = "on",
+     .choices = opt_in_words,
+     .help = "Who may choose a version with the header `Serin-Version` or the cookie "
+             "`serin-version`: everyone, only "
+             "`trusted` proxies, nobody."},
+    {.name = "host",
+     SERVICE(CONF_TYPE_CHOICE, host),
+     .fallback = "keep",
+     .choices = host_words,
+     .help = "The Host that origins get: the client's, or the endpoint's own name."},
+    {.name = "forwarded",
+     SERVICE(CONF_TYPE_CHOICE, forwarded),
+     .fallback = "x_forwarded",
+     .choices = forwarded_words,
+     .help = "How origins learn of the client: `X-Forwarded-For`, `-Proto` and `-Host`, the "
+             "standard `Forwarded` of RFC "
+             "7239, or both."},
+    {.name = "outlier",
+     SERVICE(CONF_TYPE_SECTION, outlier),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, outlier.is_on),
+     .fallback = "on",
+     .section = &outlier_section,
+     .help = "Ejection of failing endpoints."},
+    {.name = "health",
+     SERVICE(CONF_TYPE_SECTION, health),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, health.is_on),
+     .fallback = "off",
+     .section = &health_section,
+     .help = "Active health checks."},
+    {.name = "rollback",
+     SERVICE(CONF_TYPE_SECTION, rollback),
+     .fallback = "on",
+     .section = &rollback_section,
+     .help = "The judge and the way back."},
+    {.name = "rollout", .type = CONF_TYPE_UNBUILT, .help = "Growing the weight in steps."},
+    {.name = "failures", .type = CONF_TYPE_UNBUILT, .help = "What counts as a failure beyond 5xx."},
+    {.name = "rescue",
+     .type = CONF_TYPE_UNBUILT,
+     .help = "Repeating on the stable version what the canary failed."},
+    {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
+    {.name = "platform",
+     .type = CONF_TYPE_UNBUILT,
+     .help = "Rolling back at the hosting platform."},
+};
+
+const struct conf_section conf_schema_service = {
+    .title = "services",
+    .help =
+        "What is served: which hosts and paths, by which versions, and how they share the traffic.",
+    KEYS(service_keys),
+    .size = sizeof(struct conf_service),
+    .place_offset = offsetof(struct conf_service, place),
+};
