@@ -14,7 +14,14 @@ SMALL_SIZE = 66
 SMALL = {version: f"{version:.<{SMALL_SIZE}}" for version in ("previous", "current")}
 FILE_SIZES = {"/10k": 10 * 1024, "/1m": 1024 * 1024}
 
-SPLIT = '    current: {deployment: canary, endpoints: ["http://127.0.0.1:@current@"]}\n    weight: 10%'
+SERVICE = """  - name: {name}
+    hosts: [{hosts}]
+    previous: {{deployment: stable, endpoints: ["http://127.0.0.1:{previous}"]}}
+{canary}    sticky: {sticky}"""
+SPLIT = """    current: {{deployment: canary, endpoints: ["http://127.0.0.1:{current}"]}}
+    weight: 10%
+"""
+HOSTS_PER_SERVICE = 100
 MANY_HOSTS = 1000
 HOST_ASKED = "host500.bench.test"
 
@@ -150,8 +157,15 @@ class Serin(Contender):
         (admin,) = free_ports(1)
         for leftover in Path(directory).glob("serin.db*"):
             leftover.unlink()
-        return {"canary": self.canary, "sticky": self.sticky, "hosts": ", ".join(self.hosts), "admin": admin,
-                **super().values(listen, origin, directory)}
+        services = "\n".join(self.services(origin))
+        return {"services": services, "admin": admin, **super().values(listen, origin, directory)}
+
+    def services(self, origin):
+        """One service, or as many as the hosts need."""
+        for first in range(0, len(self.hosts), HOSTS_PER_SERVICE):
+            yield SERVICE.format(
+                name=f"bench{first}", hosts=", ".join(self.hosts[first:first + HOSTS_PER_SERVICE]),
+                canary=self.canary.format(current=origin.current), previous=origin.previous, sticky=self.sticky)
 
 
 def proxies():
@@ -169,7 +183,7 @@ def variants():
     """Serin in the shapes whose costs are compared with each other. The first is what the others are held against."""
     many = [f"host{i}.bench.test" for i in range(MANY_HOSTS)]
     return [
-        Serin("one version", canary="    weight: 0%"),
+        Serin("one version", canary=""),
         Serin("split, counted, judged"),
         Serin("sticky by cookie", sticky="{by: cookie}", wants_cookie=True),
         Serin("one host", hosts=(HOST_ASKED,), host=HOST_ASKED),
