@@ -4,6 +4,7 @@
  * twice is harmless. Never walk a list while calling out to code that may change it. Owned by one thread. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proxy/base/check.h"
 
