@@ -11,37 +11,10 @@
 #pragma once
 #include <stddef.h>
 
-#include "metrics/catalog.h"
+#include "metrics/access_record.h"
 #include "proxy/base/err.h"
 
 enum access_log_format { ACCESS_LOG_JSON, ACCESS_LOG_COMBINED };
-
-/* Longest piece of each kind that is kept, in bytes; the rest is cut off. */
-enum { ACCESS_TARGET_MAX = 2048, ACCESS_TEXT_MAX = 256 };
-
-/* What is known of a finished request. Empty strings and numbers below zero mean "there was none".
- */
-struct access_record {
-    int64_t wall_us;     /* when its head was complete */
-    struct bytes client; /* address, without port */
-    struct bytes method;
-    struct bytes target;   /* up to ACCESS_TARGET_MAX; all others up to ACCESS_TEXT_MAX */
-    struct bytes protocol; /* "HTTP/1.1" */
-    struct bytes host;
-    struct bytes service;
-    struct bytes endpoint; /* the one that answered, or was tried last */
-    struct bytes request_id;
-    struct bytes referer;
-    struct bytes user_agent;
-    unsigned status;             /* the client's; 0 when it got none */
-    enum metric_role role;       /* METRIC_ROLE_COUNT: not routed */
-    enum metric_failure failure; /* of the last attempt; METRIC_FAILURE_COUNT: none */
-    unsigned attempts;
-    uint64_t request_bytes;  /* body received */
-    uint64_t response_bytes; /* body sent */
-    uint64_t duration_us;
-    int64_t upstream_duration_us; /* of the last attempt; -1: none */
-};
 
 struct access_log;
 
@@ -51,10 +24,18 @@ struct access_log;
 MUST_USE enum err access_log_open(const char *path, enum access_log_format format,
                                   size_t worker_count, struct note *note,
                                   struct access_log **ret_log);
-/* Keeps the record, or counts a drop. Borrows the strings for the call. A NULL log is fine and
- * costs nothing: logging is off. Worker `worker_index`, at most one thread per index. */
-void access_log_record(struct access_log *log, size_t worker_index,
-                       const struct access_record *record);
+/* Keeps the record, or counts a drop. Borrows the strings for the call. Worker `worker_index`, at
+ * most one thread per index. */
+void access_log_put(struct access_log *log, size_t worker_index,
+                    const struct access_record *record);
+/* The same for a log that may be off: NULL costs a comparison. */
+static inline void access_log_record(struct access_log *log, size_t worker_index,
+                                     const struct access_record *record)
+{
+    if (log != NULL) {
+        access_log_put(log, worker_index, record);
+    }
+}
 /* Asks the thread to open the path anew (after logrotate moved the file); what was recorded before
  * goes to the old file. If opening fails the old file stays in use and the log says so. Control. */
 void access_log_reopen(struct access_log *log);
