@@ -1,6 +1,9 @@
 /* canary/engine/judge_config.c — see judge_config.h. */
 #include "canary/engine/judge_config.h"
 
+#include <stddef.h>
+#include <string.h>
+
 static const double DAY_MS = 86400000.0;
 
 const struct judge_config JUDGE_CONFIG_DEFAULT = {
@@ -37,4 +40,10 @@ const struct judge_config JUDGE_CONFIG_DEFAULT = {
 double judge_config_mass(const struct judge_config *config, int64_t elapsed_ms)
 {
     return elapsed_ms > 0 ? config->mass_per_day * (double)elapsed_ms / DAY_MS : 0.0;
+}
+
+bool judge_config_is_equal(const struct judge_config *a, const struct judge_config *b)
+{
+    return memcmp(a, b, offsetof(struct judge_config, is_strict)) == 0 &&
+           a->is_strict == b->is_strict && a->relative == b->relative;
 }

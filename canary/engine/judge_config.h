@@ -34,15 +34,16 @@ struct judge_config {
     double relative_margin;
     double promote_factor; /* the same line for promotion */
     double promote_margin;
-    double promote_alpha; /* chance to call an unacceptable canary healthy, per step */
-    bool is_strict;       /* the absolute test ignores how the stable version does */
-    enum judge_relative relative;
+    double promote_alpha;  /* chance to call an unacceptable canary healthy, per step */
     double guard_alpha;    /* chance to blame the canary for one outage that both share */
     double guard_wait_ms;  /* crossed this long, a quiet stable version is proof enough */
     double block_ms_max;   /* an open block older than this is dropped unread */
     double latency_factor; /* the canary may be max(factor * t, t + margin) where stable needs t */
     double latency_margin_us;
     uint64_t warm_count; /* canary requests below which nothing can be said */
+    /* The numbers above are compared as bytes: no padding among them. */
+    bool is_strict; /* the absolute test ignores how the stable version does */
+    enum judge_relative relative;
 };
 
 /* The defaults; static. */
@@ -50,3 +51,4 @@ extern const struct judge_config JUDGE_CONFIG_DEFAULT;
 
 /* Restart mass that `elapsed_ms` of wall time adds; 0 for a clock that stood or went back. */
 double judge_config_mass(const struct judge_config *config, int64_t elapsed_ms);
+bool judge_config_is_equal(const struct judge_config *a, const struct judge_config *b);

@@ -1,0 +1,208 @@
+/* canary/engine/rollout.h — where a service's canary stands, and what is to be done next.
+ *
+ * Pure: a step takes the state, what was seen and the time, changes the state and gives a list of
+ * actions; nothing is done by itself. The owner carries the list out in its order.
+ *
+ *   idle <-> paused (by hand)        idle, paused, frozen -> shifting_back -> verifying ->
+ * rolled_back |  \-> frozen (on_breach)                                     |    \-> idle (after an
+ * abort) v      (ends by resume, abort, rollback)                      v another deployment: idle,
+ * from any phase            rollback_failed (keeps looking, then rolled_back)
+ *
+ * A breach starts the shift back: the weight falls by plan while both versions are watched; at once
+ * when severe or when the trouble persists; a step waits while stable suffers; nothing is shifted
+ * to a stable version without a live endpoint. The weight never rises by itself. Order on disk:
+ * towards safety act, then write; towards risk write, then act. Embedded in the engine; one thread
+ * (control). */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "canary/engine/judge.h"
+#include "canary/engine/plan.h"
+#include "canary/engine/record.h"
+#include "canary/engine/tripwire.h"
+#include "canary/engine/watch.h"
+#include "proxy/base/err.h"
+
+enum rollout_phase {
+    ROLLOUT_IDLE, /* an operator's fixed split, judged all the same */
+    ROLLOUT_PAUSED,
+    ROLLOUT_FROZEN,
+    ROLLOUT_SHIFTING_BACK,
+    ROLLOUT_VERIFYING,
+    ROLLOUT_ROLLED_BACK,
+    ROLLOUT_ROLLBACK_FAILED,
+    ROLLOUT_PHASE_COUNT
+};
+
+enum rollout_on_breach { ROLLOUT_ROLLBACK, ROLLOUT_FREEZE, ROLLOUT_ALERT };
+
+/* As API, metrics and the journal write them; static. */
+const char *rollout_phase_name(enum rollout_phase phase);
+bool rollout_phase_find(const char *name, enum rollout_phase *ret_phase);
+
+struct rollout_config {
+    enum rollout_on_breach on_breach;
+    struct plan shift;
+    uint64_t max_wait_us;     /* steps wait this long in all for a suffering stable version */
+    double limit;             /* failure ratio: the judge's absolute limit */
+    double instant_above;     /* failure ratio of the excursion from which there are no steps */
+    uint32_t verify_looks;    /* good looks in a row that confirm a rollback */
+    uint64_t verify_every_us; /* between two looks */
+    uint64_t verify_us_max;   /* without confirmation it has failed */
+};
+
+/* The defaults; static. */
+extern const struct rollout_config ROLLOUT_CONFIG_DEFAULT;
+
+/* What was seen in this look. Totals never go backwards (the judge's tally). */
+struct rollout_input {
+    int64_t wall_us;
+    struct finding finding;
+    bool is_canary_down; /* the tripwire's */
+    uint64_t
+        canary_down_since_us; /* first of the failed checks behind breach(health); 0: not known */
+    struct judge_excursion excursion; /* of finding.reason */
+    struct judge_result evidence;
+    struct note sentence; /* says the finding */
+    struct judge_tally tally;
+    const struct histogram *stable_latency; /* cumulative, or NULL; borrowed during the call */
+    uint32_t stable_live;                   /* endpoints */
+    uint64_t landed_revision;               /* newest weight that every worker has */
+    uint64_t canary_in_flight;
+    const char *record_id; /* for a record that this call may open; borrowed during the call */
+};
+
+enum rollout_command_kind {
+    ROLLOUT_SET_WEIGHT,
+    ROLLOUT_ROLL_BACK,
+    ROLLOUT_ABORT, /* shift back without quarantine, then idle */
+    ROLLOUT_PAUSE,
+    ROLLOUT_RESUME,  /* from paused or frozen */
+    ROLLOUT_RELEASE, /* end the quarantine of the current deployment */
+    ROLLOUT_DEPLOY   /* the service has another canary (or stable version) now */
+};
+
+/* What an operator, or the configuration, wants. */
+struct rollout_command {
+    enum rollout_command_kind kind;
+    uint32_t weight_ppm; /* SET_WEIGHT, DEPLOY */
+    bool is_instant;     /* ROLL_BACK, ABORT: not in steps */
+    bool is_dry_run;     /* ROLL_BACK: only the record of what would be done */
+    bool is_quarantined; /* DEPLOY: the new canary is */
+    const char *actor;   /* borrowed during the call */
+    const char *reason;  /* ROLL_BACK, RELEASE; borrowed during the call */
+};
+
+/* What the owner carries out, in this order. */
+enum rollout_action_kind {
+    ROLLOUT_PUBLISH, /* split by weight_ppm from now on; report `revision` as landed when all
+                        workers have it */
+    ROLLOUT_WRITE, /* phase, weight and revision to disk; with is_barrier wait until they are there
+                      before the rest of THIS list (lists of later calls do not wait, and a PUBLISH
+                      that was overtaken by one with a higher revision is left out) */
+    ROLLOUT_WRITE_RECORD, /* insert or update `record` of the list */
+    ROLLOUT_QUARANTINE,   /* the current deployment; the text says why */
+    ROLLOUT_UNQUARANTINE,
+    ROLLOUT_TELL,       /* one event: log, audit trail, event stream */
+    ROLLOUT_RAISE_ALERT /* the same to the alert channels */
+};
+
+enum rollout_level { ROLLOUT_INFO, ROLLOUT_WARN, ROLLOUT_ERROR };
+
+struct rollout_action {
+    enum rollout_action_kind kind;
+    uint32_t weight_ppm;      /* PUBLISH */
+    uint64_t revision;        /* PUBLISH, WRITE */
+    bool is_barrier;          /* WRITE */
+    enum rollout_level level; /* TELL */
+    const char *event;        /* TELL, RAISE_ALERT: "weight.set", "rollback.start"; static */
+    char actor[RECORD_ACTOR_SIZE];
+    struct note text;
+};
+
+enum { ROLLOUT_ACTIONS_MAX = 16 };
+
+struct rollout_actions {
+    struct rollout_action list[ROLLOUT_ACTIONS_MAX];
+    size_t count;
+    struct record record;  /* what WRITE_RECORD writes */
+    bool is_judge_started; /* the engine has the judge begin anew */
+    bool is_judge_rebased; /* ... on counters of other objects */
+    bool is_judge_stepped; /* ... told that the weight changed */
+};
+
+/* The shift back as it goes. */
+struct rollout_shift {
+    uint32_t start_ppm;
+    size_t next_step;
+    bool has_stepped;
+    bool is_at_once; /* severe, by wish, or the trouble persists: no more steps, no waiting */
+    bool is_forced;  /* by hand and instant: even to a stable version without a live endpoint */
+    bool is_waiting; /* told already */
+    uint64_t stepped_us;
+    uint64_t waited_us; /* by earlier steps */
+    struct judge_tally stepped_tally;
+    struct watch_mark stepped_stable;
+    struct watch_view before; /* stable in the minute before the breach */
+};
+
+struct rollout_verification {
+    uint64_t began_us, looked_us;
+    uint32_t good_looks;
+    double count, failed; /* of stable, at the last look */
+};
+
+struct rollout {
+    struct rollout_config config;
+    enum rollout_phase phase;
+    uint32_t weight_ppm;      /* in effect, steps of a shift included */
+    uint64_t revision;        /* of phase and weight: grows with each change, an ETag */
+    uint64_t weight_revision; /* of the last PUBLISH */
+    bool is_quarantined;
+    bool is_breach_alerted; /* once until the next start */
+    bool is_outage_held;    /* a breach without a live stable endpoint: nothing is shifted */
+    bool has_breach;        /* since: */
+    uint64_t breach_us;
+    bool has_record;
+    struct record record; /* the last rollback, also when it is done */
+    int64_t first_bad_us; /* on the monotonic clock; may lie before its zero after a restart */
+    double base_failed, base_client_bad, last_client_bad;
+    struct rollout_shift shift;
+    struct rollout_verification verification;
+    struct watch watch;
+};
+
+/* A service seen for the first time, idle at `weight_ppm` (0 where the deployment is quarantined).
+ */
+void rollout_init(struct rollout *rollout, const struct rollout_config *config, uint32_t weight_ppm,
+                  bool is_quarantined);
+
+/* What was written by ROLLOUT_WRITE and ROLLOUT_WRITE_RECORD. */
+struct rollout_journal {
+    enum rollout_phase phase;
+    uint32_t weight_ppm;
+    uint64_t revision;
+    bool is_quarantined;
+    bool has_record; /* one that is in progress, or of rollback_failed */
+    struct record record;
+};
+/* After a restart. A rollback on record goes on from weight 0, to be in effect before the first
+ * request; everything else stands where it was last written and is judged anew. Publish
+ * rollout->weight_ppm as rollout->weight_revision. */
+void rollout_recover(struct rollout *rollout, const struct rollout_config *config,
+                     const struct rollout_journal *journal, uint64_t now_us, int64_t wall_us);
+
+/* Other numbers from now on; a shift that runs goes on with the plan it began with. */
+void rollout_configure(struct rollout *rollout, const struct rollout_config *config);
+
+/* One tick. */
+void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
+                  struct rollout_actions *ret_actions);
+/* ERR_RANGE: weight above 100 %. ERR_STATE: not in this phase. ERR_DENIED: the deployment is
+ * quarantined. ERR_NOT_FOUND: nothing to release. On failure nothing changed, the list is empty and
+ * `note` says why. */
+MUST_USE enum err rollout_command(struct rollout *rollout, const struct rollout_command *command,
+                                  const struct rollout_input *input, uint64_t now_us,
+                                  struct rollout_actions *ret_actions, struct note *note);
