@@ -1,12 +1,14 @@
-/* canary/history/history.h — what Serin remembers: audit trail, rollback records, weights, quarantines.
+/* canary/history/history.h — what Serin remembers: audit trail, rollback records, weights,
+ * quarantines.
  *
- * A SQLite file, owned here. Nothing in this header waits for the disk except history_create and history_load,
- * which run before the loop does: writes are queued and carried out in batches on libuv's thread pool, one job in
- * flight, and callbacks come back on the loop. A file that cannot be opened, written or trusted never stops
- * anybody: the condition is told, the queue is bounded, and opening is tried again. Control only.
+ * A SQLite file, owned here. Nothing in this header waits for the disk except history_create and
+ * history_load, which run before the loop does: writes are queued and carried out in batches on
+ * libuv's thread pool, one job in flight, and callbacks come back on the loop. A file that cannot
+ * be opened, written or trusted never stops anybody: the condition is told, the queue is bounded,
+ * and opening is tried again. Control only.
  *
- * Towards risk, write then act: history_write with HISTORY_DURABLE and a callback, act when it says OK.
- * Towards safety, act then write: history_write with HISTORY_SOON and no callback. */
+ * Towards risk, write then act: history_write with HISTORY_DURABLE and a callback, act when it says
+ * OK. Towards safety, act then write: history_write with HISTORY_SOON and no callback. */
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,17 +21,18 @@
 struct history;
 
 enum {
-    HISTORY_TEXT_MAX = 4096,             /* longer texts are cut at a character */
-    HISTORY_DETAIL_MAX = 256 * 1024,     /* longer JSON texts are replaced by a note that they were */
-    HISTORY_QUEUE_DEFAULT = 4096,        /* changes that may wait */
-    HISTORY_READS_MAX = 64,              /* reads that may wait */
-    HISTORY_LIST_MAX = 1000,             /* rows of one answer */
-    HISTORY_RETRY_DEFAULT_MS = 2000,     /* between tries to open or write again */
-    HISTORY_DEADLINE_DEFAULT_MS = 5000,  /* a write with a callback is told ERR_TIMEOUT after this */
-    HISTORY_KEY_LIFE_S = 24 * 3600,      /* an Idempotency-Key is remembered this long */
+    HISTORY_TEXT_MAX = 4096,         /* longer texts are cut at a character */
+    HISTORY_DETAIL_MAX = 256 * 1024, /* longer JSON texts are replaced by a note that they were */
+    HISTORY_QUEUE_DEFAULT = 4096,    /* changes that may wait */
+    HISTORY_READS_MAX = 64,          /* reads that may wait */
+    HISTORY_LIST_MAX = 1000,         /* rows of one answer */
+    HISTORY_RETRY_DEFAULT_MS = 2000, /* between tries to open or write again */
+    HISTORY_DEADLINE_DEFAULT_MS = 5000, /* a write with a callback is told ERR_TIMEOUT after this */
+    HISTORY_KEY_LIFE_S = 24 * 3600,     /* an Idempotency-Key is remembered this long */
 };
 
-/* Where a service stands. All texts are borrowed during the call; on load they belong to the loaded state. */
+/* Where a service stands. All texts are borrowed during the call; on load they belong to the loaded
+ * state. */
 struct history_service {
     const char *name;
     const char *current_deployment;
@@ -79,10 +82,11 @@ struct history_rollback {
     const char *reason_code; /* the judge's */
     const char *trigger;     /* error_rate, latency, connect, health, build, manual, drill */
     const char *actor;
-    const char *mode;                    /* gradual, instant */
-    const char *status;                  /* in_progress, success, failed, superseded, dry_run */
-    double duration_s;                   /* NAN: not yet */
-    double phase_s[HISTORY_PHASE_COUNT]; /* seconds from the first bad response; NAN: did not happen */
+    const char *mode;   /* gradual, instant */
+    const char *status; /* in_progress, success, failed, superseded, dry_run */
+    double duration_s;  /* NAN: not yet */
+    double
+        phase_s[HISTORY_PHASE_COUNT]; /* seconds from the first bad response; NAN: did not happen */
     uint64_t bad_origin;
     uint64_t bad_client;
     const char *evidence; /* JSON text or NULL */
@@ -96,8 +100,9 @@ struct history_key {
     int64_t at_us;
 };
 
-/* What is written in one transaction, all of it or nothing; NULL parts are left out. A rollback is inserted or, by
- * its id, updated; if no audit part is given one is made ("rollback.<status>"), so no change of a record goes unseen. */
+/* What is written in one transaction, all of it or nothing; NULL parts are left out. A rollback is
+ * inserted or, by its id, updated; if no audit part is given one is made ("rollback.<status>"), so
+ * no change of a record goes unseen. */
 struct history_change {
     const struct history_service *service;
     const struct history_rollback *rollback;
@@ -107,31 +112,34 @@ struct history_change {
 };
 
 enum history_durability {
-    HISTORY_SOON,    /* in the next batch; survives kill -9 once written, may be lost with the machine's power */
+    HISTORY_SOON,    /* in the next batch; survives kill -9 once written, may be lost with the
+                        machine's power */
     HISTORY_DURABLE, /* synchronous=FULL: on the disk when the callback says OK */
 };
 
 struct history_options {
-    const char *path;         /* borrowed during create */
-    uv_loop_t *loop;          /* borrowed for life */
-    size_t queue_max;         /* 0: default */
-    uint64_t retry_ms;        /* 0: default */
-    uint64_t deadline_ms;     /* 0: default */
-    uint32_t page_count_max;  /* 0: none; SQLite's max_page_count, a quota */
+    const char *path;        /* borrowed during create */
+    uv_loop_t *loop;         /* borrowed for life */
+    size_t queue_max;        /* 0: default */
+    uint64_t retry_ms;       /* 0: default */
+    uint64_t deadline_ms;    /* 0: default */
+    uint32_t page_count_max; /* 0: none; SQLite's max_page_count, a quota */
 };
 
 struct history_stats {
     uint64_t committed_count; /* changes written */
     uint64_t coalesced_count; /* parts overtaken by a newer state while they waited */
     uint64_t dropped_count;   /* audit parts given up because the queue was full */
-    uint64_t refused_count;   /* changes that did not get into the queue, or whose content the file refused */
+    uint64_t refused_count;   /* changes that did not get into the queue, or whose content the file
+                                 refused */
     uint64_t failed_batches;
     size_t queued;
 };
 
-/* Makes the object and opens the file, creating or migrating it. A file that cannot be opened is no failure: see
- * history_condition. ERR_NOMEM only. Blocks on the disk: before the loop runs. */
-MUST_USE enum err history_create(const struct history_options *options, struct history **ret_history);
+/* Makes the object and opens the file, creating or migrating it. A file that cannot be opened is no
+ * failure: see history_condition. ERR_NOMEM only. Blocks on the disk: before the loop runs. */
+MUST_USE enum err history_create(const struct history_options *options,
+                                 struct history **ret_history);
 
 /* What was read back at the start. Owns its texts. */
 struct history_state {
@@ -146,19 +154,23 @@ struct history_state {
     void *memory; /* owned */
 };
 
-/* Blocks on the disk: before the loop runs, before the first write. ERR_IO when the file is not open or cannot be
- * read (the condition says why), ERR_NOMEM. Gives the state to the caller, who finishes it. */
-MUST_USE enum err history_load(struct history *history, int64_t now_us, struct history_state *ret_state);
+/* Blocks on the disk: before the loop runs, before the first write. ERR_IO when the file is not
+ * open or cannot be read (the condition says why), ERR_NOMEM. Gives the state to the caller, who
+ * finishes it. */
+MUST_USE enum err history_load(struct history *history, int64_t now_us,
+                               struct history_state *ret_state);
 void history_state_finish(struct history_state *state);
 
-/* Called once per write on the loop, never from inside history_write. OK: written as asked. ERR_TIMEOUT: not known,
- * it may still be written; write the state that holds now. ERR_IO: not written. ERR_SYNTAX: the content was refused. */
+/* Called once per write on the loop, never from inside history_write. OK: written as asked.
+ * ERR_TIMEOUT: not known, it may still be written; write the state that holds now. ERR_IO: not
+ * written. ERR_SYNTAX: the content was refused. */
 typedef void history_on_written(void *context, enum err err);
 
-/* Queues a change; everything it points at is copied. `on_written` may be NULL: then the change is kept until it is
- * written, through a full disk and a reopened file, though while it waits its state may be overtaken by a newer one
- * and, when the queue is full, its audit part given up (counted, and told in the trail by "history.dropped").
- * With a callback it is written once or fails. ERR_LIMIT: the queue is full; ERR_NOMEM; ERR_CLOSED. */
+/* Queues a change; everything it points at is copied. `on_written` may be NULL: then the change is
+ * kept until it is written, through a full disk and a reopened file, though while it waits its
+ * state may be overtaken by a newer one and, when the queue is full, its audit part given up
+ * (counted, and told in the trail by "history.dropped"). With a callback it is written once or
+ * fails. ERR_LIMIT: the queue is full; ERR_NOMEM; ERR_CLOSED. */
 MUST_USE enum err history_write(struct history *history, const struct history_change *change,
                                 enum history_durability durability, history_on_written *on_written,
                                 void *context);
@@ -172,8 +184,9 @@ struct history_query {
     size_t limit;        /* 1 to HISTORY_LIST_MAX; 0: 50 */
 };
 
-/* Reads run on a connection of their own and delay no write. Newest first. ERR_LIMIT: too many wait. The array's
- * elements are as the admin API shows them. An unknown `before` is ERR_NOT_FOUND in the callback. */
+/* Reads run on a connection of their own and delay no write. Newest first. ERR_LIMIT: too many
+ * wait. The array's elements are as the admin API shows them. An unknown `before` is ERR_NOT_FOUND
+ * in the callback. */
 MUST_USE enum err history_read_rollbacks(struct history *history, const struct history_query *query,
                                          history_on_read *on_read, void *context);
 MUST_USE enum err history_read_rollback(struct history *history, const char *id,
@@ -182,18 +195,21 @@ MUST_USE enum err history_read_audit(struct history *history, const struct histo
                                      history_on_read *on_read, void *context);
 /* Walks the whole chain: {"rows":n,"intact":true|false,"first_bad":seq|null}. */
 MUST_USE enum err history_verify(struct history *history, history_on_read *on_read, void *context);
-/* Writes everything as JSON lines to a new file at `path` (ERR_EXISTS if there is one), complete or not at all. The
- * result is {"path","rows"}. */
-MUST_USE enum err history_export(struct history *history, const char *path, history_on_read *on_read,
-                                 void *context);
+/* Writes everything as JSON lines to a new file at `path` (ERR_EXISTS if there is one), complete or
+ * not at all. The result is {"path","rows"}. */
+MUST_USE enum err history_export(struct history *history, const char *path,
+                                 history_on_read *on_read, void *context);
 
-/* A sentence for status when something is wrong with the file, or NULL. Valid until the next call. */
+/* A sentence for status when something is wrong with the file, or NULL. Valid until the next call.
+ */
 const char *history_condition(struct history *history);
 struct history_stats history_stats(const struct history *history);
 
-/* Writes what is queued (once), closes the file, then calls `on_closed` and frees. Callbacks of writes and reads still
- * come before it. With a disk that stands still it takes as long as the disk: the caller has its own deadline. */
+/* Writes what is queued (once), closes the file, then calls `on_closed` and frees. Callbacks of
+ * writes and reads still come before it. With a disk that stands still it takes as long as the
+ * disk: the caller has its own deadline. */
 void history_close(struct history *history, void (*on_closed)(void *context), void *context);
 
-/* The record as the admin API shows it; NULL when memory is out. Texts that are not UTF-8 are repaired. Any thread. */
+/* The record as the admin API shows it; NULL when memory is out. Texts that are not UTF-8 are
+ * repaired. Any thread. */
 json_t *history_rollback_to_json(const struct history_rollback *rollback);
