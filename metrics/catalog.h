@@ -133,37 +133,50 @@ enum metric {
     X(ACTIVE, "active")                                                                            \
     X(IDLE, "idle")
 
-/* Why a request was answered here and not forwarded. */
+/* Why a request, or an origin's answer, was refused, in the order of REJECT_LIST in
+ * proxy/http/reject.h. */
 #define METRIC_REQUEST_REJECTIONS(X)                                                               \
-    X(BAD_REQUEST_LINE, "bad_request_line")                                                        \
-    X(BAD_METHOD, "bad_method")                                                                    \
-    X(UNKNOWN_METHOD, "unknown_method")                                                            \
-    X(CONNECT_METHOD, "connect_method")                                                            \
-    X(BAD_TARGET, "bad_target")                                                                    \
-    X(BAD_VERSION, "bad_version")                                                                  \
-    X(BAD_FIELD, "bad_field")                                                                      \
-    X(BAD_LINE_END, "bad_line_end")                                                                \
-    X(FOLDED_FIELD, "folded_field")                                                                \
-    X(BAD_HOST, "bad_host")                                                                        \
-    X(HOST_MISMATCH, "host_mismatch")                                                              \
-    X(BAD_CONTENT_LENGTH, "bad_content_length")                                                    \
-    X(LENGTH_AND_ENCODING, "length_and_encoding")                                                  \
-    X(BAD_TRANSFER_ENCODING, "bad_transfer_encoding")                                              \
-    X(UNKNOWN_TRANSFER_ENCODING, "unknown_transfer_encoding")                                      \
-    X(ENCODING_IN_HTTP_1_0, "encoding_in_http_1_0")                                                \
-    X(BAD_CHUNK, "bad_chunk")                                                                      \
-    X(BAD_TRAILER, "bad_trailer")                                                                  \
-    X(BAD_EXPECT, "bad_expect")                                                                    \
+    X(REQUEST_LINE, "request_line")                                                                \
+    X(METHOD_SYNTAX, "method_syntax")                                                              \
+    X(METHOD_UNKNOWN, "method_unknown")                                                            \
+    X(METHOD_CONNECT, "method_connect")                                                            \
+    X(TARGET, "target")                                                                            \
     X(TARGET_TOO_LONG, "target_too_long")                                                          \
-    X(HEADER_TOO_LARGE, "header_too_large")                                                        \
+    X(VERSION, "version")                                                                          \
+    X(EMPTY_LINES, "empty_lines")                                                                  \
+    X(BARE_CR, "bare_cr")                                                                          \
+    X(BARE_LF, "bare_lf")                                                                          \
+    X(CONTROL, "control")                                                                          \
+    X(OBS_FOLD, "obs_fold")                                                                        \
+    X(SPACE_BEFORE_COLON, "space_before_colon")                                                    \
+    X(FIELD_NAME, "field_name")                                                                    \
+    X(FIELD_TOO_LONG, "field_too_long")                                                            \
+    X(HEAD_TOO_LONG, "head_too_long")                                                              \
     X(TOO_MANY_FIELDS, "too_many_fields")                                                          \
+    X(CONTENT_LENGTH, "content_length")                                                            \
+    X(LENGTH_AND_CODING, "length_and_coding")                                                      \
+    X(TRANSFER_ENCODING, "transfer_encoding")                                                      \
+    X(CODING_UNSUPPORTED, "coding_unsupported")                                                    \
+    X(CODING_IN_HTTP_1_0, "coding_in_http_1_0")                                                    \
+    X(HOST_MISSING, "host_missing")                                                                \
+    X(HOST_DUPLICATE, "host_duplicate")                                                            \
+    X(HOST_INVALID, "host_invalid")                                                                \
+    X(HOST_MISMATCH, "host_mismatch")                                                              \
+    X(EXPECTATION, "expectation")                                                                  \
+    X(CHUNK_SIZE, "chunk_size")                                                                    \
+    X(CHUNK_EXTENSION, "chunk_extension")                                                          \
+    X(CHUNK_END, "chunk_end")                                                                      \
+    X(TRAILER, "trailer")                                                                          \
     X(BODY_TOO_LARGE, "body_too_large")                                                            \
-    X(HEADER_TIMEOUT, "header_timeout")                                                            \
+    X(HEAD_TIMEOUT, "head_timeout")                                                                \
     X(BODY_TIMEOUT, "body_timeout")                                                                \
     X(NO_ROUTE, "no_route")                                                                        \
     X(NO_ENDPOINT, "no_endpoint")                                                                  \
     X(UPSTREAM_LIMIT, "upstream_limit")                                                            \
-    X(OUT_OF_MEMORY, "out_of_memory")
+    X(STATUS_LINE, "status_line")                                                                  \
+    X(UNASKED_UPGRADE, "unasked_upgrade")                                                          \
+    X(PARSER, "parser")                                                                            \
+    X(MEMORY, "memory")
 
 /* Why a connection was closed without being served. */
 #define METRIC_CONNECTION_REJECTIONS(X)                                                            \
@@ -287,7 +300,6 @@ struct service_cells {
     struct cell request_bytes[METRIC_ROLE_COUNT];
     struct cell response_bytes[METRIC_ROLE_COUNT];
     struct cell client_bad_responses[METRIC_ROLE_COUNT];
-    struct cell upstream_connections[METRIC_ROLE_COUNT][METRIC_CONNECTION_COUNT]; /* gauges */
     struct cell upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
     struct code_set codes;
     struct histogram_cells request_duration;
@@ -298,6 +310,7 @@ struct service_cells {
 /* What a worker counts for an endpoint. */
 struct endpoint_cells {
     struct cell in_flight; /* gauge */
+    struct cell connections[METRIC_CONNECTION_COUNT]; /* gauges */
     struct cell outlier_ejections;
     struct code_set codes;
     struct cell attempts[METRIC_CODES];

@@ -182,13 +182,24 @@ static void write_upstream_duration(struct writer *w, const struct exposition_se
     }
 }
 
+static uint64_t connections_of(const struct exposition_service *service, size_t role, size_t state)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < service->endpoint_count; i++) {
+        if ((size_t)service->endpoints[i].role == role) {
+            sum += SUM(service->endpoints[i].cells, endpoint_cells, connections[state]);
+        }
+    }
+    return sum;
+}
+
 static void write_upstream_connections(struct writer *w, const struct exposition_service *service)
 {
     for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {
         for (size_t state = 0; state < METRIC_CONNECTION_COUNT; state++) {
             labels_role(w, service, role);
             label(w, "state", metric_connection_state_text((enum metric_connection_state)state));
-            count(w, SUM(service->cells, service_cells, upstream_connections[role][state]));
+            count(w, connections_of(service, role, state));
         }
     }
 }

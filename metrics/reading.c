@@ -129,7 +129,6 @@ void service_reading_take(const struct block *block, struct service_reading *ret
     SUM_MEMBER(block, service_cells, request_bytes, ret_reading);
     SUM_MEMBER(block, service_cells, response_bytes, ret_reading);
     SUM_MEMBER(block, service_cells, client_bad_responses, ret_reading);
-    SUM_MEMBER(block, service_cells, upstream_connections, ret_reading);
     SUM_MEMBER(block, service_cells, upstream_failures, ret_reading);
     SUM_MEMBER(block, service_cells, request_duration, ret_reading);
     SUM_MEMBER(block, service_cells, upstream_duration, ret_reading);
@@ -140,6 +139,7 @@ void endpoint_reading_take(const struct block *block, struct endpoint_reading *r
 {
     CHECK(block->cells_size == sizeof(struct endpoint_cells));
     SUM_MEMBER(block, endpoint_cells, in_flight, ret_reading);
+    SUM_MEMBER(block, endpoint_cells, connections, ret_reading);
     SUM_MEMBER(block, endpoint_cells, outlier_ejections, ret_reading);
     uint64_t words[CODE_WORDS];
     reading_codes(block, offsetof(struct endpoint_cells, codes), words);
@@ -187,6 +187,4 @@ void service_reading_subtract(const struct service_reading *later,
                    (uint64_t *)(void *)ret_difference,
                    sizeof(struct service_reading) / sizeof(uint64_t));
     memcpy(ret_difference->in_flight, now.in_flight, sizeof now.in_flight);
-    memcpy(ret_difference->upstream_connections, now.upstream_connections,
-           sizeof now.upstream_connections);
 }

@@ -33,7 +33,6 @@ struct service_reading {
     uint64_t request_bytes[METRIC_ROLE_COUNT];
     uint64_t response_bytes[METRIC_ROLE_COUNT];
     uint64_t client_bad_responses[METRIC_ROLE_COUNT];
-    uint64_t upstream_connections[METRIC_ROLE_COUNT][METRIC_CONNECTION_COUNT];
     uint64_t upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
     uint64_t requests[METRIC_CLASSES];
     struct histogram request_duration;
@@ -42,6 +41,7 @@ struct service_reading {
 
 struct endpoint_reading {
     uint64_t in_flight;
+    uint64_t connections[METRIC_CONNECTION_COUNT];
     uint64_t outlier_ejections;
     uint64_t attempts[METRIC_CLASSES];
 };
