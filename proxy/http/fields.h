@@ -1,8 +1,8 @@
 /* proxy/http/fields.h — header and trailer fields as they travel through the house.
  *
- * A field borrows its name and value from whoever parsed or made it: the arena of the exchange for requests, the
- * worker's read buffer (valid during the callback) for responses. Names that Serin must act on have an id, so
- * that nobody compares strings twice. Pure; any thread. */
+ * A field borrows its name and value from whoever parsed or made it: the arena of the exchange for
+ * requests, the worker's read buffer (valid during the callback) for responses. Names that Serin
+ * must act on have an id, so that nobody compares strings twice. Pure; any thread. */
 #pragma once
 #include "proxy/base/bytes.h"
 
@@ -74,5 +74,6 @@ struct fields {
 const struct field *fields_find(const struct fields *fields, enum field_id id);
 /* The first field with this name (any case), or NULL. */
 const struct field *fields_find_name(const struct fields *fields, struct bytes name);
-/* Is `token` (any case) an element of the comma-separated list in any field with this id? RFC 9110 section 5.6.1. */
+/* Is `token` (any case) an element of the comma-separated list in any field with this id? RFC 9110
+ * section 5.6.1. */
 bool fields_has_token(const struct fields *fields, enum field_id id, struct bytes token);

@@ -23,8 +23,8 @@ struct responder;
 struct request_ops {
     /* A piece of the request's body (decoded), lent until return. */
     void (*on_body)(void *request, struct bytes piece);
-    /* The body is complete; trailers may be empty. Not called for BODY_NONE. In a tunnel: the
-     * client has finished. */
+    /* The body is complete; trailers may be empty. Not called when the head announced none
+     * (BODY_NONE, or a length of 0). In a tunnel: the client has finished. */
     void (*on_body_end)(void *request, const struct fields *trailers);
     /* The client has taken what was queued. */
     void (*on_drained)(void *request);
@@ -39,8 +39,10 @@ struct responder_ops {
     /* The final head (or 101), once. Framing fields and Connection are the codec's to write. */
     void (*head)(struct responder *responder, const struct response *response);
     void (*body)(struct responder *responder, struct bytes piece);
-    /* The answer is complete: a last call. In a tunnel: the origin has finished. `trailers` may be
-     * NULL. */
+    /* Only in a tunnel: the origin has finished, the client may go on. Not a last call. */
+    void (*finish)(struct responder *responder);
+    /* The answer is complete, in a tunnel both directions are: a last call. `trailers` may be NULL.
+     */
     void (*end)(struct responder *responder, const struct fields *trailers);
     /* The answer cannot be completed: the client must see it broken off. A last call. */
     void (*cut)(struct responder *responder);

@@ -1,11 +1,12 @@
 /* proxy/http/message.h — a request or response head, whatever protocol it came in.
  *
- * Codecs fill it, framing has vetted it, everybody above reads it. All runs of bytes are borrowed as fields.h says.
- * Pure data; any thread. */
+ * Codecs fill it, framing has vetted it, everybody above reads it. All runs of bytes are borrowed
+ * as fields.h says. Pure data; any thread. */
 #pragma once
 #include "proxy/http/fields.h"
 
-/* X(ID, "TOKEN", is_safe, is_idempotent): RFC 9110 section 9, RFC 5789 for PATCH. Other tokens get 501. */
+/* X(ID, "TOKEN", is_safe, is_idempotent): RFC 9110 section 9, RFC 5789 for PATCH. Other tokens get
+ * 501. */
 #define METHOD_LIST(X)                                                                             \
     X(GET, "GET", true, true)                                                                      \
     X(HEAD, "HEAD", true, true)                                                                    \
@@ -53,15 +54,17 @@ enum body_kind {
 struct request {
     enum method method;
     enum http_version version;
-    struct bytes target;    /* origin-form ("/a?b") or "*"; an absolute-form target arrives here in two parts */
-    struct bytes authority; /* host[:port] as the client named it; empty only in HTTP/1.0 without Host */
-    struct bytes upgrade;   /* value of Upgrade when Connection names it, else empty */
-    struct fields fields;   /* all of them, in order, Host included */
-    enum body_kind body;    /* BODY_NONE, BODY_LENGTH or BODY_CHUNKED */
+    struct bytes
+        target; /* origin-form ("/a?b") or "*"; an absolute-form target arrives here in two parts */
+    struct bytes
+        authority; /* host[:port] as the client named it; empty only in HTTP/1.0 without Host */
+    struct bytes upgrade; /* value of Upgrade when Connection names it, else empty */
+    struct fields fields; /* all of them, in order, Host included */
+    enum body_kind body;  /* BODY_NONE, BODY_LENGTH or BODY_CHUNKED */
     uint64_t content_length;
-    bool is_keep_alive;     /* may the connection carry another request */
+    bool is_keep_alive; /* may the connection carry another request */
     bool expects_continue;
-    bool accepts_trailers;  /* TE: trailers */
+    bool accepts_trailers; /* TE: trailers */
 };
 
 struct response {

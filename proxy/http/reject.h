@@ -41,6 +41,10 @@
     X(TRAILER, "trailer", 400)                       /* a framing field among trailers */          \
     X(BODY_TOO_LARGE, "body_too_large", 413)         /* over limits.body */                        \
     X(HEAD_TIMEOUT, "head_timeout", 408)             /* no head within client_header */            \
+    X(BODY_TIMEOUT, "body_timeout", 408)             /* the body stalled for client_body */        \
+    X(NO_ROUTE, "no_route", 404)                     /* no service has this host and path */       \
+    X(NO_ENDPOINT, "no_endpoint", 503)               /* neither version has a live endpoint */     \
+    X(UPSTREAM_LIMIT, "upstream_limit", 503)         /* limits.upstream_connections reached */     \
     X(STATUS_LINE, "status_line", 502)               /* not `HTTP/1.x` and three digits */         \
     X(UNASKED_UPGRADE, "unasked_upgrade", 502)       /* 101 that nobody asked for */               \
     X(PARSER, "parser", 400)                         /* the parser objects where we did not */     \

@@ -11,7 +11,7 @@
 #include "proxy/base/hash.h"
 #include "proxy/io/deadline.h"
 
-enum { LOOP_READ_SIZE = 64 * 1024, LOOP_CORK_SIZE = 96 * 1024 };
+enum { LOOP_READ_SIZE = 64 * 1024, LOOP_CORK_SIZE = 320 * 1024 };
 
 struct stream;
 
