@@ -1,0 +1,47 @@
+/* proxy/snapshot/parts.h — services and versions as they live on through configurations.
+ *
+ * A service is known by its name, a version by service and deployment. Both carry what must not
+ * start anew when anything else changes: counters, and each worker's split accumulator. Control
+ * creates, keeps and releases them; snapshots hold references. */
+#pragma once
+#include <stdatomic.h>
+
+#include "metrics/block.h"
+#include "metrics/catalog.h"
+#include "proxy/base/bytes.h"
+#include "router/split.h"
+
+/* A worker's own part of a service; zeroed memory is one that was never used. */
+struct service_seat {
+    struct split_accumulator accumulator;
+    bool is_ready;
+};
+
+struct service {
+    size_t reference_count; /* control */
+    struct bytes name;      /* owned, terminated */
+    struct block *cells;    /* service_cells; owned */
+    struct block *seats;    /* service_seat; owned */
+    /* A canary's attempt without a head for this long counts as slow already; 0 is never. Written
+     * by control. */
+    _Atomic uint64_t slow_limit_us;
+};
+
+struct version {
+    size_t reference_count;  /* control */
+    struct bytes deployment; /* owned, terminated */
+    struct block *cells;     /* version_cells; owned */
+};
+
+/* One reference, the caller's; the name is copied. ERR_NOMEM. Control, as all below. */
+MUST_USE enum err service_create(struct bytes name, size_t worker_count,
+                                 struct service **ret_service);
+struct service *service_ref(struct service *service);
+void service_unref(struct service *service); /* NULL is fine */
+MUST_USE enum err version_create(struct bytes deployment, size_t worker_count,
+                                 struct version **ret_version);
+struct version *version_ref(struct version *version);
+void version_unref(struct version *version); /* NULL is fine */
+
+/* The worker's accumulator, started in step with the others at its first use. That worker. */
+struct split_accumulator *service_accumulator(struct service *service, size_t worker_index);

@@ -1,0 +1,132 @@
+/* proxy/snapshot/snapshot.h — everything a worker must know to answer requests, frozen.
+ *
+ * There is one way to change anything: control makes a new snapshot and hands it to every worker
+ * (crew_publish). A snapshot is immutable; it holds references on the services, versions and
+ * endpoints it names and on the base (the configuration and its route table), which many snapshots
+ * share, so that a changed weight costs a few copies.
+ *
+ * Each worker counts in its own lease how many requests still use a snapshot: plain numbers, no
+ * shared cache line. When it has moved on and the last request is over it sends the lease home, and
+ * when all have come home control frees. */
+#pragma once
+#include "conf/conf.h"
+#include "proxy/base/list.h"
+#include "proxy/http/framing.h"
+#include "proxy/io/inbox.h"
+#include "proxy/snapshot/parts.h"
+#include "proxy/upstream/endpoint.h"
+#include "router/decide.h"
+#include "router/route_table.h"
+
+enum { SNAPSHOT_ADDRESSES_MAX = 8 };
+
+/* An IPv4 or IPv6 address and port, as connect() wants it. */
+union snapshot_address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+struct snapshot_endpoint {
+    struct endpoint *endpoint; /* shared */
+    struct bytes authority;    /* host[:port] for the Host field; borrowed from the base */
+    union snapshot_address addresses[SNAPSHOT_ADDRESSES_MAX];
+    uint32_t address_count; /* 0: not resolved, and so not live */
+};
+
+struct snapshot_version {
+    struct version *version; /* shared; NULL: the service has no such version */
+    struct snapshot_endpoint *endpoints;
+    size_t endpoint_count;
+};
+
+struct snapshot_service {
+    struct service *service;         /* shared */
+    const struct conf_service *conf; /* borrowed from the base */
+    struct decide_service decide;
+    struct eject_policy eject;
+    struct snapshot_version versions[ROLE_COUNT];
+};
+
+/* The configuration and what was compiled from it; shared by reference, control counts. */
+struct snapshot_base {
+    size_t reference_count;
+    struct conf *conf;          /* owned */
+    struct route_table *routes; /* owned */
+};
+
+/* A worker's count of the requests that use a snapshot; its own cache line. */
+struct lease {
+    struct inbox_message publish; /* to the worker: here is a new one */
+    struct inbox_message adopted; /* to control: this worker's next request uses it */
+    struct inbox_message home;    /* to control: this worker's last request with it is over */
+    struct snapshot *snapshot;    /* borrowed */
+    size_t user_count;
+    bool is_current; /* the worker's newest */
+} __attribute__((aligned(128)));
+
+struct snapshot {
+    uint64_t number;            /* counts up, for logs and traces */
+    struct snapshot_base *base; /* shared */
+    struct snapshot_service *services;
+    size_t service_count;
+    size_t worker_count;
+    size_t adopted_count; /* control: workers that took it */
+    size_t home_count;    /* control: workers that are done with it */
+    struct lease *leases; /* one per worker; owned */
+    struct arena arena;   /* owns services and endpoints */
+};
+
+/* Compiles a configuration: takes `conf` (also on failure). ERR_NOMEM, or what the route table
+ * says, with a note. */
+MUST_USE enum err snapshot_base_create(struct conf *conf, struct note *note,
+                                       struct snapshot_base **ret_base);
+struct snapshot_base *snapshot_base_ref(struct snapshot_base *base);
+void snapshot_base_unref(struct snapshot_base *base); /* NULL is fine */
+
+/* What control wants a service to be; everything in it is borrowed for the call. */
+struct snapshot_endpoint_plan {
+    struct endpoint *endpoint;
+    struct bytes authority; /* must live as long as the base */
+    const union snapshot_address *addresses;
+    size_t address_count;
+};
+
+struct snapshot_version_plan {
+    struct version *version; /* NULL: none */
+    const struct snapshot_endpoint_plan *endpoints;
+    size_t endpoint_count;
+};
+
+struct snapshot_service_plan {
+    struct service *service;
+    const struct conf_service *conf; /* in the base */
+    uint32_t weight_ppm;             /* of the current version; 0 without one */
+    uint64_t rollout;                /* salt of the stickiness */
+    bool is_quarantined;
+    struct snapshot_version_plan versions[ROLE_COUNT];
+};
+
+/* Makes a snapshot of the plans, in the order of the routes' service indexes; takes references on
+ * all they name. Control. */
+MUST_USE enum err snapshot_create(struct snapshot_base *base,
+                                  const struct snapshot_service_plan *plans, size_t service_count,
+                                  size_t worker_count, uint64_t number,
+                                  struct snapshot **ret_snapshot);
+/* Frees it and lets go of all it names: when every lease is home, or it was never published. NULL
+ * is fine. Control. */
+void snapshot_destroy(struct snapshot *snapshot);
+
+/* One request begins or ends to use it; the worker's own lease. lease_release is true when the
+ * worker should send the lease home: it has moved on and this was the last user. */
+static inline void lease_acquire(struct lease *lease)
+{
+    lease->user_count++;
+}
+
+static inline bool lease_release(struct lease *lease)
+{
+    CHECK(lease->user_count > 0);
+    lease->user_count--;
+    return lease->user_count == 0 && !lease->is_current;
+}

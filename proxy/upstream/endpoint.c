@@ -1,0 +1,145 @@
+#include "proxy/upstream/endpoint.h"
+
+#include <stdlib.h>
+
+enum err endpoint_create(struct bytes name, size_t worker_count, struct endpoint **ret_endpoint)
+{
+    struct endpoint *endpoint = calloc(1, sizeof *endpoint);
+    char *copy = malloc(name.size + 1);
+    if (endpoint == NULL || copy == NULL) {
+        goto no_memory;
+    }
+    if (block_create(worker_count, sizeof(struct endpoint_cells), &endpoint->cells) != OK ||
+        block_create(worker_count, sizeof(struct endpoint_seat), &endpoint->seats) != OK) {
+        goto no_memory;
+    }
+    memcpy(copy, name.data, name.size);
+    copy[name.size] = '\0';
+    endpoint->name = bytes_make(copy, name.size);
+    endpoint->reference_count = 1;
+    atomic_init(&endpoint->is_healthy, true);
+    *ret_endpoint = endpoint;
+    return OK;
+
+no_memory:
+    if (endpoint != NULL) {
+        block_unref(endpoint->cells);
+        block_unref(endpoint->seats);
+    }
+    free(copy);
+    free(endpoint);
+    return ERR_NOMEM;
+}
+
+struct endpoint *endpoint_ref(struct endpoint *endpoint)
+{
+    endpoint->reference_count++;
+    return endpoint;
+}
+
+void endpoint_unref(struct endpoint *endpoint)
+{
+    if (endpoint == NULL || --endpoint->reference_count > 0) {
+        return;
+    }
+    for (size_t i = 0; i < endpoint->seats->worker_count; i++) {
+        const struct endpoint_seat *seat = block_cells(endpoint->seats, i);
+        CHECK(seat->open_count == 0);
+    }
+    block_unref(endpoint->cells);
+    block_unref(endpoint->seats);
+    free((char *)(uintptr_t)endpoint->name.data);
+    free(endpoint);
+}
+
+static struct endpoint_seat *seat_of(struct client_keeper *keeper)
+{
+    return CONTAINER_OF(keeper, struct endpoint_seat, keeper);
+}
+
+static void on_idle_ended(struct client_keeper *keeper, struct http1_client *client)
+{
+    struct endpoint_seat *seat = seat_of(keeper);
+    list_remove(http1_client_link(client));
+    seat->idle_count--;
+    cell_sub(&seat->cells->connections[METRIC_CONNECTION_IDLE], 1);
+    /* Until it is closed for good it still counts as open, among the busy. */
+    cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
+}
+
+static void on_closed(struct client_keeper *keeper, struct http1_client *client)
+{
+    (void)client;
+    struct endpoint_seat *seat = seat_of(keeper);
+    seat->open_count--;
+    cell_sub(&seat->cells->connections[METRIC_CONNECTION_ACTIVE], 1);
+}
+
+struct endpoint_seat *endpoint_seat(struct endpoint *endpoint, size_t worker_index)
+{
+    struct endpoint_seat *seat = block_cells(endpoint->seats, worker_index);
+    if (seat->endpoint == NULL) {
+        seat->endpoint = endpoint;
+        seat->cells = block_cells(endpoint->cells, worker_index);
+        seat->keeper = (struct client_keeper){on_idle_ended, on_closed};
+        list_init(&seat->idle);
+    }
+    return seat;
+}
+
+struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
+                                   void *call)
+{
+    struct list *link = list_pop_front(&seat->idle);
+    if (link == NULL) {
+        return NULL;
+    }
+    seat->idle_count--;
+    struct http1_client *client = http1_client_of_link(link);
+    cell_sub(&seat->cells->connections[METRIC_CONNECTION_IDLE], 1);
+    cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
+    http1_client_take(client, ops, call);
+    return client;
+}
+
+enum err seat_connect(struct endpoint_seat *seat, struct loop *loop, const struct sockaddr *address,
+                      const struct framing_limits *limits, uint64_t connect_us, uint32_t open_max,
+                      const struct client_ops *ops, void *call, struct http1_client **ret_client)
+{
+    if (seat->open_count >= open_max) {
+        return ERR_LIMIT;
+    }
+    enum err err = http1_client_connect(loop, address, limits, connect_us, &seat->keeper, ops, call,
+                                        ret_client);
+    if (err != OK) {
+        return err == ERR_LIMIT ? ERR_IO : err;
+    }
+    seat->open_count++;
+    cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
+    return OK;
+}
+
+void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us)
+{
+    if (!http1_client_is_reusable(client)) {
+        http1_client_close(client);
+        return;
+    }
+    list_push_front(&seat->idle, http1_client_link(client));
+    seat->idle_count++;
+    cell_sub(&seat->cells->connections[METRIC_CONNECTION_ACTIVE], 1);
+    cell_increment(&seat->cells->connections[METRIC_CONNECTION_IDLE]);
+    http1_client_rest(client, idle_us);
+}
+
+void seat_close_idle(struct endpoint_seat *seat)
+{
+    if (seat->endpoint == NULL) {
+        return;
+    }
+    while (!list_is_empty(&seat->idle)) {
+        struct http1_client *client = http1_client_of_link(seat->idle.next);
+        on_idle_ended(&seat->keeper, client);
+        http1_client_close(client);
+    }
+}

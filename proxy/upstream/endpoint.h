@@ -1,0 +1,65 @@
+/* proxy/upstream/endpoint.h — one origin server as it lives on through configurations, with each
+ * worker's seat at it.
+ *
+ * Control creates endpoints, keeps them by name and frees them with the last snapshot that names
+ * them. What a worker knows of an endpoint (its idle connections, its requests in flight, its
+ * opinion) is in that worker's seat, which nobody else touches. Health is control's word, read by
+ * all. */
+#pragma once
+#include <stdatomic.h>
+
+#include "metrics/block.h"
+#include "metrics/catalog.h"
+#include "proxy/http1/http1_client.h"
+#include "proxy/upstream/eject.h"
+
+struct endpoint {
+    size_t reference_count; /* control */
+    struct bytes name;      /* "127.0.0.1:3001": the metric label; owned, terminated */
+    struct block *cells;    /* endpoint_cells; owned */
+    struct block *seats;    /* endpoint_seat; owned */
+    atomic_bool is_healthy; /* written by control, relaxed */
+};
+
+/* A worker's own; zeroed memory is a seat that was never used. */
+struct endpoint_seat {
+    struct client_keeper keeper;
+    struct endpoint *endpoint; /* borrowed; NULL before the first use */
+    struct endpoint_cells *cells;
+    struct list idle; /* connections, the latest used first */
+    uint32_t idle_count;
+    uint32_t open_count; /* idle and busy */
+    uint32_t in_flight;  /* requests */
+    struct eject_state eject;
+};
+
+/* Healthy until told otherwise; one reference, the caller's. ERR_NOMEM. Control. */
+MUST_USE enum err endpoint_create(struct bytes name, size_t worker_count,
+                                  struct endpoint **ret_endpoint);
+struct endpoint *endpoint_ref(struct endpoint *endpoint);
+/* The last reference frees it: no worker may hold a connection to it any more. NULL is fine.
+ * Control. */
+void endpoint_unref(struct endpoint *endpoint);
+
+/* The worker's seat. */
+struct endpoint_seat *endpoint_seat(struct endpoint *endpoint, size_t worker_index);
+
+static inline bool endpoint_is_healthy(const struct endpoint *endpoint)
+{
+    return atomic_load_explicit(&endpoint->is_healthy, memory_order_relaxed);
+}
+
+/* The most recently used idle connection, now busy, or NULL. The seat's worker, as all below. */
+struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
+                                   void *call);
+/* Opens a further connection for the call. `open_max` bounds this worker's connections to the
+ * endpoint; when it is reached the error is ERR_LIMIT. ERR_NOMEM and ERR_IO are the kernel's. */
+MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct loop *loop,
+                               const struct sockaddr *address, const struct framing_limits *limits,
+                               uint64_t connect_us, uint32_t open_max, const struct client_ops *ops,
+                               void *call, struct http1_client **ret_client);
+/* The call is over: keeps the connection for the next one where it can carry one, else closes it.
+ */
+void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us);
+/* Closes what is idle (drain, endpoint removed). */
+void seat_close_idle(struct endpoint_seat *seat);
