@@ -1,0 +1,333 @@
+/* proxy/exchange/attempt.c — one try at one endpoint: where, how it is counted, and what comes of
+ * its failure. */
+#include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/relay.h"
+#include "proxy/upstream/balance.h"
+
+enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX };
+
+static struct version_cells *judged_cells(const struct exchange *exchange)
+{
+    const struct attempt *attempt = &exchange->attempt;
+    struct version *version = exchange->service->versions[attempt->role].version;
+    return attempt->is_judged && version != NULL
+               ? block_cells(version->cells, exchange->host->worker_index)
+               : NULL;
+}
+
+static void judge_outcome(struct exchange *exchange, const struct outcome *outcome,
+                          enum attempt_end end)
+{
+    struct attempt *attempt = &exchange->attempt;
+    struct version_cells *cells = judged_cells(exchange);
+    if (cells == NULL) {
+        return;
+    }
+    if (outcome->is_request && outcome->is_failure) {
+        version_cells_count_err(cells, outcome->is_connect);
+    } else if (outcome->is_request) {
+        version_cells_count_ok(cells);
+    } else if (outcome->is_failure) {
+        version_cells_count_late_err(cells);
+    }
+    if (outcome->is_failure) {
+        cell_increment(&cells->origin_bad);
+    }
+    bool is_timing = (end == ATTEMPT_HEAD_READ && attempt->status < 500) ||
+                     end == ATTEMPT_HEAD_TIMEOUT || end == ATTEMPT_CONNECT_TIMEOUT;
+    if (is_timing && !attempt->is_latency_counted) {
+        histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
+        attempt->is_latency_counted = true;
+    }
+}
+
+static struct eject_crowd crowd_of(const struct exchange *exchange)
+{
+    const struct snapshot_version *version = &exchange->service->versions[exchange->attempt.role];
+    struct eject_crowd crowd = {.endpoints = (uint32_t)version->endpoint_count};
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        struct endpoint_seat *seat =
+            endpoint_seat(version->endpoints[i].endpoint, exchange->host->worker_index);
+        crowd.ejected += seat->eject.is_ejected;
+        crowd.usable +=
+            endpoint_is_healthy(version->endpoints[i].endpoint) && !seat->eject.is_ejected;
+    }
+    return crowd;
+}
+
+static void note_for_ejection(struct exchange *exchange, const struct outcome *outcome)
+{
+    struct endpoint_seat *seat = exchange->attempt.seat;
+    const struct eject_policy *policy = &exchange->service->eject;
+    if (policy->consecutive == 0) {
+        return;
+    }
+    if (!outcome->is_failure) {
+        if (outcome->is_request) {
+            eject_on_success(&seat->eject);
+        }
+        return;
+    }
+    struct eject_crowd crowd = crowd_of(exchange);
+    if (eject_on_failure(policy, &seat->eject, &crowd, exchange->host->loop->now_us)) {
+        cell_increment(&seat->cells->outlier_ejections);
+    }
+}
+
+static bool is_final(enum attempt_end end)
+{
+    return end != ATTEMPT_HEAD_READ && end != ATTEMPT_SETTLED;
+}
+
+static void count_end(struct exchange *exchange)
+{
+    struct attempt *attempt = &exchange->attempt;
+    attempt->is_over = true;
+    attempt->ended_us = exchange->host->loop->now_us;
+    attempt->seat->in_flight--;
+    cell_sub(&attempt->seat->cells->in_flight, 1);
+    endpoint_cells_count_attempt(attempt->seat->cells, attempt->status);
+    histogram_cells_record(&exchange->service_cells->upstream_duration[attempt->role],
+                           attempt->ended_us - attempt->started_us);
+}
+
+void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried)
+{
+    struct attempt *attempt = &exchange->attempt;
+    if (attempt->target == NULL || attempt->is_over) {
+        return;
+    }
+    struct attempt_facts facts = {
+        .end = end,
+        .status = attempt->status,
+        .is_reused = attempt->client != NULL && http1_client_is_reused(attempt->client),
+        .has_response_bytes = attempt->client != NULL && http1_client_has_bytes(attempt->client),
+        .is_retried = is_retried,
+        .is_judged = true,
+        .is_counted = attempt->is_counted,
+    };
+    struct outcome outcome = outcome_of(&facts);
+    attempt->is_counted = attempt->is_counted || outcome.is_request;
+    judge_outcome(exchange, &outcome, end);
+    note_for_ejection(exchange, &outcome);
+    if (outcome.failure != METRIC_FAILURE_COUNT) {
+        attempt->failure = outcome.failure;
+        cell_increment(&exchange->service_cells->upstream_failures[attempt->role][outcome.failure]);
+    }
+    if (is_final(end)) {
+        count_end(exchange);
+    }
+}
+
+void exchange_release_client(struct exchange *exchange)
+{
+    struct attempt *attempt = &exchange->attempt;
+    struct http1_client *client = attempt->client;
+    if (client != NULL) {
+        attempt->client = NULL;
+        seat_checkin(attempt->seat, client,
+                     exchange->host->snapshot->base->conf->timeouts.upstream_idle_us);
+    }
+}
+
+/* ---- starting ---- */
+
+static size_t pick_endpoint(const struct exchange *exchange, const struct snapshot_version *version,
+                            size_t avoid)
+{
+    struct balance_endpoint states[ENDPOINTS_MAX];
+    struct exchange_host *host = exchange->host;
+    if (version->endpoint_count == 1) {
+        return 0;
+    }
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct snapshot_endpoint *target = &version->endpoints[i];
+        struct endpoint_seat *seat = endpoint_seat(target->endpoint, host->worker_index);
+        bool is_ejected =
+            seat->eject.is_ejected && !eject_has_returned(&seat->eject, host->loop->now_us);
+        states[i] = (struct balance_endpoint){
+            .in_flight = seat->in_flight,
+            .is_live =
+                target->address_count > 0 && endpoint_is_healthy(target->endpoint) && !is_ejected,
+        };
+    }
+    return balance_pick(states, version->endpoint_count, avoid, &host->loop->random);
+}
+
+static void watch_slowness(struct exchange *exchange)
+{
+    uint64_t limit_us =
+        exchange->attempt.role == ROLE_CURRENT
+            ? atomic_load_explicit(&exchange->service->service->slow_limit_us, memory_order_relaxed)
+            : 0;
+    if (limit_us > 0) {
+        deadline_arm(&exchange->host->loop->wheel, &exchange->watch, limit_us);
+    }
+}
+
+static void begin(struct exchange *exchange, const struct snapshot_version *version, size_t index)
+{
+    struct exchange_host *host = exchange->host;
+    const struct snapshot_endpoint *target = &version->endpoints[index];
+    exchange->attempt = (struct attempt){
+        .target = target,
+        .target_index = index,
+        .seat = endpoint_seat(target->endpoint, host->worker_index),
+        .role = exchange->decision.role,
+        .started_us = host->loop->now_us,
+        .failure = METRIC_FAILURE_COUNT,
+        .is_judged = exchange->decision.is_judged,
+    };
+    exchange->attempt_count++;
+    exchange->attempt.seat->in_flight++;
+    cell_increment(&exchange->attempt.seat->cells->in_flight);
+    if (exchange->service->conf->host == CONF_HOST_ORIGIN) {
+        forward_set_host(&exchange->forwarded, target->authority);
+    }
+    watch_slowness(exchange);
+}
+
+static void give_up(struct exchange *exchange, enum attempt_end end, unsigned status,
+                    enum reject_reason reason)
+{
+    exchange_count(exchange, end, false);
+    exchange_release_client(exchange);
+    exchange_reply(exchange, status, reason);
+}
+
+static void send_request(struct exchange *exchange)
+{
+    struct http1_client *client = exchange->attempt.client;
+    exchange_enter(exchange, EXCHANGE_WAITING);
+    if (http1_client_send(client, &exchange->forwarded) != OK) {
+        http1_client_close(client);
+        exchange->attempt.client = NULL;
+        give_up(exchange, ATTEMPT_REFUSED, 431, REJECT_HEAD_TOO_LONG);
+        return;
+    }
+    bool is_answer_due = exchange->is_request_done || exchange->request->expects_continue;
+    http1_client_arm(client, is_answer_due
+                                 ? exchange->host->snapshot->base->conf->timeouts.response_header_us
+                                 : 0);
+    if (!exchange->is_request_done) {
+        exchange->responder->ops->want_body(exchange->responder, true);
+    }
+}
+
+static void connect_endpoint(struct exchange *exchange)
+{
+    struct exchange_host *host = exchange->host;
+    struct attempt *attempt = &exchange->attempt;
+    const struct snapshot_endpoint *target = attempt->target;
+    size_t which =
+        target->address_count > 1 ? random_below(&host->loop->random, target->address_count) : 0;
+    exchange_enter(exchange, EXCHANGE_CONNECTING);
+    enum err err =
+        seat_connect(attempt->seat, host->loop, &target->addresses[which].any,
+                     &host->upstream_limits, host->snapshot->base->conf->timeouts.connect_us,
+                     host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
+    if (err == ERR_LIMIT) {
+        give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_UPSTREAM_LIMIT);
+    } else if (err == ERR_NOMEM) {
+        give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_MEMORY);
+    } else if (err != OK) {
+        give_up(exchange, ATTEMPT_CONNECT_FAILED, 502, REJECT_REASON_COUNT);
+    }
+}
+
+void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
+{
+    const struct snapshot_version *version = &exchange->service->versions[exchange->decision.role];
+    size_t index = pick_endpoint(exchange, version, avoid);
+    if (index == BALANCE_NONE) {
+        exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
+        return;
+    }
+    begin(exchange, version, index);
+    struct attempt *attempt = &exchange->attempt;
+    attempt->client =
+        is_fresh ? NULL : seat_checkout(attempt->seat, &exchange_client_ops, exchange);
+    if (attempt->client != NULL) {
+        send_request(exchange);
+    } else {
+        connect_endpoint(exchange);
+    }
+}
+
+/* ---- failing ---- */
+
+static enum attempt_end end_of(const struct exchange *exchange, enum client_failure failure)
+{
+    bool has_head = exchange->attempt.status != 0;
+    switch (failure) {
+    case CLIENT_REFUSED:
+        return ATTEMPT_CONNECT_FAILED;
+    case CLIENT_TIMEOUT:
+        return exchange->state == EXCHANGE_CONNECTING ? ATTEMPT_CONNECT_TIMEOUT
+               : has_head                             ? ATTEMPT_BODY_TIMEOUT
+                                                      : ATTEMPT_HEAD_TIMEOUT;
+    case CLIENT_RESET:
+        return ATTEMPT_RESET;
+    case CLIENT_MALFORMED:
+        return ATTEMPT_BAD_RESPONSE;
+    case CLIENT_TRUNCATED:
+        return ATTEMPT_TRUNCATED;
+    case CLIENT_MEMORY:
+        break;
+    }
+    return ATTEMPT_REFUSED;
+}
+
+static void on_failed(void *call, enum client_failure failure)
+{
+    struct exchange *exchange = call;
+    CHECK(exchange->tag == EXCHANGE_TAG);
+    struct attempt *attempt = &exchange->attempt;
+    struct attempt_facts facts = {
+        .end = end_of(exchange, failure),
+        .status = attempt->status,
+        .is_reused = http1_client_is_reused(attempt->client),
+        .has_response_bytes = http1_client_has_bytes(attempt->client),
+    };
+    struct retry_facts request = {
+        .is_idempotent = method_is_idempotent(exchange->request->method),
+        .has_sent_body = exchange->has_sent_body,
+        .has_answered = exchange->client_status != 0,
+        .retry_count = exchange->retry_count,
+    };
+    struct retry_decision decision = retry_decide(&facts, &request);
+    exchange_count(exchange, facts.end, decision.action == RETRY_SAME_VERSION);
+    size_t index = attempt->target_index;
+    exchange_release_client(exchange);
+    switch (decision.action) {
+    case RETRY_SAME_VERSION:
+        exchange->retry_count++;
+        exchange_attempt(exchange, index, true);
+        break;
+    case RETRY_ANSWER:
+        exchange_reply(exchange, decision.status, REJECT_REASON_COUNT);
+        break;
+    case RETRY_GO_ON:
+    case RETRY_CUT:
+    case RETRY_DROP:
+        exchange_cut(exchange);
+        break;
+    }
+}
+
+static void on_connected(void *call)
+{
+    struct exchange *exchange = call;
+    CHECK(exchange->tag == EXCHANGE_TAG);
+    send_request(exchange);
+}
+
+const struct client_ops exchange_client_ops = {
+    .on_connected = on_connected,
+    .on_inform = relay_on_inform,
+    .on_head = relay_on_head,
+    .on_body = relay_on_body,
+    .on_end = relay_on_end,
+    .on_drained = relay_on_origin_drained,
+    .on_failed = on_failed,
+};

@@ -1,0 +1,357 @@
+#include "proxy/exchange/exchange.h"
+
+#include "proxy/exchange/exchange_state.h"
+#include "proxy/http/reply.h"
+#include "proxy/upstream/balance.h"
+
+enum { COOKIES_MAX = 8 };
+
+void exchange_enter(struct exchange *exchange, enum exchange_state next)
+{
+    static const unsigned allowed[EXCHANGE_STATE_COUNT] = {
+        [EXCHANGE_OPEN] =
+            1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_CONNECTING] =
+            1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_WAITING] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
+                             1u << EXCHANGE_RELAYING | 1u << EXCHANGE_TUNNEL |
+                             1u << EXCHANGE_CLOSED,
+        [EXCHANGE_RELAYING] = 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_TUNNEL] = 1u << EXCHANGE_CLOSED,
+    };
+    CHECK((allowed[exchange->state] >> next & 1) != 0);
+    exchange->state = next;
+}
+
+/* ---- leases ---- */
+
+static void release_lease(struct exchange *exchange)
+{
+    struct lease *lease = exchange->lease;
+    exchange->lease = NULL;
+    if (lease_release(lease)) {
+        inbox_push(exchange->host->control, &lease->home);
+    }
+}
+
+void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
+{
+    struct snapshot *before = host->snapshot;
+    struct lease *lease = &snapshot->leases[host->worker_index];
+    lease->is_current = true;
+    host->snapshot = snapshot;
+    const struct conf *conf = snapshot->base->conf;
+    host->upstream_limits = (struct framing_limits){.head_max = conf->limits.header_size,
+                                                    .line_max = conf->limits.header_line,
+                                                    .fields_max = conf->limits.headers};
+    uint64_t share = conf->limits.upstream_connections / snapshot->worker_count;
+    host->upstream_open_max = share > 0 ? (uint32_t)share : 1;
+    inbox_push(host->control, &lease->adopted);
+    if (before != NULL) {
+        struct lease *old = &before->leases[host->worker_index];
+        old->is_current = false;
+        if (old->user_count == 0) {
+            inbox_push(host->control, &old->home);
+        }
+    }
+}
+
+/* ---- ending ---- */
+
+void exchange_close(struct exchange *exchange)
+{
+    struct exchange_host *host = exchange->host;
+    exchange_enter(exchange, EXCHANGE_CLOSED);
+    deadline_finish(&exchange->watch);
+    deadline_finish(&exchange->total);
+    if (exchange->service_cells != NULL) {
+        struct service_cells *cells = exchange->service_cells;
+        enum role role = exchange->decision.role;
+        service_cells_count_request(cells, exchange->client_status,
+                                    (enum metric_method)exchange->request->method,
+                                    host->loop->now_us - exchange->started_us);
+        cell_sub(&cells->in_flight[role], 1);
+        cell_add(&cells->request_bytes[role], exchange->request_bytes);
+        cell_add(&cells->response_bytes[role], exchange->response_bytes);
+        if (exchange->client_status >= 500 || exchange->is_bad_for_client) {
+            cell_increment(&cells->client_bad_responses[role]);
+        }
+    }
+    if (host->access_log != NULL) {
+        exchange_log(exchange);
+    }
+    release_lease(exchange);
+    host->exchange_count--;
+    exchange->tag = 0;
+}
+
+static void count_client_bad(struct exchange *exchange)
+{
+    struct version *version = exchange->service != NULL
+                                  ? exchange->service->versions[exchange->decision.role].version
+                                  : NULL;
+    if (version != NULL && exchange->decision.is_judged) {
+        struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
+        cell_increment(&cells->client_bad);
+    }
+}
+
+void exchange_cut(struct exchange *exchange)
+{
+    struct responder *responder = exchange->responder;
+    exchange->is_bad_for_client = true;
+    count_client_bad(exchange);
+    exchange_close(exchange);
+    responder->ops->cut(responder);
+}
+
+void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason)
+{
+    struct exchange_host *host = exchange->host;
+    struct responder *responder = exchange->responder;
+    bool is_head = exchange->request->method == METHOD_HEAD;
+    if (reason != REJECT_REASON_COUNT) {
+        cell_increment(&host->cells->rejected_requests[reason]);
+    }
+    struct reply_options options = {
+        .client_version = exchange->request->version,
+        .is_keep_alive = exchange->request->is_keep_alive,
+        .is_head = is_head,
+        .date = http1_server_host_date(host->server_host),
+        .retry_after = status == 503 ? BYTES("1") : BYTES(""),
+    };
+    struct field items[REPLY_FIELDS_MAX];
+    struct response response;
+    struct bytes body;
+    reply_make(status, &options, items, &response, &body);
+    exchange->client_status = status;
+    exchange->response_bytes = body.size;
+    if (status >= 500) {
+        count_client_bad(exchange);
+    }
+    exchange_close(exchange);
+    responder->ops->head(responder, &response);
+    responder->ops->body(responder, body);
+    responder->ops->end(responder, NULL);
+}
+
+/* ---- opening ---- */
+
+static bool is_version_live(const struct exchange_host *host,
+                            const struct snapshot_version *version)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct snapshot_endpoint *target = &version->endpoints[i];
+        if (target->address_count == 0 || !endpoint_is_healthy(target->endpoint)) {
+            continue;
+        }
+        struct endpoint_seat *seat = endpoint_seat(target->endpoint, host->worker_index);
+        if (!seat->eject.is_ejected || eject_has_returned(&seat->eject, host->loop->now_us)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the request says about itself that the service wants to know. */
+static void read_wishes(const struct request *request, const struct decide_service *service,
+                        struct decide_facts *facts, struct bytes cookies[COOKIES_MAX])
+{
+    for (size_t i = 0; i < request->fields.count; i++) {
+        const struct field *field = &request->fields.items[i];
+        if (field->id == FIELD_COOKIE && facts->cookie_count < COOKIES_MAX) {
+            cookies[facts->cookie_count++] = field->value;
+        } else if (field->id == FIELD_SERIN_VERSION) {
+            facts->version_header = field->value;
+        } else if (service->sticky.by == STICKY_HEADER && facts->sticky_header.size == 0 &&
+                   bytes_equal_nocase(field->name, service->sticky.header)) {
+            facts->sticky_header = field->value;
+        }
+    }
+    facts->cookies = cookies;
+}
+
+static bool is_peer_trusted(const struct exchange *exchange)
+{
+    const struct conf *conf = exchange->host->snapshot->base->conf;
+    return conf->trusted_proxy_count > 0 &&
+           ip_ranges_have(conf->trusted_proxies, conf->trusted_proxy_count,
+                          exchange->responder->peer);
+}
+
+static void decide_version(struct exchange *exchange, bool is_trusted)
+{
+    struct exchange_host *host = exchange->host;
+    const struct snapshot_service *service = exchange->service;
+    const struct ip *peer = exchange->responder->peer;
+    struct bytes cookies[COOKIES_MAX];
+    struct decide_facts facts = {
+        .is_live = {is_version_live(host, &service->versions[ROLE_CURRENT]),
+                    is_version_live(host, &service->versions[ROLE_PREVIOUS])},
+        .is_trusted = is_trusted,
+        .client_address = bytes_make((const char *)peer->bytes, sizeof peer->bytes),
+    };
+    read_wishes(exchange->request, &service->decide, &facts, cookies);
+    exchange->decision =
+        decide(&service->decide, &facts, service_accumulator(service->service, host->worker_index),
+               &host->loop->random);
+}
+
+static enum err forward(struct exchange *exchange, bool is_trusted)
+{
+    const struct snapshot_service *service = exchange->service;
+    struct arena *arena = exchange->responder->arena;
+    static const unsigned client_fields[] = {
+        [CONF_FORWARDED_X] = FORWARD_CLIENT_X,
+        [CONF_FORWARDED_RFC7239] = FORWARD_CLIENT_RFC7239,
+        [CONF_FORWARDED_BOTH] = FORWARD_CLIENT_X | FORWARD_CLIENT_RFC7239,
+    };
+    ip_format(exchange->responder->peer, exchange->peer_text);
+    struct forward_facts facts = {
+        .peer_address = bytes_of(exchange->peer_text),
+        .scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http"),
+        .origin_authority = service->versions[exchange->decision.role].endpoints[0].authority,
+        .is_host_kept = service->conf->host == CONF_HOST_KEEP,
+        .is_peer_trusted = is_trusted,
+        .client_fields = client_fields[service->conf->forwarded],
+    };
+    size_t out_max = exchange->request->fields.count + FORWARD_FIELDS_ADDED_MAX;
+    struct field *items = arena_alloc(arena, out_max * sizeof *items);
+    if (items == NULL) {
+        return ERR_NOMEM;
+    }
+    return forward_request(exchange->request, &facts, &exchange->host->loop->random, items, out_max,
+                           arena, &exchange->forwarded);
+}
+
+static void on_total(struct deadline *deadline)
+{
+    struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, total);
+    CHECK(exchange->tag == EXCHANGE_TAG);
+    bool has_answered = exchange->client_status != 0;
+    exchange_count(exchange, has_answered ? ATTEMPT_BODY_TIMEOUT : ATTEMPT_HEAD_TIMEOUT, false);
+    exchange_release_client(exchange);
+    if (has_answered) {
+        exchange_cut(exchange);
+    } else {
+        exchange_reply(exchange, 504, REJECT_REASON_COUNT);
+    }
+}
+
+/* Before the head: the judge's slow limit. After it: the answer counts as good although it goes on.
+ */
+static void on_watch(struct deadline *deadline)
+{
+    struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, watch);
+    CHECK(exchange->tag == EXCHANGE_TAG);
+    struct attempt *attempt = &exchange->attempt;
+    if (attempt->status != 0) {
+        exchange_count(exchange, ATTEMPT_SETTLED, false);
+        return;
+    }
+    struct version *version = exchange->service->versions[attempt->role].version;
+    if (attempt->is_judged && !attempt->is_latency_counted && version != NULL) {
+        struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
+        histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
+        attempt->is_latency_counted = true;
+    }
+}
+
+static struct exchange *create(struct exchange_host *host, struct responder *responder,
+                               const struct request *request)
+{
+    struct exchange *exchange = arena_alloc(responder->arena, sizeof *exchange);
+    if (exchange == NULL) {
+        return NULL;
+    }
+    memset(exchange, 0, offsetof(struct exchange, set_cookie));
+    exchange->peer_text[0] = '\0';
+    exchange->tag = EXCHANGE_TAG;
+    exchange->host = host;
+    exchange->responder = responder;
+    exchange->request = request;
+    exchange->started_us = host->loop->now_us;
+    exchange->attempt.failure = METRIC_FAILURE_COUNT;
+    exchange->has_request_body = request->body == BODY_CHUNKED ||
+                                 (request->body == BODY_LENGTH && request->content_length > 0);
+    exchange->is_request_done = !exchange->has_request_body;
+    deadline_init(&exchange->watch, on_watch);
+    deadline_init(&exchange->total, on_total);
+    exchange->lease = &host->snapshot->leases[host->worker_index];
+    lease_acquire(exchange->lease);
+    host->exchange_count++;
+    responder->request_ops = &exchange_request_ops;
+    responder->request = exchange;
+    return exchange;
+}
+
+static void route(struct exchange *exchange)
+{
+    struct exchange_host *host = exchange->host;
+    const struct snapshot *snapshot = host->snapshot;
+    uint32_t index = route_table_find(snapshot->base->routes, exchange->request->authority,
+                                      exchange->request->target);
+    if (index == ROUTE_NONE) {
+        exchange_reply(exchange, 404, REJECT_NO_ROUTE);
+        return;
+    }
+    CHECK(index < snapshot->service_count);
+    exchange->service = &snapshot->services[index];
+    exchange->service_cells = block_cells(exchange->service->service->cells, host->worker_index);
+    bool is_trusted = is_peer_trusted(exchange);
+    decide_version(exchange, is_trusted);
+    enum role role = exchange->decision.role;
+    cell_increment(&exchange->service_cells->in_flight[role]);
+    if (exchange->decision.reason == DECIDE_NONE_LIVE) {
+        exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
+        return;
+    }
+    if (exchange->decision.is_judged) {
+        cell_increment(&exchange->service_cells->picks[role]);
+    }
+    if (forward(exchange, is_trusted) != OK) {
+        exchange_reply(exchange, 503, REJECT_MEMORY);
+        return;
+    }
+    deadline_arm(&host->loop->wheel, &exchange->total, snapshot->base->conf->timeouts.total_us);
+    exchange_attempt(exchange, BALANCE_NONE, false);
+}
+
+/* Without memory for an exchange the client still gets an answer: this one needs none. */
+static const struct request_ops deaf_ops;
+
+static void reply_without_exchange(struct exchange_host *host, struct responder *responder,
+                                   const struct request *request)
+{
+    cell_increment(&host->cells->rejected_requests[REJECT_MEMORY]);
+    struct reply_options options = {.client_version = request->version,
+                                    .is_head = request->method == METHOD_HEAD};
+    struct field items[REPLY_FIELDS_MAX];
+    struct response response;
+    struct bytes body;
+    reply_make(503, &options, items, &response, &body);
+    responder->request_ops = &deaf_ops;
+    responder->ops->head(responder, &response);
+    responder->ops->body(responder, body);
+    responder->ops->end(responder, NULL);
+}
+
+static void open_exchange(struct handler *handler, struct responder *responder,
+                          const struct request *request)
+{
+    struct exchange_host *host = CONTAINER_OF(handler, struct exchange_host, handler);
+    CHECK(host->snapshot != NULL);
+    struct exchange *exchange = create(host, responder, request);
+    if (exchange == NULL) {
+        reply_without_exchange(host, responder, request);
+        return;
+    }
+    route(exchange);
+}
+
+void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned worker_index,
+                        struct worker_cells *cells)
+{
+    *host = (struct exchange_host){
+        .handler = {open_exchange}, .loop = loop, .worker_index = worker_index, .cells = cells};
+}

@@ -1,0 +1,44 @@
+/* proxy/exchange/exchange.h — one request's life, from its head to the last byte of its answer.
+ *
+ * An exchange is opened by a server codec through the handler port, takes the worker's lease (one
+ * request sees one configuration, first byte to last), asks the router which version answers, and
+ * makes attempts at endpoints of it until one answers or there is nothing left to try. Bodies flow
+ * through it in both directions at the slower side's pace. It lives in the request's arena, so it
+ * is gone with its last call to the responder. One worker's loop.
+ *
+ *                 no idle connection            connected
+ *      OPEN --------------------> CONNECTING ----------------+
+ *       |  idle connection                                   v
+ *       +-----------------------------------------------> WAITING (head sent, request body flows)
+ *       |                             ^   retry               |  final head
+ *       |  our own answer             +-----------------------+--> RELAYING --> CLOSED
+ *       +-----------------------------------------------------|--> TUNNEL  ------^
+ *                                                             +------------------^  failed: answer
+ * of our own, or cut
+ */
+#pragma once
+#include "metrics/access_log.h"
+#include "proxy/http1/http1_server.h"
+#include "proxy/snapshot/snapshot.h"
+
+/* What the exchanges of one worker share; embedded in the worker. */
+struct exchange_host {
+    struct handler handler;                /* what server codecs are given */
+    struct loop *loop;                     /* borrowed */
+    struct http1_server_host *server_host; /* borrowed; for the Date field */
+    unsigned worker_index;
+    struct snapshot *snapshot;  /* the newest; its lease is this worker's; NULL before the first */
+    struct worker_cells *cells; /* borrowed */
+    struct access_log *access_log; /* borrowed; NULL: off */
+    struct inbox *control;         /* borrowed: where leases go home to */
+    struct framing_limits
+        upstream_limits;        /* of answers' heads; lent to connections, so it stays put */
+    uint32_t upstream_open_max; /* this worker's connections to one endpoint */
+    size_t exchange_count;
+};
+
+void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned worker_index,
+                        struct worker_cells *cells);
+/* Makes `snapshot` the one that new requests use; the one before goes home when its last request is
+ * over. The worker. */
+void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot);

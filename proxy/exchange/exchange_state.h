@@ -1,0 +1,89 @@
+/* proxy/exchange/exchange_state.h — the inside of an exchange, shared by the files of this room and
+ * nobody else. */
+#pragma once
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/outcome.h"
+#include "proxy/exchange/retry.h"
+#include "proxy/http/forward.h"
+
+enum { EXCHANGE_TAG = TAG('e', 'x', 'c', 'h') };
+
+enum exchange_state {
+    EXCHANGE_OPEN,
+    EXCHANGE_CONNECTING,
+    EXCHANGE_WAITING,
+    EXCHANGE_RELAYING,
+    EXCHANGE_TUNNEL,
+    EXCHANGE_CLOSED,
+    EXCHANGE_STATE_COUNT
+};
+
+/* One try at one endpoint. */
+struct attempt {
+    const struct snapshot_endpoint *target; /* borrowed from the snapshot; NULL: none was made */
+    size_t target_index;
+    struct endpoint_seat *seat;  /* borrowed */
+    struct http1_client *client; /* ours while the attempt runs; NULL else */
+    enum role role;
+    uint64_t started_us;
+    uint64_t ended_us;
+    unsigned status;         /* of the final head; 0 before */
+    enum metric_failure failure;    /* how it failed; METRIC_FAILURE_COUNT */
+    bool is_judged;          /* counts for the judge at all */
+    bool is_counted;         /* has counted as a request */
+    bool is_latency_counted; /* its latency is in the judge's histogram */
+    bool is_over;            /* ended and counted */
+};
+
+struct exchange {
+    unsigned tag;
+    enum exchange_state state;
+    struct exchange_host *host;             /* borrowed */
+    struct responder *responder;            /* borrowed until the last call */
+    const struct request *request;          /* the client's; in the arena */
+    struct request forwarded;               /* what origins get */
+    struct lease *lease;                    /* held until closed */
+    const struct snapshot_service *service; /* NULL: no route */
+    struct decision decision;
+    struct attempt attempt;
+    struct service_cells *service_cells;
+    struct deadline watch; /* slow limit before the head, settling after it */
+    struct deadline total;
+    uint64_t started_us;
+    uint64_t request_bytes;
+    uint64_t response_bytes;
+    uint64_t response_left; /* BODY_LENGTH: bytes of the answer still to come */
+    unsigned client_status; /* what the client got; 0: nothing yet */
+    uint32_t attempt_count;
+    uint32_t retry_count;
+    enum body_kind response_body;
+    bool has_request_body;
+    bool is_request_done; /* the body has come to its end */
+    bool has_sent_body;   /* a byte of it went to an origin */
+    bool is_bad_for_client;
+    char set_cookie[STICKY_SET_COOKIE_MAX];
+    char peer_text[IP_TEXT_SIZE];
+};
+
+/* Moves to the next state; CHECKs that the picture in exchange.h has the arrow. */
+void exchange_enter(struct exchange *exchange, enum exchange_state next);
+/* Starts an attempt at the decided version; `avoid` is an endpoint that just failed, or
+ * BALANCE_NONE. */
+void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh);
+/* An answer of our own, complete: the last call. `reason` is counted unless REJECT_REASON_COUNT. */
+void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason);
+/* The client's connection is broken off: the last call. */
+void exchange_cut(struct exchange *exchange);
+/* Everything is counted and let go; the caller then makes the last call to the responder, or has
+ * had it. */
+void exchange_close(struct exchange *exchange);
+
+/* What the attempt's progress means is counted, once. */
+void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
+/* Gives the attempt's connection back or ends it. */
+void exchange_release_client(struct exchange *exchange);
+/* The access log's line. */
+void exchange_log(struct exchange *exchange);
+
+extern const struct client_ops exchange_client_ops;
+extern const struct request_ops exchange_request_ops;

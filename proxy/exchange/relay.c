@@ -1,0 +1,267 @@
+/* proxy/exchange/relay.c — bodies in both directions, at the slower side's pace; tunnels after an
+ * Upgrade. */
+#include "proxy/exchange/relay.h"
+
+#include <stdlib.h>
+
+#include "proxy/exchange/exchange_state.h"
+
+enum { FIELDS_ON_STACK = 64 };
+
+static struct exchange *exchange_of(void *object)
+{
+    struct exchange *exchange = object;
+    CHECK(exchange->tag == EXCHANGE_TAG);
+    return exchange;
+}
+
+static const struct conf_timeouts *timeouts_of(const struct exchange *exchange)
+{
+    return &exchange->lease->snapshot->base->conf->timeouts;
+}
+
+/* ---- the answer: origin to client ---- */
+
+static bool may_forward(struct exchange *exchange, const struct response *response,
+                        struct field *items, size_t items_max, const struct field *extra,
+                        size_t extra_count, struct response *ret_out)
+{
+    struct forward_back_facts facts = {
+        .client_version = exchange->request->version,
+        .is_client_keep_alive = exchange->request->is_keep_alive,
+        .is_head = exchange->request->method == METHOD_HEAD,
+        .date = http1_server_host_date(exchange->host->server_host),
+        .extra = extra,
+        .extra_count = extra_count,
+    };
+    return forward_response(response, &facts, items, items_max, ret_out) == OK;
+}
+
+/* Runs `send` on the response as the client should see it; the items live on the stack unless they
+ * are many. */
+static bool forward_head(struct exchange *exchange, const struct response *response,
+                         const struct field *extra, size_t extra_count,
+                         void (*send)(struct responder *, const struct response *))
+{
+    struct field on_stack[FIELDS_ON_STACK];
+    size_t items_max = response->fields.count + FORWARD_FIELDS_ADDED_MAX + extra_count;
+    struct field *items =
+        items_max <= FIELDS_ON_STACK ? on_stack : malloc(items_max * sizeof *items);
+    struct response out;
+    bool is_sent = items != NULL &&
+                   may_forward(exchange, response, items, items_max, extra, extra_count, &out);
+    if (is_sent) {
+        send(exchange->responder, &out);
+    }
+    if (items != on_stack) {
+        free(items);
+    }
+    return is_sent;
+}
+
+void relay_on_inform(void *call, const struct response *response)
+{
+    struct exchange *exchange = exchange_of(call);
+    if (forward_may_inform(exchange->request->version)) {
+        (void)forward_head(exchange, response, NULL, 0, exchange->responder->ops->inform);
+    }
+}
+
+static size_t sticky_field(struct exchange *exchange, struct field *ret_field)
+{
+    if (!exchange->decision.sets_cookie) {
+        return 0;
+    }
+    *ret_field = (struct field){
+        .name = BYTES("Set-Cookie"),
+        .value = sticky_format(&exchange->service->decide.sticky, exchange->decision.bucket,
+                               exchange->responder->is_tls, exchange->set_cookie),
+        .id = FIELD_SET_COOKIE,
+    };
+    return 1;
+}
+
+/* A stream that never ends would never count as good: one second after its head it does. */
+static void watch_settling(struct exchange *exchange)
+{
+    if (exchange->attempt.is_counted || exchange->response_body == BODY_NONE) {
+        deadline_disarm(&exchange->watch);
+    } else {
+        deadline_arm(&exchange->host->loop->wheel, &exchange->watch,
+                     (uint64_t)OUTCOME_SETTLE_MS * 1000);
+    }
+}
+
+static void begin_tunnel(struct exchange *exchange)
+{
+    exchange_enter(exchange, EXCHANGE_TUNNEL);
+    exchange->is_request_done = false;
+    deadline_disarm(&exchange->total);
+    http1_client_arm(exchange->attempt.client, 0);
+    exchange->responder->ops->want_body(exchange->responder, true);
+}
+
+static void count_bad_answer(struct exchange *exchange)
+{
+    struct version *version = exchange->service->versions[exchange->decision.role].version;
+    if (exchange->client_status >= 500 && exchange->decision.is_judged && version != NULL) {
+        struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
+        cell_increment(&cells->client_bad);
+    }
+}
+
+void relay_on_head(void *call, const struct response *response)
+{
+    struct exchange *exchange = exchange_of(call);
+    exchange->attempt.status = response->status;
+    exchange->response_body = response->body;
+    exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
+    exchange_count(exchange, ATTEMPT_HEAD_READ, false);
+    struct field cookie;
+    size_t extra_count = sticky_field(exchange, &cookie);
+    exchange->client_status = response->status;
+    count_bad_answer(exchange);
+    if (!forward_head(exchange, response, &cookie, extra_count, exchange->responder->ops->head)) {
+        exchange_count(exchange, ATTEMPT_REFUSED, false);
+        exchange_release_client(exchange);
+        exchange_cut(exchange);
+        return;
+    }
+    if (response->status == 101) {
+        begin_tunnel(exchange);
+        return;
+    }
+    exchange_enter(exchange, EXCHANGE_RELAYING);
+    watch_settling(exchange);
+    http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_body_us);
+}
+
+void relay_on_body(void *call, struct bytes piece)
+{
+    struct exchange *exchange = exchange_of(call);
+    struct responder *responder = exchange->responder;
+    bool is_tunnel = exchange->state == EXCHANGE_TUNNEL;
+    exchange->response_bytes += piece.size;
+    if (!is_tunnel && exchange->response_body == BODY_LENGTH) {
+        exchange->response_left -= piece.size;
+        if (exchange->response_left == 0) {
+            /* Counted before the last bytes leave, so that a client that counts sees the same
+             * numbers. */
+            exchange_count(exchange, ATTEMPT_DONE, false);
+        }
+    }
+    responder->ops->body(responder, piece);
+    if (responder->ops->is_blocked(responder)) {
+        http1_client_want(exchange->attempt.client, false);
+        http1_client_arm(exchange->attempt.client, 0);
+    } else if (!is_tunnel) {
+        http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_body_us);
+    }
+}
+
+/* The trailers live with the connection, which goes back to its pool only after they are written.
+ */
+static void finish(struct exchange *exchange, const struct fields *trailers)
+{
+    struct responder *responder = exchange->responder;
+    struct attempt *attempt = &exchange->attempt;
+    struct http1_client *client = attempt->client;
+    struct endpoint_seat *seat = attempt->seat;
+    uint64_t idle_us = timeouts_of(exchange)->upstream_idle_us;
+    exchange_count(exchange, ATTEMPT_DONE, false);
+    attempt->client = NULL;
+    bool has_trailers = trailers != NULL && trailers->count > 0;
+    exchange_close(exchange);
+    if (!has_trailers) {
+        seat_checkin(seat, client, idle_us);
+        responder->ops->end(responder, NULL);
+    } else {
+        responder->ops->end(responder, trailers);
+        seat_checkin(seat, client, idle_us);
+    }
+}
+
+void relay_on_end(void *call, const struct fields *trailers)
+{
+    struct exchange *exchange = exchange_of(call);
+    bool is_half_open_tunnel = exchange->state == EXCHANGE_TUNNEL && !exchange->is_request_done;
+    if (is_half_open_tunnel) {
+        exchange->responder->ops->finish(exchange->responder);
+        exchange->response_body = BODY_NONE;
+        exchange_count(exchange, ATTEMPT_DONE, false);
+        return;
+    }
+    finish(exchange, trailers);
+}
+
+/* ---- the request's body: client to origin ---- */
+
+static void on_body(void *request, struct bytes piece)
+{
+    struct exchange *exchange = exchange_of(request);
+    struct http1_client *client = exchange->attempt.client;
+    exchange->request_bytes += piece.size;
+    exchange->has_sent_body = true;
+    http1_client_send_body(client, piece);
+    if (http1_client_is_blocked(client)) {
+        exchange->responder->ops->want_body(exchange->responder, false);
+        if (exchange->state == EXCHANGE_WAITING) {
+            http1_client_arm(client, timeouts_of(exchange)->response_header_us);
+        }
+    } else if (exchange->state == EXCHANGE_WAITING) {
+        http1_client_arm(client, 0);
+    }
+}
+
+static void on_body_end(void *request, const struct fields *trailers)
+{
+    struct exchange *exchange = exchange_of(request);
+    bool is_answered_tunnel = exchange->state == EXCHANGE_TUNNEL && exchange->attempt.is_over;
+    exchange->is_request_done = true;
+    http1_client_send_end(exchange->attempt.client, trailers);
+    if (is_answered_tunnel) {
+        finish(exchange, NULL);
+    } else if (exchange->state == EXCHANGE_WAITING) {
+        http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_header_us);
+    }
+}
+
+void relay_on_origin_drained(void *call)
+{
+    struct exchange *exchange = exchange_of(call);
+    if (!exchange->is_request_done) {
+        exchange->responder->ops->want_body(exchange->responder, true);
+    }
+}
+
+static void on_client_drained(void *request)
+{
+    struct exchange *exchange = exchange_of(request);
+    struct http1_client *client = exchange->attempt.client;
+    bool is_answering = exchange->state == EXCHANGE_RELAYING || exchange->state == EXCHANGE_TUNNEL;
+    if (client == NULL || !is_answering) {
+        return;
+    }
+    if (exchange->state == EXCHANGE_RELAYING) {
+        http1_client_arm(client, timeouts_of(exchange)->response_body_us);
+    }
+    http1_client_want(client, true);
+}
+
+static void on_gone(void *request, enum err why)
+{
+    (void)why;
+    struct exchange *exchange = exchange_of(request);
+    exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
+    struct http1_client *client = exchange->attempt.client;
+    exchange->attempt.client = NULL;
+    if (client != NULL) {
+        http1_client_close(client);
+    }
+    exchange_close(exchange);
+}
+
+const struct request_ops exchange_request_ops = {.on_body = on_body,
+                                                 .on_body_end = on_body_end,
+                                                 .on_drained = on_client_drained,
+                                                 .on_gone = on_gone};
