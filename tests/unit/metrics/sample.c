@@ -56,7 +56,7 @@ static void count_traffic(struct sample *sample)
         endpoint_cells_count_attempt(endpoint, 200);
         endpoint_cells_count_attempt(endpoint, 0);
         struct worker_cells *cells = block_cells(sample->workers, worker);
-        cell_increment(&cells->rejected_requests[METRIC_REJECTED_LENGTH_AND_ENCODING]);
+        cell_increment(&cells->rejected_requests[METRIC_REJECTED_LENGTH_AND_CODING]);
         cell_increment(&cells->client_connections[METRIC_CONNECTION_IDLE]);
     }
     histogram_record(&sample->durations, 2300000);

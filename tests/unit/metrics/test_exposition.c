@@ -93,7 +93,7 @@ static void samples_say_what_was_counted(void **state)
         "serin_deployment_info{service=\"showcase\",role=\"current\",deployment=\"d7a3f2b\","
         "url=\"http://10.0.0.1:80\"} 1\n",
         "serin_client_connections{state=\"idle\"} 2\n",
-        "serin_rejected_requests_total{reason=\"length_and_encoding\"} 2\n",
+        "serin_rejected_requests_total{reason=\"length_and_coding\"} 2\n",
         "serin_access_log_dropped_total 12\n",
         "serin_condition{condition=\"history_unwritable\"} 1\n",
         "serin_build_info{version=\"0.1.0\",commit=\"8c5373f\"} 1\n",

@@ -158,12 +158,12 @@ static void a_gauge_that_wraps_in_one_worker_is_right_in_the_sum(void **state)
     struct worker_cells *last = block_cells(block, WORKERS - 1);
     cell_decrement(&first->client_connections[METRIC_CONNECTION_IDLE]);
     cell_add(&last->client_connections[METRIC_CONNECTION_IDLE], 3);
-    cell_increment(&last->rejected_requests[METRIC_REJECTED_BAD_HOST]);
+    cell_increment(&last->rejected_requests[METRIC_REJECTED_HOST_INVALID]);
 
     struct worker_reading reading;
     worker_reading_take(block, &reading);
     assert_int_equal(reading.client_connections[METRIC_CONNECTION_IDLE], 2);
-    assert_int_equal(reading.rejected_requests[METRIC_REJECTED_BAD_HOST], 1);
+    assert_int_equal(reading.rejected_requests[METRIC_REJECTED_HOST_INVALID], 1);
     block_unref(block);
 }
 
