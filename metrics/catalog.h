@@ -309,7 +309,7 @@ struct service_cells {
 
 /* What a worker counts for an endpoint. */
 struct endpoint_cells {
-    struct cell in_flight; /* gauge */
+    struct cell in_flight;                            /* gauge */
     struct cell connections[METRIC_CONNECTION_COUNT]; /* gauges */
     struct cell outlier_ejections;
     struct code_set codes;

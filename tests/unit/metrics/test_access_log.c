@@ -17,6 +17,7 @@
 
 #include "metrics/access_log.h"
 #include "metrics/access_ring.h"
+#include "tests/support/alloc_fail.h"
 
 enum { PATIENCE_MS = 20000, TEXT_SIZE = 256 };
 
@@ -248,6 +249,22 @@ static void a_path_that_cannot_be_opened_is_told(void **state)
     assert_null(log);
 }
 
+static void opening_survives_every_refused_allocation(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t turn = 0;
+    for (bool was_refused = true; was_refused; turn++) {
+        struct access_log *log = NULL;
+        (void)alloc_fail_begin(turn);
+        enum err err = access_log_open(fixture->path, ACCESS_LOG_JSON, 3, NULL, &log);
+        was_refused = alloc_fail_end();
+        assert_int_equal(err, was_refused ? ERR_NOMEM : OK);
+        assert_int_equal(log == NULL, was_refused);
+        access_log_close(log, PATIENCE_MS);
+    }
+    assert_true(turn > 4);
+}
+
 static void a_log_that_is_off_takes_everything_quietly(void **state)
 {
     (void)state;
@@ -307,6 +324,7 @@ int main(void)
         log_test(a_stalled_disk_costs_drops_and_delays_neither_worker_nor_close),
         log_test(a_reader_that_left_is_an_error_and_no_signal),
         log_test(a_path_that_cannot_be_opened_is_told),
+        log_test(opening_survives_every_refused_allocation),
         log_test(a_log_that_is_off_takes_everything_quietly),
         log_test(busy_workers_lose_only_what_is_counted),
     };

@@ -7,6 +7,7 @@
 
 #include "metrics/block.h"
 #include "metrics/catalog.h"
+#include "tests/support/alloc_fail.h"
 
 enum { CACHE_LINE = 64 };
 
@@ -54,12 +55,24 @@ static void sizes_without_sense_are_refused(void **state)
     assert_null(block);
 }
 
+static void a_block_without_memory_is_refused(void **state)
+{
+    (void)state;
+    struct block *block = NULL;
+    (void)alloc_fail_begin(0);
+    enum err err = block_create(1, 8, &block);
+    assert_true(alloc_fail_end());
+    assert_int_equal(err, ERR_NOMEM);
+    assert_null(block);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_get_zeroed_cells_on_lines_of_their_own),
         cmocka_unit_test(the_last_reference_frees_the_block),
         cmocka_unit_test(sizes_without_sense_are_refused),
+        cmocka_unit_test(a_block_without_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

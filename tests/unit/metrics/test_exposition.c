@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tests/support/alloc_fail.h"
 #include "tests/unit/metrics/sample.h"
 
 enum { TEXT_MAX = 1 << 20 };
@@ -139,6 +140,22 @@ static void labels_that_do_not_fit_fail_the_text(void **state)
     assert_int_equal(exposition_write(&exposition, &fixture->text), ERR_LIMIT);
 }
 
+static void a_text_without_memory_fails_whichever_allocation_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t turn = 0;
+    for (bool was_refused = true; was_refused; turn++) {
+        struct buf text;
+        buf_init(&text, TEXT_MAX);
+        (void)alloc_fail_begin(turn);
+        enum err err = exposition_write(sample_exposition(fixture->sample), &text);
+        was_refused = alloc_fail_end();
+        assert_int_equal(err, was_refused ? ERR_LIMIT : OK);
+        buf_finish(&text);
+    }
+    assert_true(turn > 3);
+}
+
 #define exposition_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -148,6 +165,7 @@ int main(void)
         exposition_test(samples_say_what_was_counted),
         exposition_test(what_never_happened_has_no_sample),
         exposition_test(a_text_that_does_not_fit_fails_at_every_size),
+        exposition_test(a_text_without_memory_fails_whichever_allocation_is_refused),
         exposition_test(labels_that_do_not_fit_fail_the_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
