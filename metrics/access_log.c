@@ -100,8 +100,10 @@ static void wait_writable(int fd)
 static bool write_some(struct access_log *log, struct buf *text)
 {
     struct bytes left = buf_bytes(text);
+    CHECK(left.data != NULL);
     ssize_t written = write(log->fd, left.data, left.size);
-    if (written >= 0) {
+    if (written > 0) {
+        log->is_torn = left.data[written - 1] != '\n';
         buf_consume(text, (size_t)written);
         return true;
     }
@@ -115,8 +117,9 @@ static bool write_some(struct access_log *log, struct buf *text)
 static uint64_t count_lines(struct bytes text)
 {
     uint64_t count = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        count += text.data[i] == '\n';
+    for (size_t end = bytes_find(text, '\n'); end < text.size; end = bytes_find(text, '\n')) {
+        text = bytes_slice(text, end + 1, text.size - end - 1);
+        count++;
     }
     return count;
 }
@@ -144,8 +147,7 @@ static bool write_torn_end(struct access_log *log)
 
 static void write_batch(struct access_log *log)
 {
-    size_t before = buf_size(&log->batch);
-    if (before == 0) {
+    if (buf_size(&log->batch) == 0) {
         return;
     }
     bool is_written = write_torn_end(log);
@@ -153,12 +155,7 @@ static void write_batch(struct access_log *log)
         is_written = write_some(log, &log->batch);
     }
     note_write(log, !is_written, errno);
-    struct bytes left = buf_bytes(&log->batch);
-    cell_add(&log->lost, count_lines(left));
-    if (left.size > 0 && left.size < before) {
-        const char *last = left.data - 1;
-        log->is_torn = *last != '\n';
-    }
+    cell_add(&log->lost, count_lines(buf_bytes(&log->batch)));
     buf_clear(&log->batch);
 }
 

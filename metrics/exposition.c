@@ -88,12 +88,15 @@ static void histogram_of_cells(struct writer *writer, const struct block *block,
 /* The cell `member` of struct `type`, summed. */
 #define SUM(block, type, member) reading_sum((block), offsetof(struct type, member))
 
-/* One sample per role of a service: a cell indexed by role. */
-#define COUNT_BY_ROLE(writer, service, member)                                                     \
-    for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {                                      \
-        labels_role((writer), (service), role);                                                    \
-        count((writer), SUM((service)->cells, service_cells, member[role]));                       \
+/* One sample per role of a service, from an array of cells at `offset` that is indexed by role. */
+static void count_by_role(struct writer *writer, const struct exposition_service *service,
+                          size_t offset)
+{
+    for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {
+        labels_role(writer, service, role);
+        count(writer, reading_sum(service->cells, offset + role * sizeof(struct cell)));
     }
+}
 
 static void write_requests(struct writer *w, const struct exposition_service *service)
 {
@@ -121,22 +124,22 @@ static void write_request_duration(struct writer *w, const struct exposition_ser
 
 static void write_requests_in_flight(struct writer *w, const struct exposition_service *service)
 {
-    COUNT_BY_ROLE(w, service, in_flight)
+    count_by_role(w, service, offsetof(struct service_cells, in_flight));
 }
 
 static void write_request_bytes(struct writer *w, const struct exposition_service *service)
 {
-    COUNT_BY_ROLE(w, service, request_bytes)
+    count_by_role(w, service, offsetof(struct service_cells, request_bytes));
 }
 
 static void write_response_bytes(struct writer *w, const struct exposition_service *service)
 {
-    COUNT_BY_ROLE(w, service, response_bytes)
+    count_by_role(w, service, offsetof(struct service_cells, response_bytes));
 }
 
 static void write_client_bad_responses(struct writer *w, const struct exposition_service *service)
 {
-    COUNT_BY_ROLE(w, service, client_bad_responses)
+    count_by_role(w, service, offsetof(struct service_cells, client_bad_responses));
 }
 
 static void write_attempts(struct writer *w, const struct exposition_service *service,

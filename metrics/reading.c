@@ -18,13 +18,16 @@ static const struct cell *cells_at(const struct block *block, size_t worker, siz
     return (const struct cell *)(const void *)(cells + offset);
 }
 
-static void sum_array(const struct block *block, size_t offset, uint64_t *ret_sums, size_t count)
+/* Sums `size` bytes of cells at `offset` into as many bytes of numbers. */
+static void sum_cells(const struct block *block, size_t offset, void *ret_sums, size_t size)
 {
-    memset(ret_sums, 0, count * sizeof *ret_sums);
+    CHECK(offset + size <= block->cells_size);
+    uint64_t *sums = ret_sums;
+    memset(sums, 0, size);
     for (size_t worker = 0; worker < block->worker_count; worker++) {
         const struct cell *cells = cells_at(block, worker, offset);
-        for (size_t i = 0; i < count; i++) {
-            ret_sums[i] += cell_read(&cells[i]);
+        for (size_t i = 0; i < size / sizeof *sums; i++) {
+            sums[i] += cell_read(&cells[i]);
         }
     }
 }
@@ -35,8 +38,8 @@ static void sum_array(const struct block *block, size_t offset, uint64_t *ret_su
     do {                                                                                           \
         static_assert(sizeof((reading)->name) == sizeof(((struct type *)NULL)->name),              \
                       "a reading has the shape of its cells");                                     \
-        sum_array((block), offsetof(struct type, name), (uint64_t *)(void *)&(reading)->name,      \
-                  sizeof((reading)->name) / (sizeof(uint64_t)));                                   \
+        sum_cells((block), offsetof(struct type, name), &(reading)->name,                          \
+                  sizeof((reading)->name));                                                        \
     } while (false)
 
 uint64_t reading_sum(const struct block *block, size_t offset)
@@ -76,8 +79,7 @@ unsigned reading_next_code(const uint64_t words[CODE_WORDS], unsigned from)
 void reading_histogram(const struct block *block, size_t offset, struct histogram *ret_histogram)
 {
     CHECK(offset + sizeof(struct histogram_cells) <= block->cells_size);
-    sum_array(block, offset, (uint64_t *)(void *)ret_histogram,
-              sizeof *ret_histogram / sizeof(uint64_t));
+    sum_cells(block, offset, ret_histogram, sizeof *ret_histogram);
 }
 static_assert(sizeof(struct histogram) == sizeof(struct histogram_cells),
               "a plain histogram has the shape of its cells");
@@ -107,8 +109,7 @@ static void sum_requests(const struct block *block, uint64_t ret_classes[METRIC_
     for (unsigned slot = reading_next_code(words, 0); slot < METRIC_CODES;
          slot = reading_next_code(words, slot + 1)) {
         uint64_t methods[METRIC_METHOD_COUNT];
-        sum_array(block, offsetof(struct service_cells, requests[slot]), methods,
-                  METRIC_METHOD_COUNT);
+        sum_cells(block, offsetof(struct service_cells, requests[slot]), methods, sizeof methods);
         for (size_t i = 0; i < METRIC_METHOD_COUNT; i++) {
             ret_classes[metric_slot_class(slot)] += methods[i];
         }
@@ -118,7 +119,8 @@ static void sum_requests(const struct block *block, uint64_t ret_classes[METRIC_
 void service_picks_take(const struct block *block, uint64_t ret_picks[METRIC_ROLE_COUNT])
 {
     CHECK(block->cells_size == sizeof(struct service_cells));
-    sum_array(block, offsetof(struct service_cells, picks), ret_picks, METRIC_ROLE_COUNT);
+    sum_cells(block, offsetof(struct service_cells, picks), ret_picks,
+              METRIC_ROLE_COUNT * sizeof *ret_picks);
 }
 
 void service_reading_take(const struct block *block, struct service_reading *ret_reading)
@@ -159,11 +161,14 @@ void worker_reading_take(const struct block *block, struct worker_reading *ret_r
     SUM_MEMBER(block, worker_cells, rejected_connections, ret_reading);
 }
 
-static void subtract_array(const uint64_t *later, const uint64_t *earlier, uint64_t *ret_difference,
-                           size_t count)
+/* Readings are numbers and nothing else, so one loop subtracts them whatever their members are. */
+static void subtract(const void *later, const void *earlier, void *ret_difference, size_t size)
 {
-    for (size_t i = 0; i < count; i++) {
-        ret_difference[i] = difference(later[i], earlier[i]);
+    const uint64_t *minuends = later;
+    const uint64_t *subtrahends = earlier;
+    uint64_t *differences = ret_difference;
+    for (size_t i = 0; i < size / sizeof *differences; i++) {
+        differences[i] = difference(minuends[i], subtrahends[i]);
     }
 }
 
@@ -172,9 +177,7 @@ void version_reading_subtract(const struct version_reading *later,
                               struct version_reading *ret_difference)
 {
     static_assert(sizeof(struct version_reading) % sizeof(uint64_t) == 0, "numbers only");
-    subtract_array((const uint64_t *)(const void *)later, (const uint64_t *)(const void *)earlier,
-                   (uint64_t *)(void *)ret_difference,
-                   sizeof(struct version_reading) / sizeof(uint64_t));
+    subtract(later, earlier, ret_difference, sizeof *ret_difference);
 }
 
 void service_reading_subtract(const struct service_reading *later,
@@ -183,8 +186,6 @@ void service_reading_subtract(const struct service_reading *later,
 {
     static_assert(sizeof(struct service_reading) % sizeof(uint64_t) == 0, "numbers only");
     struct service_reading now = *later;
-    subtract_array((const uint64_t *)(const void *)later, (const uint64_t *)(const void *)earlier,
-                   (uint64_t *)(void *)ret_difference,
-                   sizeof(struct service_reading) / sizeof(uint64_t));
+    subtract(later, earlier, ret_difference, sizeof *ret_difference);
     memcpy(ret_difference->in_flight, now.in_flight, sizeof now.in_flight);
 }

@@ -1,9 +1,10 @@
-/* bench/micro/metrics_cost.c — what counting a request costs a worker, and what a scrape costs
- * control. */
+/* bench/micro/metrics_cost.c — what counting and logging a request costs a worker, and what a
+ * scrape costs control. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "metrics/access_ring.h"
 #include "metrics/exposition.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
@@ -11,6 +12,7 @@
 enum {
     PASSES = 7,
     COUNTS = 20 * 1000 * 1000,
+    RECORDS = 1000 * 1000,
     SCRAPES = 20,
     SERVICES = 100,
     WORKERS = 2,
@@ -18,6 +20,7 @@ enum {
 };
 
 static struct cell cells[8];
+static struct histogram_cells durations;
 
 static int compare_doubles(const void *left, const void *right)
 {
@@ -53,6 +56,47 @@ static void run_requests(void *subject)
     for (unsigned i = 0; i < COUNTS; i++) {
         service_cells_count_request(service, 200, METRIC_METHOD_GET, 100 + i % 512);
     }
+}
+
+static void run_histogram(void *subject)
+{
+    struct histogram_cells *histogram = subject;
+    for (unsigned i = 0; i < COUNTS; i++) {
+        histogram_cells_record(histogram, 100 + i % 512);
+    }
+}
+
+/* What a worker pays for a line of the access log; the log's thread does the rest. */
+static void run_access_records(void *subject)
+{
+    struct access_ring *ring = subject;
+    const struct access_record record = {
+        .client = BYTES("192.0.2.7"),
+        .method = BYTES("GET"),
+        .target = BYTES("/assets/app.5f2c1d.js?v=3"),
+        .protocol = BYTES("HTTP/1.1"),
+        .host = BYTES("showcase.example.com"),
+        .service = BYTES("showcase"),
+        .endpoint = BYTES("http://127.0.0.1:8080"),
+        .request_id = BYTES("7f9c24e8-3b0a-4d6f-9a1e-5f2c1d0b8e7a"),
+        .user_agent =
+            BYTES("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+        .status = 200,
+    };
+    for (unsigned i = 0; i < RECORDS; i++) {
+        if (access_ring_put(ring, &record) != ACCESS_PUT) {
+            atomic_store_explicit(&ring->read, access_ring_written(ring), memory_order_release);
+        }
+    }
+}
+
+static double access_record_ns(void)
+{
+    static struct access_ring ring;
+    CHECK(access_ring_init(&ring) == OK);
+    double ns = median_ns(run_access_records, &ring, RECORDS);
+    access_ring_finish(&ring);
+    return ns;
 }
 
 struct scrape {
@@ -136,8 +180,10 @@ int main(void)
 {
     struct block *service = block_of(sizeof(struct service_cells));
     (void)printf("cell_increment\t%.2f\tns\t1\n", median_ns(run_increments, NULL, COUNTS));
+    (void)printf("histogram_record\t%.2f\tns\t-\n", median_ns(run_histogram, &durations, COUNTS));
     (void)printf("count_request\t%.2f\tns\t-\n",
                  median_ns(run_requests, block_cells(service, 0), COUNTS));
+    (void)printf("access_record\t%.2f\tns\t-\n", access_record_ns());
     (void)printf("scrape_100_services\t%.2f\tms\t5\n", scrape_ms());
     block_unref(service);
     return 0;

@@ -53,6 +53,7 @@ static void count_traffic(struct sample *sample)
         cell_increment(&service->upstream_failures[METRIC_ROLE_CURRENT][METRIC_FAILURE_CONNECT]);
         histogram_cells_record(&service->upstream_duration[METRIC_ROLE_PREVIOUS], 1200);
         struct endpoint_cells *endpoint = block_cells(sample->endpoint_blocks[0][1], worker);
+        cell_increment(&endpoint->connections[METRIC_CONNECTION_IDLE]);
         endpoint_cells_count_attempt(endpoint, 200);
         endpoint_cells_count_attempt(endpoint, 0);
         struct worker_cells *cells = block_cells(sample->workers, worker);

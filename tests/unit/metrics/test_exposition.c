@@ -79,6 +79,8 @@ static void samples_say_what_was_counted(void **state)
         "endpoint=\"http://10.0.0.2:80\",code=\"none\"} 2\n",
         "serin_upstream_failures_total{service=\"showcase\",role=\"current\",kind=\"connect\"} 2\n",
         "serin_upstream_failures_total{service=\"showcase\",role=\"previous\",kind=\"tls\"} 0\n",
+        "serin_upstream_connections{service=\"showcase\",role=\"previous\",state=\"idle\"} 2\n",
+        "serin_upstream_connections{service=\"showcase\",role=\"current\",state=\"idle\"} 0\n",
         "serin_endpoint_up{service=\"showcase\",role=\"current\",endpoint=\"http://10.0.0.1:80\"} "
         "0\n",
         "serin_weight_ratio{service=\"showcase\",role=\"current\",kind=\"set\"} 0.1\n",
