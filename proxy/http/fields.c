@@ -76,7 +76,7 @@ static enum field_id candidate(const char *name, size_t size)
         switch (name[10] | 0x20) {
         case 'n':
             return FIELD_CONTENT_LENGTH;
-        case 't':
+        case 'i':
             return FIELD_HTTP2_SETTINGS;
         case 'd':
             return FIELD_SEC_FETCH_DEST;

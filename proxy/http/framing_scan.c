@@ -90,8 +90,14 @@ static enum reject_reason vet_field_line(struct bytes line)
     if (line.data[name_end] == ':') {
         return REJECT_NONE;
     }
-    bool is_blank = line.data[name_end] == ' ' || line.data[name_end] == '\t';
-    return is_blank ? REJECT_SPACE_BEFORE_COLON : REJECT_FIELD_NAME;
+    size_t blanks_end = name_end;
+    while (blanks_end < line.size &&
+           (line.data[blanks_end] == ' ' || line.data[blanks_end] == '\t')) {
+        blanks_end++;
+    }
+    bool is_spaced =
+        blanks_end > name_end && blanks_end < line.size && line.data[blanks_end] == ':';
+    return is_spaced ? REJECT_SPACE_BEFORE_COLON : REJECT_FIELD_NAME;
 }
 
 static enum reject_reason too_long(const struct framing_scanner *scanner)

@@ -1,4 +1,4 @@
-/* bench/micro/bench_http1.c — what one small request and its response cost in scanning, parsing,
+/* bench/micro/http1_codec.c — what one small request and its response cost in scanning, parsing,
  * forwarding and writing: the codec's share of the budget per request. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,7 @@ struct bench {
 static void must(bool is_fine)
 {
     if (!is_fine) {
-        (void)fprintf(stderr, "bench_http1: a step failed\n");
+        (void)fprintf(stderr, "http1_codec: a step failed\n");
         exit(1);
     }
 }
