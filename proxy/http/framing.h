@@ -73,8 +73,8 @@ MUST_USE enum err framing_check_response(struct response *response,
 bool framing_refuses_length(const struct fields *fields, enum http_version version,
                             enum reject_reason *ret_reason);
 
-/* Splits vetted field lines (each with its CRLF, without the last empty line) into `items`, which
- * must have room for all of them; returns how many. For trailers: heads go through the parser. */
+/* Splits vetted field lines (each with its CRLF, without the last empty line) into at most
+ * items_max fields; returns how many. For trailers, and for heads on which the parser gave up. */
 size_t framing_split_fields(struct bytes lines, struct field *items, size_t items_max);
 
 /* May a field with this id stand among trailers? Framing fields there are refused, other fields

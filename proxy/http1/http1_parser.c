@@ -104,7 +104,11 @@ static enum reject_reason run(llhttp_type_t type, struct bytes head, enum http_v
     if (parse->is_full) {
         return REJECT_TOO_MANY_FIELDS;
     }
-    struct fields fields = {parse->items, parse->item_count};
+    /* It may have given up in the middle of a field: look at the whole head for a better reason. */
+    size_t line_end = bytes_find(head, '\n') + 1;
+    struct bytes lines = bytes_slice(head, line_end, head.size - line_end - 2);
+    struct fields fields = {parse->items,
+                            framing_split_fields(lines, parse->items, parse->items_max)};
     if (framing_refuses_length(&fields, version, &reason)) {
         return reason;
     }
