@@ -46,8 +46,7 @@ static struct eject_crowd crowd_of(const struct exchange *exchange)
     const struct snapshot_version *version = &exchange->service->versions[exchange->attempt.role];
     struct eject_crowd crowd = {.endpoints = (uint32_t)version->endpoint_count};
     for (size_t i = 0; i < version->endpoint_count; i++) {
-        struct endpoint_seat *seat =
-            endpoint_seat(version->endpoints[i].endpoint, exchange->host->worker_index);
+        struct endpoint_seat *seat = exchange_seat(exchange->host, version->endpoints[i].endpoint);
         crowd.ejected += seat->eject.is_ejected;
         crowd.usable +=
             endpoint_is_healthy(version->endpoints[i].endpoint) && !seat->eject.is_ejected;
@@ -126,7 +125,7 @@ void exchange_release_client(struct exchange *exchange)
     if (client != NULL) {
         attempt->client = NULL;
         seat_checkin(attempt->seat, client,
-                     exchange->host->snapshot->base->conf->timeouts.upstream_idle_us);
+                     exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us);
     }
 }
 
@@ -142,7 +141,7 @@ static size_t pick_endpoint(const struct exchange *exchange, const struct snapsh
     }
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct snapshot_endpoint *target = &version->endpoints[i];
-        struct endpoint_seat *seat = endpoint_seat(target->endpoint, host->worker_index);
+        struct endpoint_seat *seat = exchange_seat(host, target->endpoint);
         bool is_ejected =
             seat->eject.is_ejected && !eject_has_returned(&seat->eject, host->loop->now_us);
         states[i] = (struct balance_endpoint){
@@ -172,7 +171,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
     exchange->attempt = (struct attempt){
         .target = target,
         .target_index = index,
-        .seat = endpoint_seat(target->endpoint, host->worker_index),
+        .seat = exchange_seat(host, target->endpoint),
         .role = exchange->decision.role,
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
@@ -206,9 +205,9 @@ static void send_request(struct exchange *exchange)
         return;
     }
     bool is_answer_due = exchange->is_request_done || exchange->request->expects_continue;
-    http1_client_arm(client, is_answer_due
-                                 ? exchange->host->snapshot->base->conf->timeouts.response_header_us
-                                 : 0);
+    http1_client_arm(
+        client,
+        is_answer_due ? exchange->lease->snapshot->base->conf->timeouts.response_header_us : 0);
     if (!exchange->is_request_done) {
         exchange->responder->ops->want_body(exchange->responder, true);
     }
@@ -222,10 +221,10 @@ static void connect_endpoint(struct exchange *exchange)
     size_t which =
         target->address_count > 1 ? random_below(&host->loop->random, target->address_count) : 0;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
-    enum err err =
-        seat_connect(attempt->seat, host->loop, &target->addresses[which].any,
-                     &host->upstream_limits, host->snapshot->base->conf->timeouts.connect_us,
-                     host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
+    enum err err = seat_connect(
+        attempt->seat, host->loop, &target->addresses[which].any, &host->upstream_limits,
+        exchange->lease->snapshot->base->conf->timeouts.connect_us, host->upstream_open_max,
+        &exchange_client_ops, exchange, &attempt->client);
     if (err == ERR_LIMIT) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_UPSTREAM_LIMIT);
     } else if (err == ERR_NOMEM) {

@@ -34,6 +34,55 @@ static void release_lease(struct exchange *exchange)
     }
 }
 
+static void leave_snapshot(struct exchange_host *host, struct snapshot *snapshot)
+{
+    struct lease *lease = &snapshot->leases[host->worker_index];
+    lease->is_current = false;
+    if (lease->user_count == 0) {
+        inbox_push(host->control, &lease->home);
+    }
+}
+
+static void mark_version(const struct exchange_host *host, const struct snapshot_version *version,
+                         uint64_t epoch)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        struct endpoint_seat *seat =
+            block_cells(version->endpoints[i].endpoint->seats, host->worker_index);
+        if (seat->endpoint != NULL) {
+            seat->epoch = epoch;
+            seat->is_retired = false;
+        }
+    }
+}
+
+/* Lets go of endpoints that the new snapshot does not name. Only seats that were ever used are
+ * touched. */
+static void retire_seats(struct exchange_host *host, const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->service_count; i++) {
+        mark_version(host, &snapshot->services[i].versions[ROLE_CURRENT], snapshot->number);
+        mark_version(host, &snapshot->services[i].versions[ROLE_PREVIOUS], snapshot->number);
+    }
+    for (struct list *link = host->seats.next; link != &host->seats;) {
+        struct endpoint_seat *seat = CONTAINER_OF(link, struct endpoint_seat, link);
+        link = link->next;
+        if (seat->epoch < snapshot->number && !seat->is_retired) {
+            seat_retire(seat);
+        }
+    }
+}
+
+struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint *endpoint)
+{
+    struct endpoint_seat *seat = endpoint_seat(endpoint, host->worker_index);
+    if (list_is_empty(&seat->link)) {
+        list_push_back(&host->seats, &seat->link);
+        seat->epoch = host->snapshot->number;
+    }
+    return seat;
+}
+
 void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
 {
     struct snapshot *before = host->snapshot;
@@ -46,13 +95,25 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
                                                     .fields_max = conf->limits.headers};
     uint64_t share = conf->limits.upstream_connections / snapshot->worker_count;
     host->upstream_open_max = share > 0 ? (uint32_t)share : 1;
+    retire_seats(host, snapshot);
     inbox_push(host->control, &lease->adopted);
     if (before != NULL) {
-        struct lease *old = &before->leases[host->worker_index];
-        old->is_current = false;
-        if (old->user_count == 0) {
-            inbox_push(host->control, &old->home);
-        }
+        leave_snapshot(host, before);
+    }
+}
+
+void exchange_host_finish(struct exchange_host *host)
+{
+    CHECK(host->exchange_count == 0);
+    for (struct list *link = host->seats.next; link != &host->seats;) {
+        struct endpoint_seat *seat = CONTAINER_OF(link, struct endpoint_seat, link);
+        link = link->next;
+        seat_retire(seat);
+    }
+    if (host->snapshot != NULL) {
+        struct snapshot *last = host->snapshot;
+        host->snapshot = NULL;
+        leave_snapshot(host, last);
     }
 }
 
@@ -137,15 +198,14 @@ void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reas
 
 /* ---- opening ---- */
 
-static bool is_version_live(const struct exchange_host *host,
-                            const struct snapshot_version *version)
+static bool is_version_live(struct exchange_host *host, const struct snapshot_version *version)
 {
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct snapshot_endpoint *target = &version->endpoints[i];
         if (target->address_count == 0 || !endpoint_is_healthy(target->endpoint)) {
             continue;
         }
-        struct endpoint_seat *seat = endpoint_seat(target->endpoint, host->worker_index);
+        struct endpoint_seat *seat = exchange_seat(host, target->endpoint);
         if (!seat->eject.is_ejected || eject_has_returned(&seat->eject, host->loop->now_us)) {
             return true;
         }
@@ -354,4 +414,5 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
 {
     *host = (struct exchange_host){
         .handler = {open_exchange}, .loop = loop, .worker_index = worker_index, .cells = cells};
+    list_init(&host->seats);
 }

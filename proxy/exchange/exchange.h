@@ -33,6 +33,7 @@ struct exchange_host {
     struct inbox *control;         /* borrowed: where leases go home to */
     struct framing_limits
         upstream_limits;        /* of answers' heads; lent to connections, so it stays put */
+    struct list seats;          /* at endpoints that this worker has used */
     uint32_t upstream_open_max; /* this worker's connections to one endpoint */
     size_t exchange_count;
 };
@@ -42,3 +43,6 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
 /* Makes `snapshot` the one that new requests use; the one before goes home when its last request is
  * over. The worker. */
 void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot);
+/* Nothing more will be asked: closes idle connections to origins and gives the last lease up. The
+ * worker. */
+void exchange_host_finish(struct exchange_host *host);

@@ -36,7 +36,7 @@ void exchange_log(struct exchange *exchange)
         .role = exchange->service != NULL ? (enum metric_role)exchange->decision.role
                                           : METRIC_ROLE_COUNT,
         .failure = attempt->failure == METRIC_FAILURE_COUNT ? METRIC_FAILURE_COUNT
-                                                    : (enum metric_failure)attempt->failure,
+                                                            : (enum metric_failure)attempt->failure,
         .attempts = exchange->attempt_count,
         .request_bytes = exchange->request_bytes,
         .response_bytes = exchange->response_bytes,

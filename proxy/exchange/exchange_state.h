@@ -27,12 +27,12 @@ struct attempt {
     enum role role;
     uint64_t started_us;
     uint64_t ended_us;
-    unsigned status;         /* of the final head; 0 before */
-    enum metric_failure failure;    /* how it failed; METRIC_FAILURE_COUNT */
-    bool is_judged;          /* counts for the judge at all */
-    bool is_counted;         /* has counted as a request */
-    bool is_latency_counted; /* its latency is in the judge's histogram */
-    bool is_over;            /* ended and counted */
+    unsigned status;             /* of the final head; 0 before */
+    enum metric_failure failure; /* how it failed; METRIC_FAILURE_COUNT */
+    bool is_judged;              /* counts for the judge at all */
+    bool is_counted;             /* has counted as a request */
+    bool is_latency_counted;     /* its latency is in the judge's histogram */
+    bool is_over;                /* ended and counted */
 };
 
 struct exchange {
@@ -65,6 +65,8 @@ struct exchange {
     char peer_text[IP_TEXT_SIZE];
 };
 
+/* The worker's seat at an endpoint, in the list of those it uses. */
+struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint *endpoint);
 /* Moves to the next state; CHECKs that the picture in exchange.h has the arrow. */
 void exchange_enter(struct exchange *exchange, enum exchange_state next);
 /* Starts an attempt at the decided version; `avoid` is an endpoint that just failed, or

@@ -46,9 +46,18 @@ void inbox_push(struct inbox *inbox, struct inbox_message *message)
     (void)uv_async_send(&inbox->async);
 }
 
-void inbox_close(struct inbox *inbox)
+static void on_async_closed(uv_handle_t *handle)
+{
+    struct inbox *inbox = handle->data;
+    if (inbox->on_closed != NULL) {
+        inbox->on_closed(inbox);
+    }
+}
+
+void inbox_close(struct inbox *inbox, void (*on_closed)(struct inbox *inbox))
 {
     if (!uv_is_closing((uv_handle_t *)&inbox->async)) {
-        uv_close((uv_handle_t *)&inbox->async, NULL);
+        inbox->on_closed = on_closed;
+        uv_close((uv_handle_t *)&inbox->async, on_async_closed);
     }
 }

@@ -20,6 +20,7 @@ struct inbox {
     uv_async_t async;
     struct loop *loop; /* borrowed */
     void *context;     /* borrowed: given to every message */
+    void (*on_closed)(struct inbox *inbox);
 };
 
 MUST_USE enum err inbox_init(struct inbox *inbox, struct loop *loop, void *context);
@@ -27,5 +28,6 @@ MUST_USE enum err inbox_init(struct inbox *inbox, struct loop *loop, void *conte
 void inbox_push(struct inbox *inbox, struct inbox_message *message);
 /* The loop's thread: runs what has been left so far. */
 void inbox_drain(struct inbox *inbox);
-/* Nobody may push after this. */
-void inbox_close(struct inbox *inbox);
+/* Nobody may push after this. `on_closed` (may be NULL) is called when the inbox's memory may go.
+ */
+void inbox_close(struct inbox *inbox, void (*on_closed)(struct inbox *inbox));

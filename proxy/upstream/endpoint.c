@@ -72,7 +72,28 @@ static void on_closed(struct client_keeper *keeper, struct http1_client *client)
     (void)client;
     struct endpoint_seat *seat = seat_of(keeper);
     seat->open_count--;
-    cell_sub(&seat->cells->connections[METRIC_CONNECTION_ACTIVE], 1);
+    if (seat->is_retired && seat->open_count == 0) {
+        list_remove(&seat->link);
+    }
+    /* The last touch of the seat: endpoint_is_unused may see it, and control then frees the
+     * endpoint. */
+    struct cell *cell = &seat->cells->connections[METRIC_CONNECTION_ACTIVE];
+    atomic_store_explicit(&cell->value, cell_read(cell) - 1, memory_order_release);
+}
+
+bool endpoint_is_unused(const struct endpoint *endpoint)
+{
+    for (size_t i = 0; i < endpoint->cells->worker_count; i++) {
+        const struct endpoint_cells *cells = block_cells(endpoint->cells, i);
+        uint64_t open = 0;
+        for (size_t state = 0; state < METRIC_CONNECTION_COUNT; state++) {
+            open += atomic_load_explicit(&cells->connections[state].value, memory_order_acquire);
+        }
+        if (open != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 struct endpoint_seat *endpoint_seat(struct endpoint *endpoint, size_t worker_index)
@@ -82,6 +103,7 @@ struct endpoint_seat *endpoint_seat(struct endpoint *endpoint, size_t worker_ind
         seat->endpoint = endpoint;
         seat->cells = block_cells(endpoint->cells, worker_index);
         seat->keeper = (struct client_keeper){on_idle_ended, on_closed};
+        list_init(&seat->link);
         list_init(&seat->idle);
     }
     return seat;
@@ -130,6 +152,16 @@ void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint6
     cell_sub(&seat->cells->connections[METRIC_CONNECTION_ACTIVE], 1);
     cell_increment(&seat->cells->connections[METRIC_CONNECTION_IDLE]);
     http1_client_rest(client, idle_us);
+}
+
+void seat_retire(struct endpoint_seat *seat)
+{
+    seat->is_retired = true;
+    if (seat->open_count == 0) {
+        list_remove(&seat->link);
+    } else {
+        seat_close_idle(seat);
+    }
 }
 
 void seat_close_idle(struct endpoint_seat *seat)

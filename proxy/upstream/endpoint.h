@@ -26,10 +26,14 @@ struct endpoint_seat {
     struct client_keeper keeper;
     struct endpoint *endpoint; /* borrowed; NULL before the first use */
     struct endpoint_cells *cells;
+    struct list link; /* in the worker's list of seats that it uses */
     struct list idle; /* connections, the latest used first */
     uint32_t idle_count;
-    uint32_t open_count; /* idle and busy */
+    uint32_t open_count; /* connections, idle or not */
     uint32_t in_flight;  /* requests */
+    uint64_t epoch;      /* the newest snapshot that names the endpoint */
+    bool is_retired; /* the configuration has forgotten it: leaves the list with its last connection
+                      */
     struct eject_state eject;
 };
 
@@ -40,6 +44,10 @@ struct endpoint *endpoint_ref(struct endpoint *endpoint);
 /* The last reference frees it: no worker may hold a connection to it any more. NULL is fine.
  * Control. */
 void endpoint_unref(struct endpoint *endpoint);
+
+/* Has no worker a connection to it? Then, and when nobody else holds a reference, it may be let go.
+ * Control. */
+bool endpoint_is_unused(const struct endpoint *endpoint);
 
 /* The worker's seat. */
 struct endpoint_seat *endpoint_seat(struct endpoint *endpoint, size_t worker_index);
@@ -61,5 +69,8 @@ MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct loop *loop,
 /* The call is over: keeps the connection for the next one where it can carry one, else closes it.
  */
 void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us);
-/* Closes what is idle (drain, endpoint removed). */
+/* Closes what is idle. */
 void seat_close_idle(struct endpoint_seat *seat);
+/* The configuration no longer names the endpoint: closes what is idle, and leaves the worker's list
+ * at the last close. */
+void seat_retire(struct endpoint_seat *seat);

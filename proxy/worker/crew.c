@@ -1,0 +1,371 @@
+#include "proxy/worker/crew.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { BACKLOG = 4096 };
+
+/* An address that is listened on. */
+struct crew_address {
+    char *text; /* owned */
+    uint64_t id;
+    unsigned port;
+};
+
+struct crew {
+    const struct crew_ops *ops; /* borrowed */
+    void *context;              /* borrowed */
+    struct inbox inbox;         /* from workers, on control's loop */
+    unsigned worker_count;
+    unsigned started_count;
+    struct worker *workers;         /* owned */
+    struct block *cells;            /* worker_cells; owned */
+    struct crew_address *addresses; /* owned */
+    size_t address_count;
+    uint64_t next_address_id;
+    size_t published_count; /* snapshots that are not yet home */
+    _Atomic size_t connection_max;
+    _Atomic unsigned ended_count;
+    bool is_draining;
+};
+
+/* ---- snapshots ---- */
+
+static void on_adopted(struct inbox_message *message, void *context)
+{
+    struct crew *crew = context;
+    struct snapshot *snapshot = CONTAINER_OF(message, struct lease, adopted)->snapshot;
+    snapshot->adopted_count++;
+    if (snapshot->adopted_count == snapshot->worker_count) {
+        crew->ops->on_adopted(crew->context, snapshot);
+    }
+}
+
+static void on_home(struct inbox_message *message, void *context)
+{
+    struct crew *crew = context;
+    struct snapshot *snapshot = CONTAINER_OF(message, struct lease, home)->snapshot;
+    snapshot->home_count++;
+    if (snapshot->home_count == snapshot->worker_count) {
+        crew->published_count--;
+        crew->ops->on_home(crew->context, snapshot);
+        snapshot_destroy(snapshot);
+    }
+}
+
+void crew_publish(struct crew *crew, struct snapshot *snapshot)
+{
+    CHECK(snapshot->worker_count == crew->worker_count);
+    crew->published_count++;
+    for (unsigned i = 0; i < crew->worker_count; i++) {
+        struct lease *lease = &snapshot->leases[i];
+        lease->publish.run = worker_on_publish;
+        lease->adopted.run = on_adopted;
+        lease->home.run = on_home;
+        inbox_push(&crew->workers[i].inbox, &lease->publish);
+    }
+}
+
+/* ---- listening ---- */
+
+static enum err order(struct crew *crew, unsigned worker, enum worker_order kind, int fd,
+                      uint64_t address_id)
+{
+    struct worker_message *message = calloc(1, sizeof *message);
+    if (message == NULL) {
+        return ERR_NOMEM;
+    }
+    message->message.run = worker_on_order;
+    message->order = kind;
+    message->fd = fd;
+    message->address_id = address_id;
+    inbox_push(&crew->workers[worker].inbox, &message->message);
+    return OK;
+}
+
+static const struct crew_address *find_address(const struct crew *crew, const char *text)
+{
+    for (size_t i = 0; i < crew->address_count; i++) {
+        if (strcmp(crew->addresses[i].text, text) == 0) {
+            return &crew->addresses[i];
+        }
+    }
+    return NULL;
+}
+
+static void close_all(int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+}
+
+/* One socket per worker; with port 0 the first one's port is every one's. */
+static enum err bind_address(const struct crew *crew, const char *text, int *ret_fds,
+                             unsigned *ret_port, struct note *note)
+{
+    char again[300];
+    *ret_port = 0;
+    for (unsigned i = 0; i < crew->worker_count; i++) {
+        enum err err = listener_bind(i == 0 ? text : again, BACKLOG, &ret_fds[i], note);
+        if (err != OK) {
+            close_all(ret_fds, i);
+            return err;
+        }
+        if (i == 0) {
+            *ret_port = listener_port(ret_fds[0]);
+            const char *colon = strrchr(text, ':');
+            (void)snprintf(again, sizeof again, "%.*s:%u", (int)(colon - text), text, *ret_port);
+        }
+    }
+    return OK;
+}
+
+/* The sockets of the addresses that are new, bound and waiting; -1 where the address is kept. */
+struct listen_plan {
+    struct crew_address *addresses; /* becomes the crew's */
+    int *fds;                       /* worker_count for each address */
+    size_t count;
+};
+
+static void abandon_plan(const struct crew *crew, struct listen_plan *plan)
+{
+    close_all(plan->fds, plan->count * crew->worker_count);
+    for (size_t i = 0; i < plan->count; i++) {
+        free(plan->addresses[i].text);
+    }
+    free(plan->addresses);
+    free(plan->fds);
+}
+
+static enum err plan_address(struct crew *crew, const char *text, struct listen_plan *plan,
+                             struct note *note)
+{
+    struct crew_address *address = &plan->addresses[plan->count];
+    int *fds = &plan->fds[plan->count * crew->worker_count];
+    const struct crew_address *old = find_address(crew, text);
+    address->text = strdup(text);
+    if (address->text == NULL) {
+        return ERR_NOMEM;
+    }
+    for (unsigned i = 0; i < crew->worker_count; i++) {
+        fds[i] = -1;
+    }
+    plan->count++;
+    if (old != NULL) {
+        address->id = old->id;
+        address->port = old->port;
+        return OK;
+    }
+    address->id = crew->next_address_id++;
+    enum err err = bind_address(crew, text, fds, &address->port, note);
+    if (err != OK) {
+        /* bind_address closed what it had opened. */
+        for (unsigned i = 0; i < crew->worker_count; i++) {
+            fds[i] = -1;
+        }
+    }
+    return err;
+}
+
+static bool is_planned(const struct listen_plan *plan, uint64_t id)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        if (plan->addresses[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A message that cannot be allocated leaves one worker without one socket: connections go to the
+ * others. */
+static void carry_out(struct crew *crew, const struct listen_plan *plan)
+{
+    for (size_t a = 0; a < plan->count; a++) {
+        for (unsigned i = 0; i < crew->worker_count; i++) {
+            int fd = plan->fds[a * crew->worker_count + i];
+            if (fd >= 0 && order(crew, i, WORKER_LISTEN, fd, plan->addresses[a].id) != OK) {
+                (void)close(fd);
+            }
+        }
+    }
+    for (size_t a = 0; a < crew->address_count; a++) {
+        for (unsigned i = 0; i < crew->worker_count && !is_planned(plan, crew->addresses[a].id);
+             i++) {
+            (void)!order(crew, i, WORKER_UNLISTEN, -1, crew->addresses[a].id);
+        }
+        free(crew->addresses[a].text);
+    }
+    free(crew->addresses);
+    free(plan->fds);
+    crew->addresses = plan->addresses;
+    crew->address_count = plan->count;
+}
+
+enum err crew_listen(struct crew *crew, const struct conf *conf, struct note *note)
+{
+    struct listen_plan plan = {
+        .addresses = calloc(conf->listener_count + 1, sizeof *plan.addresses),
+        .fds = calloc((conf->listener_count + 1) * crew->worker_count, sizeof *plan.fds),
+    };
+    if (plan.addresses == NULL || plan.fds == NULL) {
+        free(plan.addresses);
+        free(plan.fds);
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        enum err err = plan_address(crew, conf->listeners[i].address.text, &plan, note);
+        if (err != OK) {
+            abandon_plan(crew, &plan);
+            return err;
+        }
+    }
+    carry_out(crew, &plan);
+    return OK;
+}
+
+unsigned crew_port(const struct crew *crew, size_t index)
+{
+    return index < crew->address_count ? crew->addresses[index].port : 0;
+}
+
+/* ---- connections ---- */
+
+void crew_set_connection_max(struct crew *crew, size_t connection_max)
+{
+    atomic_store_explicit(&crew->connection_max, connection_max, memory_order_relaxed);
+}
+
+bool crew_is_full(const struct crew *crew)
+{
+    uint64_t open = 0;
+    for (unsigned i = 0; i < crew->worker_count; i++) {
+        const struct worker_cells *cells = block_cells(crew->cells, i);
+        open += cell_read(&cells->client_connections[METRIC_CONNECTION_ACTIVE]);
+        open += cell_read(&cells->client_connections[METRIC_CONNECTION_IDLE]);
+    }
+    return open >= atomic_load_explicit(&crew->connection_max, memory_order_relaxed);
+}
+
+/* ---- life ---- */
+
+enum err crew_create(struct loop *control, unsigned worker_count, struct access_log *access_log,
+                     const struct crew_ops *ops, void *context, struct crew **ret_crew)
+{
+    struct crew *crew = calloc(1, sizeof *crew);
+    if (crew == NULL) {
+        return ERR_NOMEM;
+    }
+    crew->ops = ops;
+    crew->context = context;
+    crew->next_address_id = 1;
+    atomic_init(&crew->connection_max, SIZE_MAX);
+    atomic_init(&crew->ended_count, 0);
+    crew->workers = calloc(worker_count, sizeof *crew->workers);
+    if (crew->workers == NULL ||
+        block_create(worker_count, sizeof(struct worker_cells), &crew->cells) != OK) {
+        free(crew->workers);
+        free(crew);
+        return ERR_NOMEM;
+    }
+    enum err err = inbox_init(&crew->inbox, control, crew);
+    CHECK(err == OK);
+    for (; crew->worker_count < worker_count; crew->worker_count++) {
+        unsigned i = crew->worker_count;
+        err = worker_init(&crew->workers[i], crew, i, block_cells(crew->cells, i), access_log,
+                          &crew->inbox);
+        if (err != OK) {
+            crew_destroy(crew);
+            return err;
+        }
+    }
+    *ret_crew = crew;
+    return OK;
+}
+
+static void *run_and_report(void *context)
+{
+    struct worker *worker = context;
+    (void)worker_run(worker);
+    atomic_fetch_add_explicit(&worker->crew->ended_count, 1, memory_order_release);
+    return NULL;
+}
+
+enum err crew_start(struct crew *crew)
+{
+    for (; crew->started_count < crew->worker_count; crew->started_count++) {
+        struct worker *worker = &crew->workers[crew->started_count];
+        if (pthread_create(&worker->thread, NULL, run_and_report, worker) != 0) {
+            return ERR_IO;
+        }
+    }
+    return OK;
+}
+
+static void order_all(struct crew *crew, enum worker_order kind)
+{
+    for (unsigned i = 0; i < crew->started_count; i++) {
+        (void)!order(crew, i, kind, -1, 0);
+    }
+}
+
+void crew_drain(struct crew *crew)
+{
+    if (!crew->is_draining) {
+        crew->is_draining = true;
+        order_all(crew, WORKER_DRAIN);
+    }
+}
+
+void crew_cut(struct crew *crew)
+{
+    if (!crew_has_ended(crew)) {
+        order_all(crew, WORKER_CUT);
+    }
+}
+
+bool crew_has_ended(const struct crew *crew)
+{
+    return atomic_load_explicit(&crew->ended_count, memory_order_acquire) == crew->started_count;
+}
+
+static void on_inbox_closed(struct inbox *inbox)
+{
+    free(CONTAINER_OF(inbox, struct crew, inbox));
+}
+
+void crew_destroy(struct crew *crew)
+{
+    if (crew == NULL) {
+        return;
+    }
+    crew_drain(crew);
+    for (unsigned i = 0; i < crew->started_count; i++) {
+        (void)pthread_join(crew->workers[i].thread, NULL);
+    }
+    inbox_drain(&crew->inbox);
+    for (unsigned i = 0; i < crew->worker_count; i++) {
+        worker_finish(&crew->workers[i]);
+    }
+    for (size_t i = 0; i < crew->address_count; i++) {
+        free(crew->addresses[i].text);
+    }
+    free(crew->addresses);
+    free(crew->workers);
+    block_unref(crew->cells);
+    inbox_close(&crew->inbox, on_inbox_closed);
+}
+
+unsigned crew_worker_count(const struct crew *crew)
+{
+    return crew->worker_count;
+}
+
+const struct block *crew_cells(const struct crew *crew)
+{
+    return crew->cells;
+}

@@ -1,0 +1,49 @@
+/* proxy/worker/crew.h — all workers: the one door through which control reaches the data plane.
+ *
+ * Control publishes snapshots, opens and closes listening addresses, and drains. Answers come back
+ * as calls on control's loop: when every worker's next request uses a snapshot (adopted: the shift
+ * is complete), and when the last request that used it is over (home: the crew then destroys it).
+ * Everything here is called on control's thread unless it says otherwise. */
+#pragma once
+#include "conf/conf.h"
+#include "proxy/worker/worker.h"
+
+struct crew;
+
+struct crew_ops {
+    /* Every worker has taken the snapshot. */
+    void (*on_adopted)(void *context, const struct snapshot *snapshot);
+    /* Nobody uses the snapshot any more; it is destroyed after this call. */
+    void (*on_home)(void *context, const struct snapshot *snapshot);
+};
+
+/* Makes the workers, not yet running; `control` is control's inbox-bearing loop. ERR_NOMEM. */
+MUST_USE enum err crew_create(struct loop *control, unsigned worker_count,
+                              struct access_log *access_log, const struct crew_ops *ops,
+                              void *context, struct crew **ret_crew);
+/* Starts the threads. A snapshot must have been published before. */
+MUST_USE enum err crew_start(struct crew *crew);
+/* Hands the snapshot to every worker: takes it. */
+void crew_publish(struct crew *crew, struct snapshot *snapshot);
+/* Makes the listening addresses those of `conf`: new ones are bound before old ones close, and when
+ * one cannot be bound nothing changes and the note says why. */
+MUST_USE enum err crew_listen(struct crew *crew, const struct conf *conf, struct note *note);
+/* The port of the i-th listening address (for port 0), or 0. */
+unsigned crew_port(const struct crew *crew, size_t index);
+/* How many client connections the process may have. */
+void crew_set_connection_max(struct crew *crew, size_t connection_max);
+/* Stops accepting, lets requests end and connections close. */
+void crew_drain(struct crew *crew);
+/* Cuts what is still open. */
+void crew_cut(struct crew *crew);
+/* Waits for the threads and frees everything; after crew_drain, or without crew_start. NULL is
+ * fine. */
+void crew_destroy(struct crew *crew);
+/* Have all threads ended? */
+bool crew_has_ended(const struct crew *crew);
+
+unsigned crew_worker_count(const struct crew *crew);
+/* The workers' cells; borrowed. */
+const struct block *crew_cells(const struct crew *crew);
+/* Are there as many client connections as there may be? Any worker. */
+bool crew_is_full(const struct crew *crew);

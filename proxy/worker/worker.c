@@ -1,0 +1,223 @@
+#include "proxy/worker/worker.h"
+
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "proxy/io/tcp_stream.h"
+#include "proxy/worker/crew.h"
+
+enum { DRAIN_LOOK_MS = 10 };
+
+/* ---- accepting ---- */
+
+static unsigned port_of(const struct sockaddr_storage *peer)
+{
+    switch (peer->ss_family) {
+    case AF_INET:
+        return ntohs(((const struct sockaddr_in *)(const void *)peer)->sin_port);
+    case AF_INET6:
+        return ntohs(((const struct sockaddr_in6 *)(const void *)peer)->sin6_port);
+    default:
+        return 0;
+    }
+}
+
+static void on_accept(void *context, int fd, const struct sockaddr_storage *peer)
+{
+    struct worker_listener *listener = context;
+    struct worker *worker = listener->worker;
+    struct ip ip = {0};
+    struct stream *stream = NULL;
+    if (crew_is_full(worker->crew)) {
+        cell_increment(&worker->cells->rejected_connections[METRIC_REFUSED_LIMIT]);
+        (void)close(fd);
+        return;
+    }
+    (void)ip_from_socket((const struct sockaddr *)peer, &ip);
+    bool is_open = tcp_stream_open(&worker->loop, fd, &stream) == OK &&
+                   http1_server_open(&worker->servers, stream, &ip, port_of(peer)) == OK;
+    if (!is_open) {
+        cell_increment(&worker->cells->rejected_connections[METRIC_REFUSED_OUT_OF_MEMORY]);
+    }
+}
+
+static void on_exhausted(void *context)
+{
+    const struct worker_listener *listener = context;
+    cell_increment(
+        &listener->worker->cells->rejected_connections[METRIC_REFUSED_OUT_OF_DESCRIPTORS]);
+}
+
+static const struct listener_ops listener_ops = {on_accept, on_exhausted};
+
+static void start_listening(struct worker *worker, int fd, uint64_t address_id)
+{
+    struct worker_listener *listener = calloc(1, sizeof *listener);
+    if (listener == NULL || worker->is_draining) {
+        (void)close(fd);
+        free(listener);
+        return;
+    }
+    listener->worker = worker;
+    listener->address_id = address_id;
+    if (listener_open(&worker->loop, fd, &listener_ops, listener, &listener->listener) != OK) {
+        (void)close(fd);
+        free(listener);
+        return;
+    }
+    list_push_back(&worker->listeners, &listener->link);
+}
+
+static void stop_listening(struct worker_listener *listener)
+{
+    list_remove(&listener->link);
+    listener_close(listener->listener);
+    free(listener);
+}
+
+static void stop_listening_on(struct worker *worker, uint64_t address_id)
+{
+    for (struct list *link = worker->listeners.next; link != &worker->listeners;
+         link = link->next) {
+        struct worker_listener *listener = CONTAINER_OF(link, struct worker_listener, link);
+        if (listener->address_id == address_id) {
+            stop_listening(listener);
+            return;
+        }
+    }
+}
+
+/* ---- draining ---- */
+
+static void end_when_quiet(uv_timer_t *timer)
+{
+    struct worker *worker = timer->data;
+    loop_enter(&worker->loop);
+    bool is_quiet = worker->servers.connection_count == 0 && worker->exchanges.exchange_count == 0;
+    if (is_quiet && worker->exchanges.snapshot != NULL) {
+        exchange_host_finish(&worker->exchanges);
+    }
+    if (is_quiet && worker->loop.stream_count == 0) {
+        (void)uv_timer_stop(timer);
+        uv_close((uv_handle_t *)timer, NULL);
+        inbox_close(&worker->inbox, NULL);
+        loop_shutdown(&worker->loop);
+    }
+    loop_leave(&worker->loop);
+}
+
+static void drain(struct worker *worker)
+{
+    if (worker->is_draining) {
+        return;
+    }
+    while (!list_is_empty(&worker->listeners)) {
+        stop_listening(CONTAINER_OF(worker->listeners.next, struct worker_listener, link));
+    }
+    worker->is_draining = true;
+    http1_server_host_drain(&worker->servers);
+    (void)uv_timer_start(&worker->drain_timer, end_when_quiet, 0, DRAIN_LOOK_MS);
+}
+
+/* ---- orders ---- */
+
+void worker_on_order(struct inbox_message *message, void *context)
+{
+    struct worker *worker = context;
+    struct worker_message *order = CONTAINER_OF(message, struct worker_message, message);
+    switch (order->order) {
+    case WORKER_LISTEN:
+        start_listening(worker, order->fd, order->address_id);
+        break;
+    case WORKER_UNLISTEN:
+        stop_listening_on(worker, order->address_id);
+        break;
+    case WORKER_DRAIN:
+        drain(worker);
+        break;
+    case WORKER_CUT:
+        http1_server_host_close_all(&worker->servers);
+        break;
+    }
+    free(order);
+}
+
+static struct http1_server_settings settings_of(const struct conf *conf)
+{
+    return (struct http1_server_settings){
+        .limits = {.head_max = conf->limits.header_size,
+                   .line_max = conf->limits.header_line,
+                   .fields_max = conf->limits.headers},
+        .client_header_us = conf->timeouts.client_header_us,
+        .client_body_us = conf->timeouts.client_body_us,
+        .client_idle_us = conf->timeouts.client_idle_us,
+        .body_max = conf->limits.body,
+        .requests_per_connection_max = conf->limits.requests_per_connection,
+    };
+}
+
+void worker_on_publish(struct inbox_message *message, void *context)
+{
+    struct worker *worker = context;
+    struct snapshot *snapshot = CONTAINER_OF(message, struct lease, publish)->snapshot;
+    worker->servers.settings = settings_of(snapshot->base->conf);
+    exchange_host_adopt(&worker->exchanges, snapshot);
+}
+
+/* ---- life ---- */
+
+enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
+                     struct worker_cells *cells, struct access_log *access_log,
+                     struct inbox *control)
+{
+    *worker = (struct worker){.crew = crew, .index = index, .cells = cells};
+    enum err err = loop_init(&worker->loop);
+    if (err != OK) {
+        return err;
+    }
+    err = inbox_init(&worker->inbox, &worker->loop, worker);
+    CHECK(err == OK);
+    int status = uv_timer_init(&worker->loop.uv, &worker->drain_timer);
+    CHECK(status == 0);
+    worker->drain_timer.data = worker;
+    list_init(&worker->listeners);
+    struct http1_server_settings none = {0};
+    http1_server_host_init(&worker->servers, &worker->loop, &worker->exchanges.handler, cells,
+                           &none);
+    exchange_host_init(&worker->exchanges, &worker->loop, index, cells);
+    worker->exchanges.server_host = &worker->servers;
+    worker->exchanges.access_log = access_log;
+    worker->exchanges.control = control;
+    return OK;
+}
+
+/* Signals are control's. */
+static void block_signals(void)
+{
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
+void *worker_run(void *context)
+{
+    struct worker *worker = context;
+    block_signals();
+    loop_run(&worker->loop);
+    return NULL;
+}
+
+void worker_finish(struct worker *worker)
+{
+    if (!uv_is_closing((uv_handle_t *)&worker->drain_timer)) {
+        /* The thread never ran. */
+        uv_close((uv_handle_t *)&worker->drain_timer, NULL);
+        inbox_close(&worker->inbox, NULL);
+        loop_shutdown(&worker->loop);
+        loop_run(&worker->loop);
+    }
+    http1_server_host_finish(&worker->servers);
+    loop_finish(&worker->loop);
+}

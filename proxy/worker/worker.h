@@ -1,0 +1,59 @@
+/* proxy/worker/worker.h — one thread that serves: its loop, its listening sockets, its connections,
+ * its cells.
+ *
+ * Workers share nothing on the way of a request but what is immutable. The crew makes them and
+ * talks to them by messages; what happens here happens on the worker's own thread unless it says
+ * otherwise. */
+#pragma once
+#include <pthread.h>
+
+#include "proxy/exchange/exchange.h"
+#include "proxy/io/inbox.h"
+#include "proxy/io/listener.h"
+
+struct crew;
+struct worker;
+
+/* A listening socket of this worker. */
+struct worker_listener {
+    struct list link;
+    struct worker *worker; /* borrowed */
+    struct listener *listener;
+    uint64_t address_id; /* the crew's number of the address */
+};
+
+struct worker {
+    struct crew *crew; /* borrowed */
+    unsigned index;
+    pthread_t thread;
+    struct loop loop;
+    struct inbox inbox;         /* from control */
+    struct worker_cells *cells; /* borrowed from the crew's block */
+    struct exchange_host exchanges;
+    struct http1_server_host servers;
+    struct list listeners;
+    uv_timer_t drain_timer;
+    bool is_draining;
+};
+
+/* What the crew can ask of a worker; each message is heap, taken and freed by the worker. */
+enum worker_order { WORKER_LISTEN, WORKER_UNLISTEN, WORKER_DRAIN, WORKER_CUT };
+
+struct worker_message {
+    struct inbox_message message;
+    enum worker_order order;
+    int fd;              /* WORKER_LISTEN: taken */
+    uint64_t address_id; /* WORKER_LISTEN, WORKER_UNLISTEN */
+};
+
+/* Prepares everything but the thread; control. */
+MUST_USE enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
+                              struct worker_cells *cells, struct access_log *access_log,
+                              struct inbox *control);
+/* The thread's function: serves until drained, then lets go of everything. */
+void *worker_run(void *worker);
+/* Frees what init made: after the thread has ended, or when it never began. Control. */
+void worker_finish(struct worker *worker);
+/* The run function of worker messages and of leases being published. */
+void worker_on_order(struct inbox_message *message, void *context);
+void worker_on_publish(struct inbox_message *message, void *context);
