@@ -12,6 +12,7 @@
 #include "conf/conf.h"
 #include "proxy/base/list.h"
 #include "proxy/http/framing.h"
+#include "proxy/io/address.h"
 #include "proxy/io/inbox.h"
 #include "proxy/snapshot/parts.h"
 #include "proxy/upstream/endpoint.h"
@@ -20,17 +21,10 @@
 
 enum { SNAPSHOT_ADDRESSES_MAX = 8 };
 
-/* An IPv4 or IPv6 address and port, as connect() wants it. */
-union snapshot_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
 struct snapshot_endpoint {
     struct endpoint *endpoint; /* shared */
     struct bytes authority;    /* host[:port] for the Host field; borrowed from the base */
-    union snapshot_address addresses[SNAPSHOT_ADDRESSES_MAX];
+    union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count; /* 0: not resolved, and so not live */
 };
 
@@ -88,7 +82,7 @@ void snapshot_base_unref(struct snapshot_base *base); /* NULL is fine */
 struct snapshot_endpoint_plan {
     struct endpoint *endpoint;
     struct bytes authority; /* must live as long as the base */
-    const union snapshot_address *addresses;
+    const union address *addresses;
     size_t address_count;
 };
 
