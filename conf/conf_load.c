@@ -21,11 +21,15 @@ static struct conf_place place_at(struct bytes text, size_t offset)
     return place;
 }
 
+static struct conf_place place_of_mark(yaml_mark_t mark)
+{
+    return (struct conf_place){(unsigned)mark.line + 1, (unsigned)mark.column + 1};
+}
+
 static enum err report_parser(const yaml_parser_t *parser, struct bytes text,
                               struct conf_errors *errors)
 {
-    struct conf_place place = {(unsigned)parser->problem_mark.line + 1,
-                               (unsigned)parser->problem_mark.column + 1};
+    struct conf_place place = place_of_mark(parser->problem_mark);
     const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
     switch (parser->error) {
     case YAML_MEMORY_ERROR:
@@ -41,22 +45,69 @@ static enum err report_parser(const yaml_parser_t *parser, struct bytes text,
     }
 }
 
-/* A second document would be read by nobody. */
-static enum err refuse_second_document(yaml_parser_t *parser, struct bytes text,
-                                       struct conf_errors *errors)
+/* How deep the event leads: +1 into a collection, -1 out of it. */
+static int depth_step(yaml_event_type_t type)
 {
-    yaml_document_t document;
-    if (!yaml_parser_load(parser, &document)) {
-        return report_parser(parser, text, errors);
+    bool is_start = type == YAML_SEQUENCE_START_EVENT || type == YAML_MAPPING_START_EVENT;
+    bool is_end = type == YAML_SEQUENCE_END_EVENT || type == YAML_MAPPING_END_EVENT;
+    return is_start - is_end;
+}
+
+struct survey {
+    int depth;
+    size_t event_count;
+    size_t document_count;
+};
+
+/* false ends the survey: the event is one too many, and `errors` says so. */
+static bool survey_event(struct survey *survey, const yaml_event_t *event,
+                         struct conf_errors *errors)
+{
+    struct conf_place place = place_of_mark(event->start_mark);
+    survey->depth += depth_step(event->type);
+    survey->event_count++;
+    if (survey->depth > CONF_DEPTH_MAX) {
+        conf_errors_add(errors, place, "nested deeper than %d levels", CONF_DEPTH_MAX);
+        return false;
     }
-    const yaml_node_t *root = yaml_document_get_root_node(&document);
-    if (root != NULL) {
-        struct conf_place place = {(unsigned)root->start_mark.line + 1,
-                                   (unsigned)root->start_mark.column + 1};
+    if (survey->event_count > CONF_NODES_MAX) {
+        conf_errors_add(errors, place, "more than %d values", CONF_NODES_MAX);
+        return false;
+    }
+    /* A second document would be read by nobody. */
+    survey->document_count += event->type == YAML_DOCUMENT_START_EVENT;
+    if (survey->document_count > 1) {
         conf_errors_add(errors, place, "a second YAML document: there may be only one");
+        return false;
     }
-    yaml_document_delete(&document);
-    return OK;
+    return true;
+}
+
+/* Looks through the file once without keeping anything. The time of libyaml's scanner grows with
+ * size times depth (41 s were seen for 200 000 opening brackets), so depth is bounded here, before
+ * a document is built. */
+static enum err survey(struct bytes text, struct conf_errors *errors)
+{
+    yaml_parser_t parser;
+    struct survey survey = {0, 0, 0};
+    if (!yaml_parser_initialize(&parser)) {
+        return ERR_NOMEM;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, text.size);
+    enum err err = OK;
+    bool is_over = false;
+    while (err == OK && !is_over) {
+        yaml_event_t event;
+        if (!yaml_parser_parse(&parser, &event)) {
+            err = report_parser(&parser, text, errors);
+            break;
+        }
+        is_over = event.type == YAML_STREAM_END_EVENT;
+        err = survey_event(&survey, &event, errors) ? OK : ERR_SYNTAX;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return err;
 }
 
 static enum err load_document(yaml_document_t *document, const char *name,
@@ -79,19 +130,20 @@ static enum err parse(const char *name, struct bytes text, struct conf_errors *e
 {
     yaml_parser_t parser;
     yaml_document_t document;
+    enum err err = survey(text, errors);
+    if (err != OK) {
+        return err;
+    }
     if (!yaml_parser_initialize(&parser)) {
         return ERR_NOMEM;
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.data, text.size);
     if (!yaml_parser_load(&parser, &document)) {
-        enum err err = report_parser(&parser, text, errors);
+        err = report_parser(&parser, text, errors);
         yaml_parser_delete(&parser);
         return err;
     }
-    enum err err = load_document(&document, name, errors, conf);
-    if (err == OK) {
-        err = refuse_second_document(&parser, text, errors);
-    }
+    err = load_document(&document, name, errors, conf);
     yaml_document_delete(&document);
     yaml_parser_delete(&parser);
     return err;

@@ -128,18 +128,18 @@ enum err conf_number_parse(enum conf_type type, struct bytes text, struct note *
 
 static void format_rate(uint64_t ppm, char text[CONF_NUMBER_TEXT_SIZE])
 {
-    uint64_t whole = ppm / (CONF_PPM / 100);
-    unsigned rest = (unsigned)(ppm % (CONF_PPM / 100));
-    int places = 4;
-    while (places > 0 && rest % 10 == 0) {
-        rest /= 10;
-        places--;
+    const unsigned percent = CONF_PPM / 100;
+    int size = snprintf(text, CONF_NUMBER_TEXT_SIZE, "%" PRIu64 ".%04u", ppm / percent,
+                        (unsigned)(ppm % percent));
+    CHECK(size > 0 && size < CONF_NUMBER_TEXT_SIZE - 1);
+    while (text[size - 1] == '0') {
+        size--;
     }
-    if (places == 0) {
-        (void)snprintf(text, CONF_NUMBER_TEXT_SIZE, "%" PRIu64 "%%", whole);
-    } else {
-        (void)snprintf(text, CONF_NUMBER_TEXT_SIZE, "%" PRIu64 ".%0*u%%", whole, places, rest);
+    if (text[size - 1] == '.') {
+        size--;
     }
+    text[size] = '%';
+    text[size + 1] = '\0';
 }
 
 void conf_number_format(enum conf_type type, uint64_t value, char text[CONF_NUMBER_TEXT_SIZE])

@@ -324,6 +324,5 @@ enum err conf_value_parse(const struct conf_value_context *context, const struct
     case CONF_TYPE_TOTAL:
         break;
     }
-    CHECK(!"a key of this type has no scalar");
-    return ERR_UNSUPPORTED;
+    check_failed("a key of this type has no scalar", __FILE__, __LINE__);
 }

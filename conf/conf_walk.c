@@ -177,6 +177,12 @@ static void load_value(struct loader *loader, const struct conf_key *key, const 
     set_value_place(key, node, ret_value);
 }
 
+static void set_list(const struct conf_key *key, void *first, size_t count, void *object)
+{
+    memcpy((char *)object + key->offset, &first, sizeof first);
+    memcpy((char *)object + key->count_offset, &count, sizeof count);
+}
+
 static void *allocate_list(struct loader *loader, const struct conf_key *key, size_t count,
                            void *object)
 {
@@ -185,9 +191,34 @@ static void *allocate_list(struct loader *loader, const struct conf_key *key, si
         loader->fatal = ERR_NOMEM;
         return NULL;
     }
-    memcpy((char *)object + key->offset, &first, sizeof first);
-    memcpy((char *)object + key->count_offset, &count, sizeof count);
+    set_list(key, first, count, object);
     return first;
+}
+
+static size_t error_count(const struct loader *loader)
+{
+    return loader->errors->count + loader->errors->omitted_count;
+}
+
+static void load_elements(struct loader *loader, const struct conf_key *key,
+                          const yaml_node_t *node, const struct path *path, size_t count,
+                          void *object)
+{
+    const yaml_node_item_t *items = node->data.sequence.items.start;
+    size_t errors_before = error_count(loader);
+    char *values = allocate_list(loader, key, count, object);
+    for (size_t i = 0; i < count && values != NULL; i++) {
+        const yaml_node_t *item = visit(loader, items[i], node);
+        if (item == NULL) {
+            return;
+        }
+        load_value(loader, key, item, path, values + i * conf_key_size(key));
+    }
+    /* Values that could not be read must not be held against others: that would be a second error
+     * for the first. */
+    if (key->type != CONF_TYPE_SECTION && error_count(loader) > errors_before) {
+        set_list(key, NULL, 0, object);
+    }
 }
 
 static void load_list(struct loader *loader, const struct conf_key *key, const yaml_node_t *node,
@@ -204,16 +235,8 @@ static void load_list(struct loader *loader, const struct conf_key *key, const y
                key->list_min, key->list_max);
         return;
     }
-    if (count == 0) {
-        return;
-    }
-    char *values = allocate_list(loader, key, count, object);
-    for (size_t i = 0; i < count && values != NULL; i++) {
-        const yaml_node_t *item = visit(loader, items[i], node);
-        if (item == NULL) {
-            return;
-        }
-        load_value(loader, key, item, path, values + i * conf_key_size(key));
+    if (count > 0) {
+        load_elements(loader, key, node, path, count, object);
     }
 }
 
