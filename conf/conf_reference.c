@@ -1,0 +1,145 @@
+#include "conf/conf_reference.h"
+
+#include "conf/conf_number.h"
+#include "conf/conf_schema.h"
+
+static const char introduction[] =
+    "# Configuration\n"
+    "\n"
+    "<!-- Written from conf/conf_schema.c by `test_conf_reference --write`; a test holds it to "
+    "that. -->\n"
+    "\n"
+    "Serin reads one YAML file: `--config FILE`, else `./serin.yaml`, else "
+    "`/etc/serin/serin.yaml`. `serin check` tells "
+    "every error in\nit at once, each as `file:line:column: key: what is wrong`, and a reload "
+    "(SIGHUP) with an error "
+    "leaves the running\nconfiguration as it is. `conf/serin.yaml` is a file to start from, "
+    "`conf/examples/` has more.\n"
+    "\n"
+    "- **Keys.** An unknown key is an error, and so is a key given twice. Keys of features that "
+    "are not built yet are "
+    "errors\n  that say so.\n"
+    "- **Durations** have a unit, `ms`, `s`, `m`, `h` or `d`: `250ms`, `1.5h`. **Sizes** have `B`, "
+    "`KiB`, `MiB` or "
+    "`GiB`.\n  **Rates** and weights are percent, in steps of 0.0001%: `5%`, `0.25%`. Bounds are "
+    "inclusive.\n"
+    "- **Off.** Where a thing can be switched off, `off`, `none`, `false` and `no` mean the same, "
+    "in any case and with or\n"
+    "  without quotes; `on`, `true` and `yes` switch it on as it is by default.\n"
+    "- **Files.** A relative path starts at the folder of the configuration file, wherever Serin "
+    "was started.\n"
+    "- **Secrets** are never written in the file: keys say in which file or environment variable "
+    "they are. They are read\n"
+    "  when they are needed, and never shown.\n"
+    "- **Aliases** (`&name`, `*name`) may be used; merge keys (`<<`) may not. One file is at most "
+    "256 KiB.\n"
+    "- **Reload.** Keys marked *restart* keep their old value until Serin is started anew; "
+    "everything else changes "
+    "without a\n  dropped request.\n";
+
+static void append_value(struct buf *buf, const struct conf_key *key)
+{
+    if (key->list_max > 0 && (key->flags & CONF_KEY_SINGLE) == 0) {
+        (void)buf_printf(buf, "list of %zu to %zu: ", key->list_min, key->list_max);
+    }
+    if (key->type != CONF_TYPE_CHOICE) {
+        (void)buf_append(buf, bytes_of(conf_type_text(key->type)));
+    }
+    for (size_t i = 0; key->type == CONF_TYPE_CHOICE && key->choices[i] != NULL; i++) {
+        (void)buf_printf(buf, "%s`%s`", i > 0 ? ", " : "", key->choices[i]);
+    }
+    if ((key->flags & CONF_KEY_NONE) != 0) {
+        (void)buf_append(buf, key->type == CONF_TYPE_SECTION ? BYTES(", or `off`")
+                                                             : BYTES(", or `none`"));
+    }
+    if ((key->flags & CONF_KEY_AUTO) != 0) {
+        (void)buf_append(buf, BYTES(", or `auto`"));
+    }
+}
+
+static void append_default(struct buf *buf, const struct conf_key *key)
+{
+    if ((key->flags & CONF_KEY_REQUIRED) != 0) {
+        (void)buf_append(buf, BYTES("required"));
+    } else if (key->fallback == NULL) {
+        (void)buf_append(buf, BYTES("left out"));
+    } else if (key->list_max > 0) {
+        (void)buf_printf(buf, "`[%s]`", key->fallback);
+    } else if (key->type == CONF_TYPE_SECTION && key->fallback[1] == 'n') {
+        (void)buf_append(buf, BYTES("its own defaults"));
+    } else {
+        (void)buf_printf(buf, "`%s`", key->fallback);
+    }
+}
+
+static void append_bounds(struct buf *buf, const struct conf_key *key)
+{
+    char least[CONF_NUMBER_TEXT_SIZE];
+    char most[CONF_NUMBER_TEXT_SIZE];
+    if (key->high > 0) {
+        conf_number_format(key->type, key->low, least);
+        conf_number_format(key->type, key->high, most);
+        (void)buf_printf(buf, "%s to %s", least, most);
+    }
+}
+
+static void append_key(struct buf *buf, const struct conf_key *key)
+{
+    (void)buf_printf(buf, "| `%s` | ", key->name);
+    append_value(buf, key);
+    (void)buf_append(buf, BYTES(" | "));
+    append_default(buf, key);
+    (void)buf_append(buf, BYTES(" | "));
+    append_bounds(buf, key);
+    bool needs_restart = (key->flags & CONF_KEY_RESTART) != 0;
+    (void)buf_printf(buf, " | %s%s |\n", key->help, needs_restart ? " *restart*" : "");
+}
+
+static void append_unbuilt(struct buf *buf, const struct conf_section *section)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < section->key_count; i++) {
+        if (section->keys[i].type == CONF_TYPE_UNBUILT) {
+            (void)buf_printf(buf, "%s`%s`",
+                             count++ == 0 ? "\nNot built yet, and an error until then: " : ", ",
+                             section->keys[i].name);
+        }
+    }
+    if (count > 0) {
+        (void)buf_append(buf, BYTES(".\n"));
+    }
+}
+
+static bool is_first_use(const struct conf_section *section, size_t index)
+{
+    for (size_t i = 0; i < index; i++) {
+        if (section->keys[i].section == section->keys[index].section) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void append_section(struct buf *buf, const struct conf_section *section)
+{
+    (void)buf_printf(buf, "\n## %s\n\n%s\n\n", section->title, section->help);
+    (void)buf_append(
+        buf, BYTES("| Key | Value | Default | Bounds | Meaning |\n|---|---|---|---|---|\n"));
+    for (size_t i = 0; i < section->key_count; i++) {
+        if (section->keys[i].type != CONF_TYPE_UNBUILT) {
+            append_key(buf, &section->keys[i]);
+        }
+    }
+    append_unbuilt(buf, section);
+    for (size_t i = 0; i < section->key_count; i++) {
+        if (section->keys[i].type == CONF_TYPE_SECTION && is_first_use(section, i)) {
+            append_section(buf, section->keys[i].section);
+        }
+    }
+}
+
+void conf_reference(struct buf *buf)
+{
+    (void)buf_append(buf, bytes_of(introduction));
+    append_section(buf, conf_schema());
+}
