@@ -1,0 +1,359 @@
+/* tests/unit/conf/test_conf_errors.c — what a wrong file is told, and where. */
+#include "tests/unit/conf/conf_play.h"
+
+struct refusal {
+    const char *text;
+    const char *said;
+};
+
+static void play_table(const struct refusal *refusals, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        play_refuse(refusals[i].text, refusals[i].said);
+    }
+}
+
+static void keys_are_known_or_refused(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_LISTEN PLAY_SERVICE "worker: 2\n",
+         ":3:1: unknown key \"worker\"; did you mean \"workers\"?\n"},
+        {PLAY_LISTEN PLAY_SERVICE "timeouts: {conect: 2s}\n",
+         ":3:12: timeouts: unknown key \"conect\"; did you mean \"connect\"?\n"},
+        {PLAY_LISTEN PLAY_SERVICE "timeouts: {drian: 2s, zzz: 1}\n",
+         ":3:12: timeouts: unknown key \"drian\"; did you mean \"drain\"?\n:3:23: timeouts: "
+         "unknown "
+         "key \"zzz\"\n"},
+        {PLAY_LISTEN PLAY_SERVICE "weight: 2%\n",
+         ":3:1: unknown key \"weight\" here; it belongs to services\n"},
+        {PLAY_BOTH("  trusted_proxies: []\n"), ":6:3: services: unknown key \"trusted_proxies\" "
+                                               "here; it belongs to the top of the file\n"},
+        {PLAY_LISTEN PLAY_SERVICE "<<: {workers: 1}\n",
+         ":3:1: merge keys (<<) are not supported\n"},
+        {PLAY_LISTEN PLAY_SERVICE "[a]: b\n", ":3:1: a key must be a plain word\n"},
+        {PLAY_LISTEN PLAY_SERVICE "workers: 1\nworkers: 2\n", ":4:1: workers: is given twice\n"},
+        {PLAY_SERVICE, ":1:1: \"listen\" is missing\n"},
+        {PLAY_LISTEN, ":1:1: \"services\" is missing\n"},
+        {PLAY_LISTEN "services: [{}]\n",
+         ":2:12: services: \"name\" is missing\n:2:12: services: \"previous\" is missing\n"},
+        {PLAY_LISTEN "services: []\n",
+         ":2:11: services: has 0 values and may have from 1 to 256\n"},
+        {PLAY_LISTEN "services: {name: a}\n",
+         ":2:11: services: must be a list of mapping values\n"},
+        {PLAY_LISTEN "services: [a]\n", ":2:12: services: must be a mapping of keys to values\n"},
+        {PLAY_LISTEN PLAY_SERVICE "state: [a]\n", ":3:8: state: must be a file\n"},
+        {PLAY_LISTEN PLAY_SERVICE "timeouts: on\n",
+         ":3:11: timeouts: must be a mapping of keys to values\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void features_not_built_yet_say_so(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {"listen: [{address: 127.0.0.1:1, tls: [], proxy_protocol: true}]\n" PLAY_SERVICE,
+         ":1:33: listen.tls: is not built yet: leave it out\n"
+         ":1:42: listen.proxy_protocol: is not built yet: leave it out\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: []\nincidents: ./i\nfleet: {}\nadmin: {tls: null}\n",
+         ":3:1: alerts: is not built yet: leave it out\n:4:1: incidents: is not built yet: leave "
+         "it out\n"
+         ":5:1: fleet: is not built yet: leave it out\n:6:9: admin.tls: is not built yet: leave it "
+         "out\n"},
+        {PLAY_BOTH("  rollout: {steps: [1%]}\n  rescue: off\n  cache: off\n  platform: {}\n  "
+                   "failures: []\n"
+                   "  rollback: {max_bad_responses: 20}\n"),
+         ":6:3: services.rollout: is not built yet: leave it out\n"
+         ":7:3: services.rescue: is not built yet: leave it out\n"
+         ":8:3: services.cache: is not built yet: leave it out\n"
+         ":9:3: services.platform: is not built yet: leave it out\n"
+         ":10:3: services.failures: is not built yet: leave it out\n"
+         ":11:14: services.rollback.max_bad_responses: is not built yet: leave it out\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
+         ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
+         "built yet\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void numbers_need_their_unit_and_bounds(void **state)
+{
+    (void)state;
+    const struct {
+        const char *key;
+        const char *value;
+        const char *said;
+    } cases[] = {
+        {"timeouts.connect", "5", "has no unit: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.connect", "5sec",
+         "has an unknown unit: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.connect", "-5s", "is not a number: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.connect", "1.s", "is not a number: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.connect", "none", "is not a number: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.connect", "1e3s",
+         "has an unknown unit: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.connect", "9ms", "is below the least, 10ms"},
+        {"timeouts.connect", "6m", "is above the most, 5m"},
+        {"timeouts.connect", "99999999999999999999d", "is far too large"},
+        {"timeouts.connect", "213503983d", "is far too large"},
+        {"timeouts.connect", "10.0001ms",
+         "is finer than can be kept: write it with ms, s, m, h or d, as in 10s"},
+        {"timeouts.drain", "2d", "is above the most, 1d"},
+        {"limits.header_size", "8KB",
+         "has an unknown unit: write it with B, KiB, MiB or GiB, as in 8KiB"},
+        {"limits.header_size", "8192", "has no unit: write it with B, KiB, MiB or GiB, as in 8KiB"},
+        {"limits.header_size", "2MiB", "is above the most, 1MiB"},
+        {"limits.headers", "100s", "has an unknown unit: write a plain whole number"},
+        {"limits.headers", "1.5", "is finer than can be kept: write a plain whole number"},
+        {"limits.headers", "many", "is not a number: write a plain whole number"},
+        {"limits.headers", "none", "is not a number: write a plain whole number"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[512];
+        char said[512];
+        const char *dot = strchr(cases[i].key, '.');
+        int section_size = (int)(dot - cases[i].key);
+        (void)snprintf(text, sizeof text, PLAY_LISTEN PLAY_SERVICE "%.*s:\n  %s: %s\n",
+                       section_size, cases[i].key, dot + 1, cases[i].value);
+        (void)snprintf(said, sizeof said, ":4:%zu: %s: \"%s\" %s\n", strlen(dot + 1) + 5,
+                       cases[i].key, cases[i].value, cases[i].said);
+        play_refuse(text, said);
+    }
+}
+
+static void values_have_their_form(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_BOTH("  weight: 10\n"),
+         ":6:11: services.weight: \"10\" has no unit: write it as percent, as in 5%\n"},
+        {PLAY_BOTH("  weight: 100.1%\n"),
+         ":6:11: services.weight: \"100.1%\" is above the most, 100%\n"},
+        {PLAY_BOTH("  weight: 0.00001%\n"), ":6:11: services.weight: \"0.00001%\" is finer than "
+                                            "can be kept: write it as percent, as in 5%\n"},
+        {PLAY_BOTH("  weight:\n"),
+         ":6:10: services.weight: \"\" is not a number: write it as percent, as in 5%\n"},
+        {PLAY_BOTH("  opt_in: maybe\n"),
+         ":6:11: services.opt_in: \"maybe\" is none of off, trusted or on\n"},
+        {PLAY_BOTH("  host: off\n"), ":6:9: services.host: \"off\" is none of keep or origin\n"},
+        {PLAY_BOTH("  rollback: {latency: 5}\n"),
+         ":6:23: services.rollback.latency: \"5\" is neither on nor off\n"},
+        {PLAY_BOTH("  sticky: {by: header, name: 'X Y'}\n"),
+         ":6:11: services.sticky: by header needs the name of the field\n"
+         ":6:30: services.sticky.name: \"X Y\" may hold only what RFC 9110 calls a token\n"},
+        {PLAY_BOTH("  hosts: [a_b.example, 'exam ple', 'a..b', '*', '*.*', 1.2.3, '::1', 'x:80', "
+                   "'-a']\n"),
+         ":6:24: services.hosts: \"exam ple\" is not a host name or address (without a port)\n"
+         ":6:36: services.hosts: \"a..b\" is not a host name or address (without a port)\n"
+         ":6:49: services.hosts: \"*.*\" is not a host name or address (without a port)\n"
+         ":6:56: services.hosts: \"1.2.3\" ends like an IPv4 address and is none\n"
+         ":6:63: services.hosts: \"::1\" needs brackets around IPv6\n"
+         ":6:70: services.hosts: \"x:80\" is not a host name or address (without a port)\n"
+         ":6:78: services.hosts: \"-a\" is not a host name or address (without a port)\n"},
+        {PLAY_BOTH("  paths: [api, '/a?b', '/a b', '/ok/%20']\n"),
+         ":6:11: services.paths: \"api\" does not begin with '/'\n"
+         ":6:16: services.paths: \"/a?b\" may hold only what stands in the path of a URL, "
+         "percent-encoded and without "
+         "'?' or '#'\n"
+         ":6:24: services.paths: \"/a b\" may hold only what stands in the path of a URL, "
+         "percent-encoded and without "
+         "'?' or '#'\n"},
+        {PLAY_BOTH("  health: {status: [200-399, 99, 300-200, 200-, ok]}\n"),
+         ":6:30: services.health.status: \"99\" is not a status from 100 to 599, or a range of "
+         "them as in 200-399\n"
+         ":6:34: services.health.status: \"300-200\" is not a status from 100 to 599, or a range "
+         "of them as in 200-399\n"
+         ":6:43: services.health.status: \"200-\" is not a status from 100 to 599, or a range of "
+         "them as in 200-399\n"
+         ":6:49: services.health.status: \"ok\" is not a status from 100 to 599, or a range of "
+         "them as in 200-399\n"},
+        {PLAY_LISTEN PLAY_SERVICE "trusted_proxies: [10.0.0.1/8, 10.0.0.0/33, all]\n",
+         ":3:19: trusted_proxies: \"10.0.0.1/8\" is not an address or a range as in 10.0.0.0/8 "
+         "(bits behind the length "
+         "must be 0)\n"
+         ":3:31: trusted_proxies: \"10.0.0.0/33\" is not an address or a range as in 10.0.0.0/8 "
+         "(bits behind the length "
+         "must be 0)\n"
+         ":3:44: trusted_proxies: \"all\" is not an address or a range as in 10.0.0.0/8 (bits "
+         "behind the length "
+         "must be 0)\n"},
+        {PLAY_LISTEN PLAY_SERVICE "state: \"a\\tb\"\n", ":3:8: state: holds a control character\n"},
+        {PLAY_LISTEN PLAY_SERVICE "state: \"a\\0b\"\n", ":3:8: state: holds a control character\n"},
+        {PLAY_LISTEN PLAY_SERVICE "state: ''\n", ":3:8: state: \"\" is empty\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void addresses_have_their_form(void **state)
+{
+    (void)state;
+    const char *const listens[] = {
+        "8080",  ":8080",          "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:80",
+        "[::1]", "example.com:80", "unix:/x",   "127.0.0.1:",  "127.1:80",        "[1.2.3.4]:80"};
+    for (size_t i = 0; i < COUNT_OF(listens); i++) {
+        char text[256];
+        char said[256];
+        (void)snprintf(text, sizeof text, "listen: [{address: \"%s\"}]\n" PLAY_SERVICE, listens[i]);
+        (void)snprintf(said, sizeof said,
+                       ":1:20: listen.address: \"%s\" is not an address and port as in "
+                       "0.0.0.0:8080 or [::]:8080\n",
+                       listens[i]);
+        play_refuse(text, said);
+    }
+    const struct refusal urls[] = {
+        {"127.0.0.1:80", "is not a URL as in http://127.0.0.1:3000"},
+        {"ftp://x", "is not a URL as in http://127.0.0.1:3000"},
+        {"http://", "is not a host name or address (without a port)"},
+        {"http://x/path", "has a path, and requests keep their own: leave it out"},
+        {"http://x:0", "has a port that is not a number from 1 to 65535"},
+        {"http://x:99999", "has a port that is not a number from 1 to 65535"},
+        {"http://::1", "is not a host name or address (without a port)"},
+        {"http://x?y", "is not a host name or address (without a port)"},
+        {"http://0x7f000001", "ends like an IPv4 address and is none"},
+    };
+    for (size_t i = 0; i < COUNT_OF(urls); i++) {
+        char text[256];
+        char said[256];
+        (void)snprintf(text, sizeof text,
+                       PLAY_LISTEN "services: [{name: a, previous: {url: \"%s\"}}]\n",
+                       urls[i].text);
+        (void)snprintf(said, sizeof said, ":2:38: services.previous.url: \"%s\" %s\n", urls[i].text,
+                       urls[i].said);
+        play_refuse(text, said);
+    }
+}
+
+static void what_may_be_a_secret_is_not_shown(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_LISTEN PLAY_SERVICE
+         "admin: {tokens: [{name: a, env: 'hunter2!'}, {name: b, token: hunter2}]}\n",
+         ":3:33: admin.tokens.env: may hold only letters, digits and '_'\n"
+         ":3:46: admin.tokens: needs exactly one of \"file\" and \"env\"\n"
+         ":3:56: admin.tokens: unknown key \"token\"\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: 'http://me:hunter2@x'}}]\n",
+         ":2:38: services.previous.url: has a user or password, which are not sent\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void fields_are_held_against_each_other(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {"listen: [{address: 127.0.0.1:1}, {address: 'localhost:1'}]\n" PLAY_SERVICE,
+         ":1:44: listen.address: 127.0.0.1:1 is listened on already (line 1)\n"},
+        {"listen: [{address: '*:9901'}]\n" PLAY_SERVICE,
+         ":1:20: admin.address: 127.0.0.1:9901 is where clients are listened for (line 1)\n"},
+        {PLAY_LISTEN PLAY_SERVICE "admin: {address: 0.0.0.0:9901}\n",
+         ":3:18: admin.address: 0.0.0.0:9901 can be reached from other machines, so admin.tokens "
+         "are required\n"},
+        {PLAY_LISTEN PLAY_SERVICE "admin: {tokens: [{name: a, env: A}, {name: a, env: B}]}\n",
+         ":3:37: admin.tokens.name: \"a\" is the name of another token (line 3)\n"},
+        {PLAY_LISTEN PLAY_SERVICE "admin: {tokens: [{name: a, env: A, file: b}]}\n",
+         ":3:18: admin.tokens: needs exactly one of \"file\" and \"env\"\n"},
+        {PLAY_LISTEN PLAY_SERVICE "limits: {header_size: 1KiB}\n",
+         ": limits.header_line: is larger than limits.header_size\n"},
+        {PLAY_LISTEN PLAY_SERVICE "limits: {header_line: 64KiB}\n",
+         ":3:23: limits.header_line: is larger than limits.header_size\n"},
+        {PLAY_LISTEN "services:\n- {name: a, previous: {url: http://x}}\n- {name: a, hosts: [a], "
+                     "previous: {url: http://x}}\n",
+         ":4:3: services.name: \"a\" is the name of another service (line 3)\n"},
+        {PLAY_LISTEN "services:\n- {name: a, previous: {url: http://x}}\n- {name: b, hosts: [x, "
+                     "'*'], previous: {url: http://x}}\n",
+         ":4:20: services: host \"*\" with path \"/\" is served by \"a\" already (line 3)\n"},
+        {PLAY_LISTEN
+         "services:\n- {name: a, hosts: [A.b, a.B], paths: [/, /x], previous: {url: http://x}}\n",
+         ":3:20: services: host \"a.b\" with path \"/\" is there twice\n"
+         ":3:20: services: host \"a.b\" with path \"/x\" is there twice\n"},
+        {PLAY_LISTEN "services: [{name: a, weight: 1%, previous: {url: http://x}}]\n",
+         ":2:30: services.weight: needs services.current, whose share it is\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: http://x}, current: {url: http://x}}]\n",
+         ":2:58: services.current: has the endpoints of previous: name each deployment\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {deployment: d, url: http://x}, current: "
+                     "{deployment: d, url: http://y}}]\n",
+         ":2:73: services.current.deployment: \"d\" is the name of previous too\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {endpoints: [http://x, http://X:80]}}]\n",
+         ":2:55: services.previous.endpoints: http://x is there twice\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {deployment: d}, current: {url: http://y, "
+                     "endpoints: []}}]\n",
+         ":2:32: services.previous: needs exactly one of \"url\" and \"endpoints\"\n"
+         ":2:58: services.current: needs exactly one of \"url\" and \"endpoints\"\n"
+         ":2:85: services.current.endpoints: has 0 values and may have from 1 to 64\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: 'http://localhost:8080'}}]\n",
+         ":2:38: services.previous: http://localhost:8080 is where this proxy itself listens (line "
+         "1)\n"},
+        {PLAY_BOTH("  sticky: {by: header}\n"),
+         ":6:11: services.sticky: by header needs the name of the field\n"},
+        {PLAY_BOTH("  sticky: {name: X-User}\n"),
+         ":6:11: services.sticky.name: is only for by: header\n"},
+        {PLAY_BOTH("  health: {timeout: 3s}\n"),
+         ":6:11: services.health.timeout: is longer than the interval\n"},
+        {PLAY_BOTH("  rollback: {shift: [50%, 50%, 0%]}\n"),
+         ":6:21: services.rollback.shift: each step must be smaller than the one before\n"},
+        {PLAY_BOTH("  rollback: {shift: [50%, 10%]}\n"),
+         ":6:21: services.rollback.shift: the last step must be 0%\n"},
+        {PLAY_BOTH("  rollback: {shift: [100%, 0%]}\n"),
+         ":6:22: services.rollback.shift: \"100%\" is above the most, 99.9999%\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void every_error_is_told_at_once_in_the_order_of_the_file(void **state)
+{
+    (void)state;
+    play_refuse("workers: 1000\n"
+                "listen: [{address: nowhere}, {address: 127.0.0.1:9901}]\n"
+                "zebra: 1\n"
+                "services:\n"
+                "- name: 'a b'\n"
+                "  previous: {url: http://x}\n"
+                "  weight: 5%\n"
+                "  rollback: {every: 0s, shift: [10%]}\n",
+                ":1:10: workers: \"1000\" is above the most, 256\n"
+                ":2:20: listen.address: \"nowhere\" is not an address and port as in 0.0.0.0:8080 "
+                "or [::]:8080\n"
+                ":2:40: admin.address: 127.0.0.1:9901 is where clients are listened for (line 2)\n"
+                ":3:1: unknown key \"zebra\"\n"
+                ":5:9: services.name: \"a b\" may hold only letters, digits, '.', '_' and '-'\n"
+                ":7:11: services.weight: needs services.current, whose share it is\n"
+                ":8:21: services.rollback.every: \"0s\" is below the least, 100ms\n"
+                ":8:32: services.rollback.shift: the last step must be 0%\n");
+}
+
+static void what_is_not_yaml_is_told_with_its_place(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {"", ": the file is empty\n"},
+        {"# nothing\n", ": the file is empty\n"},
+        {"- a\n", ":1:1: must be a mapping of keys to values\n"},
+        {PLAY_LISTEN PLAY_SERVICE "---\nworkers: 2\n",
+         ":3:1: a second YAML document: there may be only one\n"},
+        {PLAY_LISTEN "services:\n\t- a\n", ":3:1: not YAML: found character that cannot start any "
+                                           "token while scanning for the next token\n"},
+        {PLAY_LISTEN "workers: [1\n",
+         ":3:1: not YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
+        {PLAY_LISTEN "workers: *missing\n", ":2:10: not YAML: found undefined alias\n"},
+        {PLAY_LISTEN "workers: \xff\n", ":2:10: not YAML: invalid leading UTF-8 octet\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_are_known_or_refused),
+        cmocka_unit_test(features_not_built_yet_say_so),
+        cmocka_unit_test(numbers_need_their_unit_and_bounds),
+        cmocka_unit_test(values_have_their_form),
+        cmocka_unit_test(addresses_have_their_form),
+        cmocka_unit_test(what_may_be_a_secret_is_not_shown),
+        cmocka_unit_test(fields_are_held_against_each_other),
+        cmocka_unit_test(every_error_is_told_at_once_in_the_order_of_the_file),
+        cmocka_unit_test(what_is_not_yaml_is_told_with_its_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
