@@ -156,6 +156,7 @@ struct judge_excursion judge_excursion(const struct judge *judge, enum judge_rea
         return (struct judge_excursion){
             .has_failure = judge->latched_mark.has_failure,
             .first_failure_ms = judge->latched_mark.first_failure_ms,
+            .base = judge->latched_mark.at,
             .counts = judge->latched_tally,
         };
     }
@@ -163,6 +164,7 @@ struct judge_excursion judge_excursion(const struct judge *judge, enum judge_rea
     return (struct judge_excursion){
         .has_failure = mark->has_failure,
         .first_failure_ms = mark->first_failure_ms,
+        .base = mark->at,
         .counts = judge_mark_since(mark, &judge->tally),
     };
 }

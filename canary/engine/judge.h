@@ -124,7 +124,8 @@ double judge_threshold(const struct judge *judge, enum judge_reason reason);
 struct judge_excursion {
     bool has_failure;
     int64_t first_failure_ms;  /* of the check before the one that saw it; only with has_failure */
-    struct judge_tally counts; /* since the excursion began */
+    struct judge_tally base;   /* totals when it began */
+    struct judge_tally counts; /* since then */
 };
 
 /* After a breach: the excursion that led to it, with the counts of that moment. */

@@ -140,7 +140,8 @@ struct rollout_shift {
     bool has_stepped;
     bool is_at_once; /* severe, by wish, or the trouble persists: no more steps, no waiting */
     bool is_forced;  /* by hand and instant: even to a stable version without a live endpoint */
-    bool is_waiting; /* told already */
+    bool is_waiting; /* since: */
+    uint64_t wait_began_us;
     uint64_t stepped_us;
     uint64_t waited_us; /* by earlier steps */
     struct judge_tally stepped_tally;

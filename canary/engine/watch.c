@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-#include "proxy/base/check.h"
-
 void watch_init(struct watch *watch)
 {
     watch->mark_count = 0;
@@ -38,6 +36,7 @@ struct watch_view watch_since(const struct watch_mark *then, const struct watch_
     struct watch_view view = {
         .count = fmax(now->count - then->count, 0.0),
         .failed = fmax(now->failed - then->failed, 0.0),
+        .answers = histogram_count(&answers),
         .p95_s = histogram_quantile_s(&answers, 0.95),
     };
     view.ratio = view.count > 0.0 ? view.failed / view.count : 0.0;
@@ -46,6 +45,5 @@ struct watch_view watch_since(const struct watch_mark *then, const struct watch_
 
 struct watch_view watch_last_minute(const struct watch *watch, const struct watch_mark *now)
 {
-    CHECK(watch->mark_count > 0);
-    return watch_since(oldest(watch), now);
+    return watch_since(watch->mark_count > 0 ? oldest(watch) : now, now);
 }

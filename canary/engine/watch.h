@@ -28,8 +28,9 @@ struct watch {
 /* What happened between a mark and now. */
 struct watch_view {
     double count, failed;
-    double ratio; /* 0 without requests */
-    double p95_s; /* NAN without answers */
+    double ratio;     /* 0 without requests */
+    uint64_t answers; /* that the histogram holds */
+    double p95_s;     /* NAN without answers */
 };
 
 void watch_init(struct watch *watch);

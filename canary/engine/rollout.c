@@ -1,0 +1,198 @@
+/* canary/engine/rollout.c — see rollout.h. */
+#include "canary/engine/rollout.h"
+
+#include <string.h>
+
+#include "canary/engine/rollout_act.h"
+#include "canary/engine/rollout_shift.h"
+#include "proxy/base/check.h"
+
+static const char *const PHASE_NAMES[] = {
+    "idle", "paused", "frozen", "shifting_back", "verifying", "rolled_back", "rollback_failed"};
+_Static_assert(COUNT_OF(PHASE_NAMES) == ROLLOUT_PHASE_COUNT, "a name for each phase");
+
+const struct rollout_config ROLLOUT_CONFIG_DEFAULT = {
+    .on_breach = ROLLOUT_ROLLBACK,
+    .shift = {.steps_ppm = {500000, 250000, 100000, 0}, .step_count = 4, .every_us = 2000000},
+    .max_wait_us = 30000000,
+    .limit = 0.05,
+    .instant_above = 0.5,
+    .verify_looks = 3,
+    .verify_every_us = 1000000,
+    .verify_us_max = 60000000,
+};
+
+const char *rollout_phase_name(enum rollout_phase phase)
+{
+    CHECK(phase < ROLLOUT_PHASE_COUNT);
+    return PHASE_NAMES[phase];
+}
+
+bool rollout_phase_find(const char *name, enum rollout_phase *ret_phase)
+{
+    for (size_t i = 0; i < COUNT_OF(PHASE_NAMES); i++) {
+        if (strcmp(PHASE_NAMES[i], name) == 0) {
+            *ret_phase = (enum rollout_phase)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void rollout_init(struct rollout *rollout, const struct rollout_config *config, uint32_t weight_ppm,
+                  bool is_quarantined)
+{
+    CHECK(plan_is_shift(&config->shift));
+    CHECK(weight_ppm <= PLAN_WHOLE);
+    *rollout = (struct rollout){
+        .config = *config,
+        .phase = ROLLOUT_IDLE,
+        .weight_ppm = is_quarantined ? 0 : weight_ppm,
+        .revision = 1,
+        .weight_revision = 1,
+        .is_quarantined = is_quarantined,
+    };
+    record_init(&rollout->record);
+    watch_init(&rollout->watch);
+}
+
+/* A rollback on record goes on, from weight 0. */
+static void recover_rollback(struct rollout *rollout, const struct rollout_journal *journal)
+{
+    rollout->weight_ppm = 0;
+    rollout->phase = ROLLOUT_SHIFTING_BACK;
+    rollout->shift = (struct rollout_shift){
+        .start_ppm = journal->record.weight_ppm,
+        .is_at_once = true,
+    };
+}
+
+void rollout_recover(struct rollout *rollout, const struct rollout_config *config,
+                     const struct rollout_journal *journal, uint64_t now_us, int64_t wall_us)
+{
+    rollout_init(rollout, config, journal->weight_ppm, journal->is_quarantined);
+    rollout->phase = journal->phase;
+    rollout->revision = journal->revision + 1;
+    rollout->weight_revision = rollout->revision;
+    rollout->has_record = journal->has_record;
+    if (journal->has_record) {
+        rollout->record = journal->record;
+        rollout->first_bad_us = (int64_t)now_us - (wall_us - journal->record.first_bad_wall_us);
+        /* The counters begin at 0 again; what was counted before is in the record. */
+        rollout->base_failed = -(double)journal->record.bad_origin;
+        rollout->base_client_bad = -(double)journal->record.bad_client;
+    }
+    bool is_unfinished = journal->has_record && journal->record.status == RECORD_IN_PROGRESS;
+    bool was_unfinished =
+        journal->phase == ROLLOUT_SHIFTING_BACK || journal->phase == ROLLOUT_VERIFYING;
+    if (is_unfinished) {
+        recover_rollback(rollout, journal);
+    } else if (was_unfinished) {
+        /* Phase and record are written in one go; without a record nothing is known to go on with.
+         */
+        rollout->phase = ROLLOUT_IDLE;
+        rollout->weight_ppm = 0;
+    }
+    rollout->verification.began_us = now_us;
+    rollout->verification.looked_us = now_us;
+}
+
+void rollout_configure(struct rollout *rollout, const struct rollout_config *config)
+{
+    CHECK(plan_is_shift(&config->shift));
+    struct plan running = rollout->config.shift;
+    rollout->config = *config;
+    if (rollout->phase == ROLLOUT_SHIFTING_BACK) {
+        rollout->config.shift = running;
+    }
+}
+
+static void breach_alert(struct rollout *rollout, const struct rollout_input *input,
+                         struct rollout_actions *actions)
+{
+    if (rollout->is_breach_alerted) {
+        return;
+    }
+    rollout->is_breach_alerted = true;
+    rollout_tell(actions, ROLLOUT_ERROR, "breach", ROLLOUT_ACTOR_JUDGE, "%s", input->sentence.text);
+    rollout_alert(actions, "breach", "%s", input->sentence.text);
+}
+
+static void breach_freeze(struct rollout *rollout, const struct rollout_input *input,
+                          struct rollout_actions *actions)
+{
+    rollout_enter(rollout, ROLLOUT_FROZEN);
+    rollout_write(rollout, false, actions);
+    rollout_tell(actions, ROLLOUT_ERROR, "breach.frozen", ROLLOUT_ACTOR_JUDGE,
+                 "weight held until resume, abort or rollback: %s", input->sentence.text);
+    rollout_alert(actions, "breach", "%s", input->sentence.text);
+}
+
+static void breach_rollback(struct rollout *rollout, const struct rollout_input *input,
+                            uint64_t now_us, struct rollout_actions *actions)
+{
+    if (input->stable_live == 0) {
+        rollout_hold_for_outage(rollout, actions);
+        return;
+    }
+    rollout->is_outage_held = false;
+    struct shift_cause cause = {
+        .trigger = record_trigger_of(input->finding.reason),
+        .reason = input->finding.reason,
+        .is_quarantining = true,
+        .actor = ROLLOUT_ACTOR_JUDGE,
+        .text = input->sentence.text,
+    };
+    rollout_shift_begin(rollout, &cause, input, now_us, actions);
+}
+
+/* In idle and paused: a breach matters where the canary has traffic. */
+static void look_for_breach(struct rollout *rollout, const struct rollout_input *input,
+                            uint64_t now_us, struct rollout_actions *actions)
+{
+    if (rollout->weight_ppm == 0 || input->finding.verdict != JUDGE_BREACH) {
+        rollout->has_breach = false;
+        rollout->is_outage_held = false;
+        return;
+    }
+    if (!rollout->has_breach) {
+        rollout->has_breach = true;
+        rollout->breach_us = now_us;
+    }
+    switch (rollout->config.on_breach) {
+    case ROLLOUT_ROLLBACK:
+        breach_rollback(rollout, input, now_us, actions);
+        return;
+    case ROLLOUT_FREEZE:
+        breach_freeze(rollout, input, actions);
+        return;
+    case ROLLOUT_ALERT:
+        breach_alert(rollout, input, actions);
+        return;
+    }
+}
+
+void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
+                  struct rollout_actions *ret_actions)
+{
+    rollout_actions_init(ret_actions);
+    struct watch_mark now = rollout_stable_mark(input, now_us);
+    watch_tick(&rollout->watch, &now);
+    switch (rollout->phase) {
+    case ROLLOUT_IDLE:
+    case ROLLOUT_PAUSED:
+        look_for_breach(rollout, input, now_us, ret_actions);
+        return;
+    case ROLLOUT_SHIFTING_BACK:
+        rollout_shift_tick(rollout, input, now_us, ret_actions);
+        return;
+    case ROLLOUT_VERIFYING:
+    case ROLLOUT_ROLLBACK_FAILED:
+        rollout_verify_tick(rollout, input, now_us, ret_actions);
+        return;
+    case ROLLOUT_FROZEN:
+    case ROLLOUT_ROLLED_BACK:
+    case ROLLOUT_PHASE_COUNT:
+        return;
+    }
+}

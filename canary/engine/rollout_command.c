@@ -1,0 +1,266 @@
+/* canary/engine/rollout_command.c — what an operator, or the configuration, asks of a rollout. */
+#include <string.h>
+
+#include "canary/engine/judge_sentence.h"
+#include "canary/engine/rollout.h"
+#include "canary/engine/rollout_act.h"
+#include "canary/engine/rollout_shift.h"
+#include "proxy/base/check.h"
+
+/* One command with everything it is judged by. */
+struct ask {
+    struct rollout *rollout;
+    const struct rollout_command *command;
+    const struct rollout_input *input;
+    uint64_t now_us;
+    struct rollout_actions *actions;
+    struct note *note;
+};
+
+static enum err refuse_phase(const struct ask *ask, const char *what)
+{
+    note_set(ask->note, "%s is not possible in phase %s", what,
+             rollout_phase_name(ask->rollout->phase));
+    return ERR_STATE;
+}
+
+static bool is_rolling_back(const struct rollout *rollout)
+{
+    return rollout->phase == ROLLOUT_SHIFTING_BACK || rollout->phase == ROLLOUT_VERIFYING;
+}
+
+/* The judge's latch ends, and with it what was told of the breach. */
+static void start_anew(const struct ask *ask)
+{
+    ask->rollout->is_breach_alerted = false;
+    ask->rollout->has_breach = false;
+    ask->rollout->is_outage_held = false;
+    ask->actions->is_judge_started = true;
+}
+
+/* Towards risk: on disk before any worker has it. Towards safety: the other way round. */
+static void change_weight(const struct ask *ask, uint32_t from_ppm, uint32_t to_ppm)
+{
+    bool is_risk = to_ppm > from_ppm;
+    rollout_set_weight(ask->rollout, to_ppm);
+    if (is_risk) {
+        rollout_write(ask->rollout, true, ask->actions);
+    }
+    rollout_publish(ask->rollout, ask->actions);
+    if (!is_risk) {
+        rollout_write(ask->rollout, false, ask->actions);
+    }
+}
+
+static enum err check_weight(const struct ask *ask)
+{
+    uint32_t weight_ppm = ask->command->weight_ppm;
+    if (weight_ppm > PLAN_WHOLE) {
+        note_set(ask->note, "a weight is at most 100 %%");
+        return ERR_RANGE;
+    }
+    if (is_rolling_back(ask->rollout)) {
+        return refuse_phase(ask, "setting the weight");
+    }
+    if (weight_ppm > 0 && ask->rollout->is_quarantined) {
+        note_set(ask->note, "the deployment was rolled back and is quarantined; release it first");
+        return ERR_DENIED;
+    }
+    return OK;
+}
+
+static enum err set_weight(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    enum err err = check_weight(ask);
+    if (err != OK) {
+        return err;
+    }
+    uint32_t from_ppm = rollout->weight_ppm;
+    uint32_t to_ppm = ask->command->weight_ppm;
+    if (to_ppm == from_ppm) {
+        return OK;
+    }
+    if (from_ppm == 0) {
+        start_anew(ask);
+        if (rollout->phase != ROLLOUT_IDLE && rollout->phase != ROLLOUT_PAUSED) {
+            rollout_enter(rollout, ROLLOUT_IDLE);
+        }
+    }
+    change_weight(ask, from_ppm, to_ppm);
+    char from[JUDGE_COUNT_TEXT_SIZE];
+    char to[JUDGE_COUNT_TEXT_SIZE];
+    judge_percent_text((double)from_ppm / PLAN_WHOLE, from);
+    judge_percent_text((double)to_ppm / PLAN_WHOLE, to);
+    rollout_tell(ask->actions, ROLLOUT_INFO, "weight.set", ask->command->actor,
+                 "weight of the canary set from %s to %s", from, to);
+    return OK;
+}
+
+static struct shift_cause cause_by_hand(const struct ask *ask, bool is_quarantining)
+{
+    const char *reason = ask->command->reason;
+    return (struct shift_cause){
+        .trigger = RECORD_MANUAL,
+        .reason = JUDGE_REASON_NONE,
+        .is_by_hand = true,
+        .is_instant = ask->command->is_instant,
+        .is_quarantining = is_quarantining,
+        .actor = ask->command->actor,
+        .text = reason != NULL && reason[0] != '\0' ? reason : "asked for by hand",
+    };
+}
+
+static enum err preview(const struct ask *ask)
+{
+    struct shift_cause cause = cause_by_hand(ask, false);
+    struct record record = rollout_shift_preview(ask->rollout, &cause, ask->input);
+    record.status = RECORD_DRY_RUN;
+    record_stamp(&record, RECORD_DECIDE, 0.0);
+    rollout_write_record(&record, ask->actions);
+    rollout_tell(ask->actions, ROLLOUT_INFO, "rollback.dry_run", ask->command->actor,
+                 "a rollback was tried out, nothing was changed");
+    return OK;
+}
+
+static enum err roll_back(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    if (ask->command->is_dry_run) {
+        return preview(ask);
+    }
+    if (rollout->phase == ROLLOUT_SHIFTING_BACK && ask->command->is_instant) {
+        rollout_shift_hurry(rollout, ask->input, ask->now_us, ask->actions);
+        rollout_tell(ask->actions, ROLLOUT_INFO, "rollback.hurry", ask->command->actor,
+                     "the rest of the shift back happens at once");
+        return OK;
+    }
+    if (is_rolling_back(rollout) || rollout->phase == ROLLOUT_ROLLED_BACK) {
+        return refuse_phase(ask, "a rollback");
+    }
+    struct shift_cause cause = cause_by_hand(ask, true);
+    rollout_shift_begin(rollout, &cause, ask->input, ask->now_us, ask->actions);
+    return OK;
+}
+
+static enum err abort_rollout(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    bool may_abort = rollout->phase == ROLLOUT_IDLE || rollout->phase == ROLLOUT_PAUSED ||
+                     rollout->phase == ROLLOUT_FROZEN;
+    if (!may_abort) {
+        return refuse_phase(ask, "abort");
+    }
+    if (rollout->weight_ppm == 0) {
+        note_set(ask->note, "the canary has no weight: there is nothing to abort");
+        return ERR_STATE;
+    }
+    struct shift_cause cause = cause_by_hand(ask, false);
+    rollout_shift_begin(rollout, &cause, ask->input, ask->now_us, ask->actions);
+    return OK;
+}
+
+static enum err pause_rollout(const struct ask *ask)
+{
+    if (ask->rollout->phase == ROLLOUT_PAUSED) {
+        return OK;
+    }
+    if (ask->rollout->phase != ROLLOUT_IDLE) {
+        return refuse_phase(ask, "pause");
+    }
+    rollout_enter(ask->rollout, ROLLOUT_PAUSED);
+    rollout_write(ask->rollout, false, ask->actions);
+    rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.pause", ask->command->actor,
+                 "paused by hand");
+    return OK;
+}
+
+static enum err resume_rollout(const struct ask *ask)
+{
+    bool was_frozen = ask->rollout->phase == ROLLOUT_FROZEN;
+    if (!was_frozen && ask->rollout->phase != ROLLOUT_PAUSED) {
+        return refuse_phase(ask, "resume");
+    }
+    if (was_frozen) {
+        start_anew(ask);
+    }
+    rollout_enter(ask->rollout, ROLLOUT_IDLE);
+    rollout_write(ask->rollout, false, ask->actions);
+    rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.resume", ask->command->actor, "%s",
+                 was_frozen ? "resumed by hand, judged anew" : "resumed by hand");
+    return OK;
+}
+
+static enum err release(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    if (!rollout->is_quarantined) {
+        note_set(ask->note, "the deployment is not quarantined");
+        return ERR_NOT_FOUND;
+    }
+    if (is_rolling_back(rollout)) {
+        return refuse_phase(ask, "a release");
+    }
+    rollout_unquarantine(rollout, ask->command->actor, ask->command->reason, ask->actions);
+    rollout_write(rollout, false, ask->actions);
+    rollout_tell(ask->actions, ROLLOUT_WARN, "quarantine.release", ask->command->actor,
+                 "deployment released: %s",
+                 ask->command->reason != NULL ? ask->command->reason : "");
+    return OK;
+}
+
+/* Whatever was going on concerned the versions before. */
+static enum err deploy(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    const struct rollout_command *command = ask->command;
+    if (command->weight_ppm > PLAN_WHOLE) {
+        note_set(ask->note, "a weight is at most 100 %%");
+        return ERR_RANGE;
+    }
+    bool is_superseding = rollout->has_record && rollout->record.status == RECORD_IN_PROGRESS;
+    if (is_superseding) {
+        rollout->record.status = RECORD_SUPERSEDED;
+        rollout_write_record(&rollout->record, ask->actions);
+    }
+    struct rollout_config config = rollout->config;
+    uint64_t revision = rollout->revision;
+    bool is_refused = command->is_quarantined && command->weight_ppm > 0;
+    rollout_init(rollout, &config, 0, command->is_quarantined);
+    rollout->revision = revision;
+    start_anew(ask);
+    ask->actions->is_judge_rebased = true;
+    change_weight(ask, 0, command->is_quarantined ? 0 : command->weight_ppm);
+    rollout_tell(ask->actions, is_refused ? ROLLOUT_WARN : ROLLOUT_INFO, "deployment.change",
+                 command->actor, "%s",
+                 is_refused ? "another deployment takes the canary's place; it is quarantined and "
+                              "gets no weight"
+                            : "another deployment takes the canary's place");
+    return OK;
+}
+
+enum err rollout_command(struct rollout *rollout, const struct rollout_command *command,
+                         const struct rollout_input *input, uint64_t now_us,
+                         struct rollout_actions *ret_actions, struct note *note)
+{
+    rollout_actions_init(ret_actions);
+    struct ask ask = {rollout, command, input, now_us, ret_actions, note};
+    switch (command->kind) {
+    case ROLLOUT_SET_WEIGHT:
+        return set_weight(&ask);
+    case ROLLOUT_ROLL_BACK:
+        return roll_back(&ask);
+    case ROLLOUT_ABORT:
+        return abort_rollout(&ask);
+    case ROLLOUT_PAUSE:
+        return pause_rollout(&ask);
+    case ROLLOUT_RESUME:
+        return resume_rollout(&ask);
+    case ROLLOUT_RELEASE:
+        return release(&ask);
+    case ROLLOUT_DEPLOY:
+        return deploy(&ask);
+    }
+    CHECK(false);
+    return ERR_STATE;
+}
