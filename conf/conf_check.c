@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include "proxy/base/check.h"
 #include "proxy/base/map.h"
 
 /* A field's own place, or that of what it stands in where it is a default. */
@@ -192,12 +193,17 @@ static void check_health(const struct conf_health *health, struct conf_errors *e
     }
 }
 
-/* Claims "host path" for a service; the first one that claimed it stays. */
+/* Claims "host path" for a service; the first one that claimed it stays. A final slash makes no
+ * other route. */
 static enum err claim_route(struct map *routes, const struct conf_service *service,
                             const char *host, const char *path, struct conf_errors *errors)
 {
-    char key[CONF_HOST_MAX + CONF_PATH_MAX + 2];
+    char key[CONF_HOST_MAX + CONF_PATH_MAX + 4];
     int size = snprintf(key, sizeof key, "%s %s", host, path);
+    CHECK(size > 0 && (size_t)size < sizeof key);
+    while (key[size - 1] == '/') {
+        size--;
+    }
     struct bytes route = bytes_make(key, (size_t)size);
     enum err err = map_put(routes, route, (void *)(uintptr_t)service);
     if (err != ERR_EXISTS) {

@@ -59,8 +59,7 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Letters to add, drop, change, or swap with their neighbour (optimal string alignment distance).
- */
+/* Letters to add, drop, change or swap with a neighbour (optimal string alignment distance). */
 static size_t distance(struct bytes a, struct bytes b)
 {
     size_t rows[3][DISTANCE_NAME_MAX + 1];

@@ -13,25 +13,23 @@ enum conf_type {
     CONF_TYPE_SIZE,       /* uint64_t bytes: 8KiB */
     CONF_TYPE_RATE,       /* uint32_t parts per million: 0.25% */
     CONF_TYPE_SWITCH,     /* bool: on, off */
-    CONF_TYPE_CHOICE,     /* an enum that counts the words of `choices` from 0 */
+    CONF_TYPE_CHOICE,     /* an enum: the number of the word in `choices` */
     CONF_TYPE_NAME,       /* const char *: letters, digits and ._- */
     CONF_TYPE_DEPLOYMENT, /* const char *: also :@+~ */
     CONF_TYPE_FIELD,      /* const char *: the name of a header field, made lower case */
     CONF_TYPE_VARIABLE,   /* const char *: the name of an environment variable */
-    CONF_TYPE_FILE, /* const char *: a path of the file system, from the configuration's folder on
-                     */
-    CONF_TYPE_URL_PATH, /* const char *: begins with "/", no query */
-    CONF_TYPE_PREFIX,   /* const char *: the same, as the beginning of paths */
-    CONF_TYPE_HOST, /* const char *: a name or address as in a Host field without a port, lower case
-                     */
-    CONF_TYPE_PATTERN,  /* const char *: the same, or *.name, or * */
-    CONF_TYPE_LISTEN,   /* struct conf_address: address:port */
-    CONF_TYPE_ADDRESS,  /* struct conf_address: address:port or unix:/path */
-    CONF_TYPE_RANGE,    /* struct ip_range */
-    CONF_TYPE_ENDPOINT, /* struct conf_endpoint: http://host:port */
-    CONF_TYPE_STATUSES, /* struct conf_statuses: 204 or 200-399 */
-    CONF_TYPE_SECTION,  /* the struct of `section` */
-    CONF_TYPE_UNBUILT,  /* known, and an error until its feature exists */
+    CONF_TYPE_FILE,       /* const char *: a path, from the file's folder on */
+    CONF_TYPE_URL_PATH,   /* const char *: begins with "/", no query */
+    CONF_TYPE_PREFIX,     /* const char *: the same, as the beginning of paths */
+    CONF_TYPE_HOST,       /* const char *: as in a Host field without port, lower case */
+    CONF_TYPE_PATTERN,    /* const char *: the same, or *.name, or * */
+    CONF_TYPE_LISTEN,     /* struct conf_address: address:port */
+    CONF_TYPE_ADDRESS,    /* struct conf_address: address:port or unix:/path */
+    CONF_TYPE_RANGE,      /* struct ip_range */
+    CONF_TYPE_ENDPOINT,   /* struct conf_endpoint: http://host:port */
+    CONF_TYPE_STATUSES,   /* struct conf_statuses: 204 or 200-399 */
+    CONF_TYPE_SECTION,    /* the struct of `section` */
+    CONF_TYPE_UNBUILT,    /* known, and an error until its feature exists */
     CONF_TYPE_TOTAL
 };
 

@@ -268,6 +268,8 @@ static void fields_are_held_against_each_other(void **state)
          "services:\n- {name: a, hosts: [A.b, a.B], paths: [/, /x], previous: {url: http://x}}\n",
          ":3:20: services: host \"a.b\" with path \"/\" is there twice\n"
          ":3:20: services: host \"a.b\" with path \"/x\" is there twice\n"},
+        {PLAY_LISTEN "services: [{name: a, paths: [/x, /x/], previous: {url: http://x}}]\n",
+         ":2:12: services: host \"*\" with path \"/x/\" is there twice\n"},
         {PLAY_LISTEN "services: [{name: a, weight: 1%, previous: {url: http://x}}]\n",
          ":2:30: services.weight: needs services.current, whose share it is\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {url: http://x}, current: {url: http://x}}]\n",

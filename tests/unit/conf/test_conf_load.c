@@ -251,6 +251,48 @@ static void aliases_stand_for_what_they_name(void **state)
     conf_destroy(conf);
 }
 
+static void every_key_can_be_written_out(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(
+        "workers: auto\n"
+        "listen:\n  - address: 0.0.0.0:8080\n"
+        "admin: {address: 127.0.0.1:9901, hosts: [], tokens: [{name: ops, role: operator, file: "
+        "ops.token}]}\n"
+        "state: serin.db\n"
+        "access_log: {path: \"-\", format: json}\n"
+        "timeouts: {client_header: 10s, client_body: 30s, client_idle: 60s, connect: 2s, "
+        "response_header: 15s, "
+        "response_body: 60s, total: none, upstream_idle: 60s, drain_delay: 0s, drain: 30s}\n"
+        "limits: {header_size: 32KiB, header_line: 8KiB, headers: 100, body: none, "
+        "requests_per_connection: none, "
+        "client_connections: auto, upstream_connections: 1024}\n"
+        "resolve: 30s\n"
+        "trusted_proxies: []\n"
+        "services:\n"
+        "  - name: showcase\n"
+        "    hosts: [showcase.example.com, \"*\"]\n"
+        "    paths: [/]\n"
+        "    previous: {deployment: 9c2e1a4, url: \"http://9c2e1a4.showcase.example\"}\n"
+        "    current:  {deployment: d7a3f2b, endpoints: [http://10.0.0.1:80, http://10.0.0.2:80]}\n"
+        "    weight: 10%\n"
+        "    sticky: {by: cookie}\n"
+        "    opt_in: trusted\n"
+        "    host: keep\n"
+        "    forwarded: x_forwarded\n"
+        "    outlier: {consecutive: 5, eject: 30s, max_ejected: 50%}\n"
+        "    health: {path: /healthz, interval: 2s, timeout: 1s, healthy: 2, unhealthy: 3, status: "
+        "[200-399]}\n"
+        "    rollback: {error_rate: 5%, relative: confirm, latency: on, false_alarm: 1%, "
+        "on_breach: rollback, "
+        "shift: [50%, 25%, 10%, 0%], every: 2s, max_wait: 30s, instant_above: 50%}\n");
+    assert_int_equal(conf->services[0].current.endpoint_count, 2);
+    assert_int_equal(conf->services[0].weight_ppm, 100000);
+    assert_int_equal(conf->services[0].opt_in, CONF_OPT_IN_TRUSTED);
+    assert_true(conf->services[0].health.is_on);
+    conf_destroy(conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +306,7 @@ int main(void)
         cmocka_unit_test(relative_files_start_at_the_folder_of_the_file),
         cmocka_unit_test(trusted_proxies_are_known_by_address),
         cmocka_unit_test(aliases_stand_for_what_they_name),
+        cmocka_unit_test(every_key_can_be_written_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
