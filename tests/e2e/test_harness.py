@@ -6,7 +6,8 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from play import (Closed, Link, Malformed, Metrics, Reset, TooLate, WireError, add_case, answer, case, chunked, expect,
-                  free_port, run)  # noqa: E402
+                  free_port, run, wait_for)  # noqa: E402
+from load import Load, LoadOrigin  # noqa: E402
 
 alone = {"starts_proxy": False}
 
@@ -90,6 +91,31 @@ def metrics_are_summed_by_label(stage):
     expect(metrics.sum("a_total", x=2), 3.0, "one")
     expect(metrics.by("a_total", "x"), {"1": 2.0, "2": 3.0}, "by label")
     expect(len({free_port() for _ in range(20)}), 20, "free ports are different")
+
+
+@case(**alone)
+def load_counts_what_its_origin_counts(stage):
+    origin = LoadOrigin("canary")
+    try:
+        origin.order(status=503, every=4)
+        tally = start(Load(origin.port, "a.test", connections=20, requests=4000)).wait()
+        expect((tally.total, dict(tally.errors), tally.of("canary")), (4000, {}, 4000), "answers")
+        expect(origin.counts(), {"200": 3000, "503": 1000}, "at the origin")
+        expect(tally.statuses, {200: 3000, 503: 1000}, "at the clients")
+        origin.order(end=True)
+        tally = start(Load(origin.port, "a.test", connections=2, requests=10)).wait()
+        expect(sum(tally.errors.values()), 10, "ends instead of answers")
+        paced = start(Load(origin.port, "a.test", connections=2, rate=50))
+        origin.order(end=None, status=200, delay_ms=5)
+        wait_for(lambda: paced.tally.total >= 5, "answers come")
+        paced.stop()
+    finally:
+        origin.stop()
+
+
+def start(load):
+    load.start()
+    return load
 
 
 def raises(kind, function):

@@ -90,6 +90,8 @@ class Origin:
         while True:
             request = self.read(link)
             reply = self.reply(request) if callable(self.reply) else self.reply
+            if request.method == "HEAD" and reply.startswith(b"HTTP/1.1 2"):
+                reply = reply[: reply.index(b"\r\n\r\n") + 4]
             link.send(reply)
             if (request.get("Connection") or "").lower() == "close" or b"\r\nConnection: close\r\n" in reply[:4096]:
                 return

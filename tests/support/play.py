@@ -34,7 +34,7 @@ __all__ = ["case", "add_case", "run", "expect", "Stage", "Serin", "Origin", "Lin
 _cases = []
 LOG_LINES_MAX = 150
 # What a case's service is unless it says otherwise: no help that would hide what the origin did.
-PLAIN_SERVICE = {"paths": ["/"], "weight": "0%", "sticky": {"by": "none"}, "rescue": "off", "health": "off",
+PLAIN_SERVICE = {"paths": ["/"], "weight": "0%", "sticky": {"by": "none"}, "health": "off",
                  "outlier": "off"}
 
 
@@ -76,6 +76,7 @@ class Stage:
         self.origin = Origin(self.transcript, "origin")
         self.canary = Origin(self.transcript, "canary")
         self.serin = None
+        self.everything_else = None  # the stage whose service takes hosts that no case has, if the file wants one
         self._own = []
         self._links = []
         self.expects_origin_failures = False
@@ -165,12 +166,18 @@ def _report(one, stage, error):
     print("--- serin's log\n" + "\n".join(lines[-LOG_LINES_MAX:]), flush=True)
 
 
-def _run_group(cases, binary, folder, parallel, results):
+def _run_group(cases, binary, folder, parallel, catch_all, results):
     """All cases that share a proxy."""
     stages = [Stage(one.name, binary, folder) for one in cases]
     serin = None
     if cases[0].starts_proxy:
-        settings = {**cases[0].proxy, "services": [stage.service(**one.service) for one, stage in zip(cases, stages)]}
+        services = [stage.service(**one.service) for one, stage in zip(cases, stages)]
+        rest = Stage("everything_else", binary, folder) if catch_all else None
+        if rest:
+            services.append(rest.service(hosts=["*"]))
+            for stage in stages:
+                stage.everything_else = rest
+        settings = {**cases[0].proxy, "services": services}
         shared = tempfile.mkdtemp(dir=folder)
         serin = Serin(binary, shared, settings, **cases[0].process)
         try:
@@ -195,9 +202,10 @@ def _run_group(cases, binary, folder, parallel, results):
             results.append((cases[0], "stop", 0.0))
 
 
-def run(path, parallel=1):
+def run(path, parallel=1, catch_all=False):
     """Runs the cases named on the command line, or all; exits 0 when all passed. With `parallel` so many at a time:
-    only for files whose cases count nothing that is not their own service's."""
+    only for files whose cases count nothing that is not their own service's. With `catch_all` hosts that are no
+    case's go to a service of their own, stage.everything_else."""
     arguments = [argument for argument in sys.argv[1:] if argument != "-v"]
     is_verbose = "-v" in sys.argv
     if not arguments:
@@ -213,10 +221,10 @@ def run(path, parallel=1):
     results = []
     start = time.monotonic()
     for cases in [group for group in groups.values() if group[0].starts_proxy]:
-        _run_group(cases, binary, folder, parallel, results)
+        _run_group(cases, binary, folder, parallel, catch_all, results)
     alone = [group[0] for group in groups.values() if not group[0].starts_proxy]
     if alone:
-        _run_group(alone, binary, folder, parallel, results)
+        _run_group(alone, binary, folder, parallel, False, results)
     failed = [one.name for one, error, _ in results if error]
     if is_verbose:
         for one, error, seconds in results:

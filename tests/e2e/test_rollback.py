@@ -1,0 +1,273 @@
+"""A canary breaks under traffic and its traffic goes back: by steps, at once, by hand, or not at all when told so."""
+
+import os
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from load import Load, LoadOrigin  # noqa: E402
+from play import SLOW, case, expect, run, wait_for  # noqa: E402
+
+RATE = int(300 / SLOW)
+QUICK = {"every": f"{int(400 * SLOW)}ms"}
+RECORD_KEYS = {"id", "service", "timestamp", "deployment", "target", "reason", "trigger", "actor", "mode", "duration_s",
+               "status", "phases", "bad_responses", "evidence"}
+PHASE_KEYS = {"detect_s", "decide_s", "shift_s", "drain_s"}
+
+
+class Release:
+    """A canary that starts well, with traffic; what happened to its weight is written down."""
+
+    def __init__(self, stage, weight="20%", rate=RATE, rollback=None, starts=True, **service):
+        self.stage, self.name = stage, stage.name
+        self.stable, self.canary = LoadOrigin("stable"), LoadOrigin("canary")
+        self.service = stage.service(weight=weight, rollback={**QUICK, **(rollback or {})}, **service,
+                                     previous={"deployment": "good-1", "endpoints": [self.stable.url]},
+                                     current={"deployment": "bad-2", "endpoints": [self.canary.url]})
+        self.serin = stage.start_serin({"services": [self.service]})
+        self.weights = []
+        self.ended = threading.Event()
+        self.watcher = threading.Thread(target=self.watch, daemon=True)
+        self.watcher.start()
+        self.load = Load(self.serin.port, stage.host, connections=8, rate=rate)
+        self.load.start()
+        if starts:
+            wait_for(lambda: self.load.tally.of("canary") >= 40, "traffic flows", 30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.watcher.join(10)
+        self.load._ended.set()
+        self.load.join(20)
+        self.stable.stop()
+        self.canary.stop()
+
+    def watch(self):
+        while not self.ended.is_set():
+            try:
+                weight = self.state()["weight"]["set"]
+            except Exception:
+                weight = None
+            if weight is not None and (not self.weights or self.weights[-1] != weight):
+                self.weights.append(weight)
+            time.sleep(0.02)
+
+    def state(self):
+        return self.serin.service(self.name)
+
+    def wait_weight(self, percent, patience_s=30):
+        wait_for(lambda: self.state()["weight"]["set"] == percent, f"the weight is {percent}", patience_s)
+
+    def wait_phase(self, phase, patience_s=30):
+        wait_for(lambda: self.state()["phase"] == phase, f"the phase is {phase}", patience_s)
+
+    def records(self):
+        rows = self.serin.admin("GET", "/api/v1/rollbacks").json
+        return rows if isinstance(rows, list) else rows["rollbacks"]
+
+    def record(self):
+        """The only rollback record, once it has ended."""
+        wait_for(lambda: [row for row in self.records() if row["status"] not in ("in_progress",)], "a record", 30)
+        expect(len(self.records()), 1, "records")
+        return self.serin.admin("GET", f"/api/v1/rollbacks/{self.records()[0]['id']}").json
+
+    def stays_quiet(self):
+        """From here on nobody gets the canary."""
+        wait_for(lambda: self.canary.order()["counts"] == self.canary.order()["counts"], "nothing in flight")
+        before, seen = self.canary.counts(), self.load.tally.total
+        wait_for(lambda: self.load.tally.total > seen + 200 / SLOW, "traffic flows on", 30)
+        expect(self.canary.counts(), before, "requests at the canary")
+
+
+def is_whole(record):
+    missing = RECORD_KEYS - set(record)
+    expect((missing, PHASE_KEYS - set(record["phases"])), (set(), set()), "keys that the record lacks")
+    expect((record["deployment"], record["target"]), ("bad-2", "good-1"), "deployments")
+    phases = [record["phases"][key] for key in ("detect_s", "decide_s", "shift_s")]
+    expect(phases == sorted(phases) and phases[0] >= 0, True, f"phases in order {record['phases']}")
+    known = [value for value in record["phases"].values() if value is not None]
+    expect(abs(record["duration_s"] - max(known)) < 0.01, True, f"duration {record['duration_s']} of {known}")
+
+
+@case(starts_proxy=False)
+def canary_that_fails_every_request_is_gone_at_once(stage):
+    with Release(stage) as release:
+        broken_at = time.monotonic()
+        release.canary.order(status=500)
+        release.wait_weight(0)
+        took_s = time.monotonic() - broken_at
+        release.stays_quiet()
+        record = release.record()
+        is_whole(record)
+        expect((record["trigger"], record["status"], record["mode"]), ("error_rate", "success", "instant"), "record")
+        expect(record["bad_responses"]["client"], release.canary.counts()["500"], "bad answers that clients saw")
+        expect(release.weights, [20, 0], "weights")
+        expect(took_s < 10 * SLOW, True, f"it took {took_s:.1f} s")
+        expect(release.state()["phase"], "rolled_back", "phase")
+        tally = release.load.stop()
+        expect(dict(tally.errors), {}, "errors at the clients")
+        metrics = release.serin.metrics()
+        expect(metrics.sum("serin_rollbacks_total", service=stage.name, trigger="error_rate", status="success"), 1, "counted")
+        expect(metrics.sum("serin_rollback_duration_seconds_count", service=stage.name), 1, "histogram")
+        expect(metrics.sum("serin_last_rollback_timestamp_seconds", service=stage.name) > 1e9, True, "timestamp")
+
+
+@case(starts_proxy=False)
+def canary_that_recovers_is_shifted_back_by_steps(stage):
+    """The trouble ends with the first step: no answer fails any more, and the plan runs its course."""
+    with Release(stage, weight="40%") as release:
+        release.canary.order(status=500, every=3)
+        wait_for(lambda: release.state()["phase"] == "shifting_back", "the shift begins", 60)
+        release.canary.order(status=200, every=1)
+        release.wait_weight(0, 60)
+        record = release.record()
+        is_whole(record)
+        expect((record["mode"], record["status"]), ("gradual", "success"), "record")
+        expect(release.weights, [40, 20, 10, 4, 0], "weights")
+        release.stays_quiet()
+
+
+@case(starts_proxy=False)
+def trouble_that_persists_ends_the_steps(stage):
+    with Release(stage, weight="40%") as release:
+        release.canary.order(status=500, every=3)
+        release.wait_weight(0, 60)
+        expect(release.weights[:2] == [40, 20] and len(release.weights) <= 4, True, f"weights {release.weights}")
+        expect(release.record()["status"], "success", "status")
+
+
+@case(starts_proxy=False)
+def canary_that_refuses_connections_is_gone_at_once(stage):
+    with Release(stage) as release:
+        release.canary.order(listen=False)
+        release.wait_weight(0)
+        record = release.record()
+        expect((record["trigger"], record["status"], release.weights), ("connect", "success", [20, 0]), "record, weights")
+
+
+@case(starts_proxy=False)
+def canary_that_is_slow_is_rolled_back(stage):
+    with Release(stage, weight="50%") as release:
+        wait_for(lambda: release.load.tally.of("stable") > 2500, "the usual latency is known", 60)
+        release.canary.order(delay_ms=60)
+        release.wait_weight(0, 60)
+        expect(release.record()["trigger"], "latency", "trigger")
+
+
+@case(starts_proxy=False)
+def ten_requests_a_second_are_enough(stage):
+    """Every request of the canary fails at 10 requests a second and half of the weight: under 3 s, plus our reserve."""
+    with Release(stage, weight="50%", rate=10, starts=False) as release:
+        wait_for(lambda: release.load.tally.of("canary") >= 10, "traffic flows", 30)
+        release.canary.order(status=500)
+        broken_at = time.monotonic()
+        release.wait_weight(0, 60)
+        took_s = time.monotonic() - broken_at
+        expect(took_s < 8 * SLOW, True, f"it took {took_s:.1f} s")
+
+
+@case(starts_proxy=False)
+def freeze_holds_the_weight(stage):
+    with Release(stage, rollback={"on_breach": "freeze"}) as release:
+        release.canary.order(status=500)
+        release.wait_phase("frozen")
+        expect((release.state()["verdict"], release.state()["weight"]["set"]), ("breach", 20), "verdict and weight")
+        expect(release.records(), [], "records")
+
+
+@case(starts_proxy=False)
+def alert_changes_nothing(stage):
+    with Release(stage, rollback={"on_breach": "alert"}) as release:
+        release.canary.order(status=500)
+        wait_for(lambda: release.state()["verdict"] == "breach", "the verdict", 30)
+        expect((release.state()["phase"], release.state()["weight"]["set"]), ("idle", 20), "phase and weight")
+        expect(release.records(), [], "records")
+
+
+@case(starts_proxy=False)
+def both_versions_failing_is_a_shared_outage(stage):
+    with Release(stage) as release:
+        release.canary.order(status=500)
+        release.stable.order(status=500)
+        wait_for(lambda: release.state()["reason"] == "shared_outage", "the reason", 60)
+        expect((release.state()["verdict"], release.state()["weight"]["set"]), ("suspicious", 20), "verdict and weight")
+        expect(release.records(), [], "records")
+
+
+@case(starts_proxy=False)
+def canary_whose_health_checks_all_fail_is_gone_at_once(stage):
+    health = {"path": "/up", "interval": "100ms", "timeout": "1s", "healthy": 1, "unhealthy": 2}
+    with Release(stage, weight="20%", health=health, rate=5, starts=False) as release:
+        wait_for(lambda: release.serin.metrics().sum("serin_endpoint_up", service=stage.name) == 2, "both are healthy")
+        release.canary.order(listen=False)
+        release.wait_weight(0)
+        record = release.record()
+        expect((record["trigger"], record["status"]), ("health", "success"), "record")
+
+
+@case(starts_proxy=False)
+def rolled_back_deployment_is_quarantined_until_released(stage):
+    with Release(stage) as release:
+        release.canary.order(status=500)
+        release.wait_phase("rolled_back")
+        release.canary.order(status=200)
+        expect(release.serin.set_weight(stage.name, 5).status, 422, "more weight")
+        expect(release.serin.set_weight(stage.name, 0).status, 200, "no weight")
+        expect(stage.ask(fields=["Serin-Version: current"]).body[:6], b"stable", "an opt-in")
+        path = f"/api/v1/services/{stage.name}/quarantine/bad-2/release"
+        expect(release.serin.admin("POST", path, {}).status in (400, 422), True, "release without a reason")
+        answer = release.serin.admin("POST", path, {"reason": "fixed upstream"})
+        expect(answer.status in (200, 204), True, f"release: {answer}")
+        expect(release.serin.set_weight(stage.name, 5).status, 200, "more weight after the release")
+        seen = release.canary.counts().get("200", 0)
+        wait_for(lambda: release.canary.counts().get("200", 0) > seen + 5, "the canary gets traffic again", 30)
+
+
+@case(starts_proxy=False)
+def rollback_by_hand(stage):
+    with Release(stage) as release:
+        path = f"/api/v1/services/{stage.name}/rollback"
+        before = release.state()["revision"]
+        dry = release.serin.admin("POST", path, {"reason": "just looking", "dry_run": True})
+        expect((dry.status // 100, release.state()["revision"], release.state()["weight"]["set"]), (2, before, 20), "dry run")
+        expect(release.serin.admin("POST", path, {}).status in (400, 422), True, "no reason")
+        order = {"reason": "looks odd", "mode": "instant"}
+        first = release.serin.admin("POST", path, order, {"Idempotency-Key": "k1"})
+        expect((first.status, first.json["trigger"], first.json["reason"]), (202, "manual", "looks odd"), "answer")
+        release.wait_weight(0)
+        again = release.serin.admin("POST", path, order, {"Idempotency-Key": "k1"})
+        expect((again.status, again.json["id"]), (200, first.json["id"]), "the same order again")
+        wait_for(lambda: release.state()["phase"] == "rolled_back", "the phase", 30)
+        rows = [row for row in release.records() if row["status"] != "dry_run"]
+        expect([row["id"] for row in rows], [first.json["id"]], "records")
+        release.stays_quiet()
+
+
+@case(starts_proxy=False)
+def gradual_rollback_by_hand_takes_its_steps(stage):
+    with Release(stage, weight="40%") as release:
+        path = f"/api/v1/services/{stage.name}/rollback"
+        answer = release.serin.admin("POST", path, {"reason": "looks odd", "mode": "gradual"})
+        expect(answer.status, 202, f"{answer}")
+        expect(release.serin.set_weight(stage.name, 30).status, 409, "a weight during the shift")
+        release.wait_weight(0, 60)
+        expect(release.weights, [40, 20, 10, 4, 0], "weights")
+        expect(dict(release.load.stop().errors), {}, "errors at the clients")
+
+
+@case(starts_proxy=False)
+def healthy_canary_is_left_alone(stage):
+    with Release(stage, weight="50%") as release:
+        release.canary.order(status=500, every=200)
+        release.stable.order(status=500, every=200)
+        seen = release.load.tally.total
+        wait_for(lambda: release.load.tally.total > seen + 2500 / SLOW, "traffic flows", 60)
+        expect((release.state()["weight"]["set"], release.records()), (50, []), "weight and records")
+
+
+if __name__ == "__main__":
+    run(__file__, parallel=2)
