@@ -26,7 +26,10 @@ class Pump:
         while self.sent < self.size:
             piece = PIECE[: min(len(PIECE), self.size - self.sent)]
             link.sock.settimeout(60 * SLOW)
-            self.sent += link.sock.send(piece)
+            try:
+                self.sent += link.sock.send(piece)
+            except ConnectionError as error:
+                raise Closed(f"after {self.sent} bytes: {error}") from error
 
     def wait_stalled(self):
         """Until nothing has moved for half a second."""
@@ -109,9 +112,9 @@ def slow_client_holds_back_an_origin_that_chunks(stage):
     def play(link):
         stage.origin.read(link)
         link.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        link.patience_s = 60 * SLOW
         while count[0] < 512:
-            link.sock.settimeout(60 * SLOW)
-            link.sock.sendall(b"20000\r\n" + b"x" * 0x20000 + b"\r\n")
+            link.send(b"20000\r\n" + b"x" * 0x20000 + b"\r\n")
             count[0] += 1
         link.send("0\r\n\r\n")
 
