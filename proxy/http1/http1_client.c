@@ -157,8 +157,10 @@ static bool begin_body(struct http1_client *client, const struct response *respo
 {
     client->in_body = (uint8_t)response->body;
     client->body_left = response->body == BODY_LENGTH ? response->content_length : 0;
-    client->is_keep_alive = response->is_keep_alive && response->body != BODY_UNTIL_CLOSE;
-    client->state = response->status == 101 ? CLIENT_TUNNEL : CLIENT_BODY;
+    bool is_tunnel = response->status == 101;
+    client->is_keep_alive =
+        response->is_keep_alive && response->body != BODY_UNTIL_CLOSE && !is_tunnel;
+    client->state = is_tunnel ? CLIENT_TUNNEL : CLIENT_BODY;
     if (response->body != BODY_CHUNKED) {
         return true;
     }
@@ -406,7 +408,8 @@ static void end_of_stream(struct http1_client *client, bool is_orderly)
 static void on_end(struct stream *stream, enum err why)
 {
     struct http1_client *client = client_of(stream);
-    if (has_pending(client) && is_answering(client) && why == OK) {
+    bool is_held_back = has_pending(client) && !client->is_wanted;
+    if (is_held_back && is_answering(client) && why == OK) {
         /* The end came while the user was not reading: it is met again when the bytes before it are
          * consumed. */
         client->has_ended = true;

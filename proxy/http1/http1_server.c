@@ -307,6 +307,7 @@ static bool begin_head(struct http1_server *server)
         }
     }
     framing_scanner_init(&server->request->scanner, FRAMING_REQUEST);
+    server->request->has_head = false;
     enter(server, SERVER_HEAD);
     http1_server_arm(server, server->host->settings.client_header_us);
     return true;
@@ -459,6 +460,9 @@ static void on_client_finished(struct http1_server *server)
 {
     struct http1_request *request = server->request;
     server->has_peer_finished = true;
+    if (server->state == SERVER_LINGER && stream_is_blocked(server->stream)) {
+        return; /* it still reads: on_drained closes */
+    }
     if (server->state != SERVER_EXCHANGE) {
         close_connection(server);
     } else if (request->is_tunnel) {
