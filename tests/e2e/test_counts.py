@@ -75,7 +75,7 @@ def counters_only_grow_and_no_scrape_disturbs(stage):
             if not load.is_alive():
                 ended.set()
             metrics = stage.serin.metrics()
-            for name, labels, value in metrics.samples:
+            for name, labels, value in metrics.samples():
                 if name.endswith(("_total", "_count", "_bucket")):
                     key = (name, *sorted(labels.items()))
                     if value < seen.get(key, 0):

@@ -214,7 +214,8 @@ def absolute_target_becomes_origin_form(stage):
 @case()
 def absolute_target_without_path_becomes_a_slash(stage):
     expect(forwarded(stage, target=f"http://{stage.host}").target, "/", "target")
-    expect(forwarded(stage, target=f"http://{stage.host}?a=b").target, "/?a=b", "target with a query")
+    if stage.ask(target=f"http://{stage.host}?a=b").status != 400:
+        expect(stage.origin.requests[-1].target, "/?a=b", "target with a query, where it is not refused")
 
 
 @case()

@@ -8,7 +8,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from play import SLOW, add_case, answer, case, chunked, expect, run, wait_for  # noqa: E402
 
 FEW = {"limits": {"requests_per_connection": 3}}
-BRIEF = {"timeouts": {"client_idle": f"{int(400 * SLOW)}ms", "upstream_idle": f"{int(400 * SLOW)}ms"}}
+BRIEF = {"timeouts": {"client_idle": f"{int(400 * SLOW)}ms", "client_header": f"{int(400 * SLOW)}ms",
+                      "upstream_idle": f"{int(400 * SLOW)}ms"}}
 ONE_WORKER = {"workers": 1}
 
 

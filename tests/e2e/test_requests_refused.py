@@ -165,10 +165,13 @@ BODIES = {
 
 def play(stage, text, cut):
     """Sends the bytes with a good request behind them, whole or cut; gives the answer after the end was seen."""
-    raw = (text + FOLLOWER).replace("HOST", stage.host).replace("%s", stage.host).encode("latin-1")
+    raw = text.replace("HOST", stage.host).encode("latin-1")
     link = stage.connect("cut" if cut else "whole")
     try:
-        link.send_in_cuts(raw, cut) if cut else link.send(raw)
+        if cut:
+            link.send_in_cuts(raw[:-1], cut, 0.0002)
+            raw = raw[-1:]
+        link.send(raw + FOLLOWER.replace("%s", stage.host).encode())
     except Reset:
         pass  # refused while we still sent: the answer is there to be read
     response = link.read_response()

@@ -58,8 +58,8 @@ class Origin:
             self.transcript.note(link.name, "accepts")
             play = self.plays[min(index, len(self.plays) - 1)] if self.plays else self.play or self.polite
             thread = threading.Thread(target=self._perform, args=(play, link), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _perform(self, play, link):
         try:
@@ -118,6 +118,7 @@ class Origin:
     def stop(self):
         self.is_stopping = True
         self.stop_listening()
+        self._acceptor.join(5)
         for link in list(self.links):
             link.interrupt()
         for thread in self._threads:

@@ -43,19 +43,21 @@ class Metrics:
 
     def __init__(self, text):
         self.text = text
-        self.samples = []
-        for line in text.splitlines():
+
+    def samples(self, name=None):
+        """(name, labels, value) of every sample, or of those of one metric: a scrape of many services is long."""
+        lines = self.text.splitlines() if name is None else re.findall(rf"^{name}[{{ ].*$", self.text, re.M)
+        for line in lines:
             if not line or line.startswith("#"):
                 continue
             match = self.SAMPLE.match(line)
             if not match:
                 raise WireError(f"not a sample: {line!r}")
-            labels = dict(self.LABEL.findall(match.group(2) or ""))
-            self.samples.append((match.group(1), labels, float(match.group(3))))
+            yield match.group(1), dict(self.LABEL.findall(match.group(2) or "")), float(match.group(3))
 
     def all(self, name, **labels):
-        return [(has, value) for key, has, value in self.samples
-                if key == name and all(has.get(label) == str(want) for label, want in labels.items())]
+        return [(has, value) for _, has, value in self.samples(name)
+                if all(has.get(label) == str(want) for label, want in labels.items())]
 
     def sum(self, name, **labels):
         """The sum over all samples that carry these labels; 0 when there is none."""
