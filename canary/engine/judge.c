@@ -137,8 +137,7 @@ static const struct judge_mark *excursion_mark(const struct judge *judge, enum j
     if (reason == JUDGE_REASON_LATENCY) {
         return &judge->latency_mark;
     }
-    bool is_confirmed = reason == JUDGE_REASON_ABSOLUTE && judge->was_confirmed;
-    if (reason == JUDGE_REASON_RELATIVE || is_confirmed) {
+    if (reason == JUDGE_REASON_RELATIVE) {
         return &judge->relative_mark;
     }
     if (reason == JUDGE_REASON_CONNECT) {

@@ -18,8 +18,8 @@ void judge_absolute_init(struct judge_absolute *test, const struct judge_config 
         alternative->ratio = ratios[i];
         alternative->failed_gain = log(ratios[i] / limit);
         alternative->passed_gain = log1p(-ratios[i]) - log1p(-limit);
-        judge_mark_set(&alternative->mark, tally);
     }
+    judge_mark_set(&test->mark, tally);
 }
 
 /* Evidence of a block for "canary fails at `ratio`, stable at `guess`" against "canary fails no
@@ -50,9 +50,6 @@ static void update_excursion(struct judge_absolute *test, struct judge_alternati
     double cusum = alternative->cusum + fmin(input->cap, evidence / input->phi);
     if (cusum > 0.0) {
         alternative->cusum = fmin(cusum, CUSUM_MAX);
-        if (input->canary.failed > 0.0) {
-            judge_mark_failure(&alternative->mark, input->since_ms);
-        }
         return;
     }
     alternative->cusum = 0.0;
@@ -60,7 +57,16 @@ static void update_excursion(struct judge_absolute *test, struct judge_alternati
     alternative->stable_count = test->stable_count;
     alternative->stable_failed = test->stable_failed;
     alternative->is_block_skipped = input->is_block_pending;
-    judge_mark_set(&alternative->mark, input->tally);
+}
+
+/* The alternative nearest to the limit leaves 0 first and comes back last. */
+static void follow_mark(struct judge_absolute *test, const struct judge_absolute_input *input)
+{
+    if (test->alternatives[0].cusum <= 0.0) {
+        judge_mark_set(&test->mark, input->tally);
+    } else if (input->canary.failed > 0.0) {
+        judge_mark_failure(&test->mark, input->since_ms);
+    }
 }
 
 void judge_absolute_update(struct judge_absolute *test, const struct judge_absolute_input *input)
@@ -79,6 +85,7 @@ void judge_absolute_update(struct judge_absolute *test, const struct judge_absol
         update_guard(&test->alternatives[i], input);
         update_excursion(test, &test->alternatives[i], input, evidence[i]);
     }
+    follow_mark(test, input);
     bool was_crossed = test->is_crossed;
     test->is_crossed = test->restart.log_total >= test->restart.threshold;
     if (test->is_crossed && !was_crossed) {
@@ -116,14 +123,5 @@ double judge_absolute_guarded(const struct judge_absolute *test, const struct ju
 
 const struct judge_mark *judge_absolute_excursion(const struct judge_absolute *test)
 {
-    const struct judge_alternative *leader = NULL;
-    double leader_m = -INFINITY;
-    for (size_t i = 0; i < JUDGE_GRID_COUNT; i++) {
-        const struct judge_alternative *alternative = &test->alternatives[i];
-        if (alternative->cusum > 0.0 && test->restart.log_m[i] > leader_m) {
-            leader = alternative;
-            leader_m = test->restart.log_m[i];
-        }
-    }
-    return leader != NULL ? &leader->mark : NULL;
+    return test->alternatives[0].cusum > 0.0 ? &test->mark : NULL;
 }

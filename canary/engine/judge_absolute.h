@@ -21,7 +21,6 @@ struct judge_alternative {
     double guard;                    /* log e-value of "worse than stable" during the excursion */
     bool is_block_skipped;           /* the open block began before the excursion did */
     double stable_count, stable_failed; /* totals when the excursion began */
-    struct judge_mark mark;
 };
 
 struct judge_absolute {
@@ -29,6 +28,7 @@ struct judge_absolute {
     struct judge_alternative alternatives[JUDGE_GRID_COUNT];
     double limit;
     double stable_count, stable_failed;
+    struct judge_mark mark; /* of the canary's excursion above the limit */
     bool is_crossed;
     int64_t crossed_ms;
 };
@@ -51,5 +51,6 @@ void judge_absolute_update(struct judge_absolute *test, const struct judge_absol
 /* log of that part of the mixture which may roll back now; minus infinity if none may. */
 double judge_absolute_guarded(const struct judge_absolute *test, const struct judge_config *config,
                               int64_t now_ms);
-/* The excursion with the most evidence, or NULL when there is none. */
+/* The stretch in which the canary's failures lie above the limit (the CUSUM of the lowest
+ * alternative is above 0), or NULL when they do not. */
 const struct judge_mark *judge_absolute_excursion(const struct judge_absolute *test);

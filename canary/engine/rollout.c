@@ -7,6 +7,8 @@
 #include "canary/engine/rollout_shift.h"
 #include "proxy/base/check.h"
 
+enum { OUTAGE_QUIET_US = 300000000 };
+
 static const char *const PHASE_NAMES[] = {
     "idle", "paused", "frozen", "shifting_back", "verifying", "rolled_back", "rollback_failed"};
 _Static_assert(COUNT_OF(PHASE_NAMES) == ROLLOUT_PHASE_COUNT, "a name for each phase");
@@ -172,12 +174,33 @@ static void look_for_breach(struct rollout *rollout, const struct rollout_input 
     }
 }
 
+/* Both versions fail: nothing is shifted, but somebody must know. One alert for all that follows
+ * within minutes. */
+static void look_for_outage(struct rollout *rollout, const struct rollout_input *input,
+                            uint64_t now_us, struct rollout_actions *actions)
+{
+    bool is_outage = input->finding.verdict == JUDGE_SUSPICIOUS &&
+                     input->finding.reason == JUDGE_REASON_SHARED_OUTAGE;
+    if (!is_outage) {
+        return;
+    }
+    bool is_news = !rollout->has_outage || now_us > rollout->outage_us + OUTAGE_QUIET_US;
+    rollout->has_outage = true;
+    rollout->outage_us = now_us;
+    if (is_news) {
+        rollout_tell(actions, ROLLOUT_ERROR, "shared_outage", ROLLOUT_ACTOR_JUDGE, "%s",
+                     input->sentence.text);
+        rollout_alert(actions, "shared_outage", "%s", input->sentence.text);
+    }
+}
+
 void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
                   struct rollout_actions *ret_actions)
 {
     rollout_actions_init(ret_actions);
     struct watch_mark now = rollout_stable_mark(input, now_us);
     watch_tick(&rollout->watch, &now);
+    look_for_outage(rollout, input, now_us, ret_actions);
     switch (rollout->phase) {
     case ROLLOUT_IDLE:
     case ROLLOUT_PAUSED:

@@ -164,7 +164,9 @@ struct rollout {
     bool is_quarantined;
     bool is_breach_alerted; /* once until the next start */
     bool is_outage_held;    /* a breach without a live stable endpoint: nothing is shifted */
-    bool has_breach;        /* since: */
+    bool has_outage;        /* suspicious(shared_outage) was seen, last: */
+    uint64_t outage_us;
+    bool has_breach; /* since: */
     uint64_t breach_us;
     bool has_record;
     struct record record; /* the last rollback, also when it is done */
