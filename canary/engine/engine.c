@@ -90,13 +90,18 @@ static void look(struct engine *engine, const struct engine_input *input, uint64
     }
     struct judge_result result = judge_check(&engine->judge, judge_ms(now_us), &counts);
     struct finding judged = {result.verdict, result.reason};
-    engine->finding = tripwire_look(&engine->tripwire, &input->endpoints, judged, now_us);
+    struct tripwire_input endpoints = input->endpoints;
+    endpoints.is_in_use = engine->rollout.weight_ppm > 0;
+    bool was_latched = engine->tripwire.is_latched;
+    engine->finding = tripwire_look(&engine->tripwire, &endpoints, judged, now_us);
     bool is_judged =
         engine->finding.verdict == judged.verdict && engine->finding.reason == judged.reason;
     if (is_judged) {
         judge_sentence(&engine->judge, &engine->sentence);
+    } else if (was_latched) {
+        engine->sentence = engine->seen.sentence; /* what was true at the breach */
     } else {
-        tripwire_sentence(&engine->tripwire, &input->endpoints, engine->finding, now_us,
+        tripwire_sentence(&engine->tripwire, &endpoints, engine->finding, now_us,
                           &engine->sentence);
     }
 }
@@ -127,6 +132,9 @@ static void remember(struct engine *engine, const struct engine_input *input)
 static void tell_judge(struct engine *engine, const struct rollout_actions *actions,
                        uint64_t now_us)
 {
+    if (actions->is_judge_started) {
+        tripwire_start(&engine->tripwire);
+    }
     if (actions->is_judge_rebased) {
         judge_init(&engine->judge, &engine->config.judge);
         engine->seen.tally = engine->judge.tally;

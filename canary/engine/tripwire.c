@@ -10,6 +10,11 @@ void tripwire_init(struct tripwire *tripwire)
     *tripwire = (struct tripwire){0};
 }
 
+void tripwire_start(struct tripwire *tripwire)
+{
+    tripwire->is_latched = false;
+}
+
 static void follow_containment(struct tripwire *tripwire, bool is_contained, uint64_t now_us)
 {
     if (is_contained && !tripwire->is_contained) {
@@ -31,6 +36,28 @@ static struct finding at_least_suspicious(struct finding finding, enum judge_rea
     return (struct finding){JUDGE_SUSPICIOUS, reason};
 }
 
+static struct finding look(const struct tripwire *tripwire, const struct tripwire_input *input,
+                           bool is_failing, struct finding judged, uint64_t now_us)
+{
+    if (is_failing && input->stable_live == 0) {
+        return at_least_suspicious(judged, JUDGE_REASON_SHARED_OUTAGE);
+    }
+    if (is_failing && input->is_in_use) {
+        return (struct finding){JUDGE_BREACH, JUDGE_REASON_HEALTH};
+    }
+    bool is_outage = judged.reason == JUDGE_REASON_SHARED_OUTAGE;
+    if (is_contained_too_long(tripwire, now_us) && input->is_in_use && !is_outage) {
+        return (struct finding){JUDGE_BREACH, JUDGE_REASON_ABSOLUTE};
+    }
+    if (tripwire->is_contained) {
+        return at_least_suspicious(judged, JUDGE_REASON_ABSOLUTE);
+    }
+    if (input->canary_live < input->canary_endpoints) {
+        return at_least_suspicious(judged, JUDGE_REASON_HEALTH);
+    }
+    return judged;
+}
+
 struct finding tripwire_look(struct tripwire *tripwire, const struct tripwire_input *input,
                              struct finding judged, uint64_t now_us)
 {
@@ -43,22 +70,15 @@ struct finding tripwire_look(struct tripwire *tripwire, const struct tripwire_in
     if (judged.verdict == JUDGE_BREACH) {
         return judged;
     }
-    if (tripwire->is_canary_down) {
-        return (struct finding){JUDGE_BREACH, JUDGE_REASON_HEALTH};
+    if (tripwire->is_latched) {
+        return (struct finding){JUDGE_BREACH, tripwire->latched_reason};
     }
-    if (is_failing) {
-        return at_least_suspicious(judged, JUDGE_REASON_SHARED_OUTAGE);
+    struct finding finding = look(tripwire, input, is_failing, judged, now_us);
+    if (finding.verdict == JUDGE_BREACH) {
+        tripwire->is_latched = true;
+        tripwire->latched_reason = finding.reason;
     }
-    if (is_contained_too_long(tripwire, now_us) && judged.reason != JUDGE_REASON_SHARED_OUTAGE) {
-        return (struct finding){JUDGE_BREACH, JUDGE_REASON_ABSOLUTE};
-    }
-    if (tripwire->is_contained) {
-        return at_least_suspicious(judged, JUDGE_REASON_ABSOLUTE);
-    }
-    if (input->canary_live < input->canary_endpoints) {
-        return at_least_suspicious(judged, JUDGE_REASON_HEALTH);
-    }
-    return judged;
+    return finding;
 }
 
 void tripwire_sentence(const struct tripwire *tripwire, const struct tripwire_input *input,

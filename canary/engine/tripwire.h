@@ -29,15 +29,20 @@ struct tripwire_input {
     uint32_t canary_live;    /* neither failing nor ejected */
     uint32_t stable_live;
     bool is_contained;
+    bool is_in_use; /* the canary has weight: only then is there a breach */
 };
 
 struct tripwire {
     bool is_contained;
     uint64_t contained_since_us;
+    bool is_latched; /* a breach stays until tripwire_start, as the judge's does */
+    enum judge_reason latched_reason;
     bool is_canary_down; /* breach(health) holds, whatever the judge says */
 };
 
 void tripwire_init(struct tripwire *tripwire);
+/* A new rollout: the latch ends. */
+void tripwire_start(struct tripwire *tripwire);
 /* `judged` is what the judge found in the same look. */
 struct finding tripwire_look(struct tripwire *tripwire, const struct tripwire_input *input,
                              struct finding judged, uint64_t now_us);

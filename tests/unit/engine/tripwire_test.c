@@ -12,8 +12,11 @@
 #include "proxy/base/check.h"
 
 static const struct finding FINE = {JUDGE_OK, JUDGE_REASON_NONE};
-static const struct tripwire_input WHOLE = {
-    .canary_endpoints = 3, .canary_failing = 0, .canary_live = 3, .stable_live = 2};
+static const struct tripwire_input WHOLE = {.canary_endpoints = 3,
+                                            .canary_failing = 0,
+                                            .canary_live = 3,
+                                            .stable_live = 2,
+                                            .is_in_use = true};
 
 static void dead_canary_beside_a_live_stable_is_a_breach_at_once(void **state)
 {
@@ -37,7 +40,7 @@ static void both_versions_dead_is_a_shared_outage(void **state)
     (void)state;
     struct tripwire tripwire;
     tripwire_init(&tripwire);
-    struct tripwire_input input = {.canary_endpoints = 1, .canary_failing = 1};
+    struct tripwire_input input = {.canary_endpoints = 1, .canary_failing = 1, .is_in_use = true};
     struct finding finding = tripwire_look(&tripwire, &input, FINE, 0);
     assert_int_equal(finding.verdict, JUDGE_SUSPICIOUS);
     assert_int_equal(finding.reason, JUDGE_REASON_SHARED_OUTAGE);
@@ -137,6 +140,37 @@ static void shift_plans_fall_strictly_to_zero(void **state)
     assert_int_equal(plan_weight_ppm(&PLAN_SHIFT_DEFAULT, 99, PLAN_WHOLE), 0);
 }
 
+static void canary_without_weight_cannot_breach(void **state)
+{
+    (void)state;
+    struct tripwire tripwire;
+    tripwire_init(&tripwire);
+    struct tripwire_input input = WHOLE;
+    input.canary_failing = 3;
+    input.canary_live = 0;
+    input.is_in_use = false;
+    struct finding finding = tripwire_look(&tripwire, &input, FINE, 0);
+    assert_int_equal(finding.verdict, JUDGE_SUSPICIOUS);
+    assert_int_equal(finding.reason, JUDGE_REASON_HEALTH);
+}
+
+static void breach_of_the_tripwire_is_latched_until_the_next_start(void **state)
+{
+    (void)state;
+    struct tripwire tripwire;
+    tripwire_init(&tripwire);
+    struct tripwire_input input = WHOLE;
+    input.canary_failing = 3;
+    input.canary_live = 0;
+    tripwire_look(&tripwire, &input, FINE, 0);
+    struct finding finding = tripwire_look(&tripwire, &WHOLE, FINE, 1000);
+    assert_int_equal(finding.verdict, JUDGE_BREACH);
+    assert_int_equal(finding.reason, JUDGE_REASON_HEALTH);
+    assert_false(tripwire.is_canary_down); /* the fact itself is told as it is */
+    tripwire_start(&tripwire);
+    assert_int_equal(tripwire_look(&tripwire, &WHOLE, FINE, 2000).verdict, JUDGE_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +181,8 @@ int main(void)
         cmocka_unit_test(containment_in_a_shared_outage_is_no_breach),
         cmocka_unit_test(containment_counts_anew_after_it_cleared),
         cmocka_unit_test(judges_breach_stands_above_the_tripwire),
+        cmocka_unit_test(canary_without_weight_cannot_breach),
+        cmocka_unit_test(breach_of_the_tripwire_is_latched_until_the_next_start),
         cmocka_unit_test(shift_plans_fall_strictly_to_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
