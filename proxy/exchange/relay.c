@@ -229,9 +229,14 @@ static void on_body_end(void *request, const struct fields *trailers)
 void relay_on_origin_drained(void *call)
 {
     struct exchange *exchange = exchange_of(call);
-    if (!exchange->is_request_done) {
-        exchange->responder->ops->want_body(exchange->responder, true);
+    if (exchange->is_request_done) {
+        return;
     }
+    if (exchange->state == EXCHANGE_WAITING) {
+        /* From here on it is the client who is waited for, and its own deadline holds. */
+        http1_client_arm(exchange->attempt.client, 0);
+    }
+    exchange->responder->ops->want_body(exchange->responder, true);
 }
 
 static void on_client_drained(void *request)

@@ -134,7 +134,7 @@ enum err seat_connect(struct endpoint_seat *seat, struct loop *loop, const struc
     enum err err = http1_client_connect(loop, address, limits, connect_us, &seat->keeper, ops, call,
                                         ret_client);
     if (err != OK) {
-        return err == ERR_LIMIT ? ERR_IO : err;
+        return err;
     }
     seat->open_count++;
     cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
