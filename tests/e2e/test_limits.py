@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from play import SLOW, Closed, answer, case, chunked, expect, run, wait_for  # noqa: E402
@@ -157,6 +158,37 @@ def few_descriptors_refuse_new_work_and_keep_old_work(stage):
             return False
 
     wait_for(is_served, "new connections are served again")
+
+
+@case(starts_proxy=False)
+def own_lack_of_descriptors_is_no_failure_of_the_origin(stage):
+    """Each request holds two descriptors: when they run out the origin must not be blamed (section 9)."""
+    release = threading.Event()
+    stage.origin.reply = lambda request: release.wait(20 * SLOW) and answer()
+    stage.start_serin(descriptors=80, workers=1)
+    links = [stage.connect(f"c{number}") for number in range(90)]
+    for link in links:
+        try:
+            link.send(stage.request())
+        except Closed:
+            pass
+
+    def is_settled():
+        seen = len(stage.origin.requests)
+        time.sleep(0.5)
+        return seen > 5 and len(stage.origin.requests) == seen
+
+    wait_for(is_settled, "no further request comes through")
+    release.set()
+    statuses = []
+    for link in links:
+        try:
+            statuses.append(link.read_response().status)
+        except Closed:
+            statuses.append(None)
+        link.close()
+    expect(set(statuses) <= {200, 503, None}, True, f"statuses {set(statuses)}")
+    expect((statuses.count(200) > 5, stage.failures()), (True, {}), "served, and failures of the origin")
 
 
 if __name__ == "__main__":

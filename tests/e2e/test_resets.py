@@ -113,7 +113,7 @@ def client_close_while_waiting_looks_like_a_half_close(stage):
         stage.origin.read(link)
         wait_for(lambda: gone, "the client has gone")
         link.send(answer())
-        link.read_to_end()
+        stage.origin.polite(link)
 
     gone = []
     stage.origin.play = play
@@ -211,7 +211,8 @@ def make_play(state, end):
 
 for state_name, state_play in ORIGIN_STATES.items():
     for end_name in ENDS:
-        add_case(origin_goes(make_play(state_play, end_name), ("reset", "bad_response")), f"origin_{end_name}_{state_name}")
+        kinds = ("reset", "bad_response", "connect") if state_name == "at_once" else ("reset", "bad_response")
+        add_case(origin_goes(make_play(state_play, end_name), kinds), f"origin_{end_name}_{state_name}")
 
 
 @case()
