@@ -267,9 +267,9 @@ size_t admin_call_count(const struct admin *admin);
 /* Embedded by whoever streams. */
 struct admin_subscriber {
     struct list link;
-    /* One event, ready to be sent (text/event-stream). `is_change` may not be lost: end the stream
-     * when it cannot be taken. Must not subscribe or unsubscribe others. */
-    void (*on_event)(struct admin_subscriber *subscriber, struct bytes event, bool is_change);
+    /* One event, ready to be sent (text/event-stream). `is_change` may not be lost: who cannot take
+     * it unsubscribes and returns false, and is not touched again. */
+    bool (*on_event)(struct admin_subscriber *subscriber, struct bytes event, bool is_change);
 };
 
 /* Adds it and gives it the changes after `last_event`, as far as they are kept (0: none). */

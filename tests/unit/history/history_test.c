@@ -146,7 +146,7 @@ static void rollbacks_are_listed_newest_first_and_page_by_page(void **state)
 {
     struct bench *bench = *state;
     for (int i = 0; i < 7; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "r%d", i);
         struct history_rollback rollback = a_rollback(id, "success");
         rollback.service = i % 2 == 0 ? "even" : "odd";

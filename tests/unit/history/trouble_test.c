@@ -52,7 +52,7 @@ static void full_disk_is_told_and_what_waited_is_written_when_there_is_room(void
     evidence[sizeof evidence - 1] = '\0';
     enum err err = OK;
     for (int i = 0; i < 100 && err == OK; i++) {
-        char id[8];
+        char id[16];
         (void)snprintf(id, sizeof id, "r%d", i);
         struct history_rollback rollback = a_rollback(id, "success");
         rollback.evidence = evidence;
@@ -201,7 +201,7 @@ static void full_queue_gives_up_audit_rows_but_never_a_state(void **state)
     sqlite3 *lock = hold_lock(bench);
     struct history_audit audit = an_audit("weight.set", NULL);
     for (uint32_t i = 0; i < 300; i++) {
-        char name[16];
+        char name[24];
         (void)snprintf(name, sizeof name, "service-%u", i % 30);
         struct history_service service = a_service(name, i);
         write_soon(bench, &(struct history_change){.service = &service, .audit = &audit});

@@ -1,0 +1,277 @@
+/* OpenSSL has a type of this name, and base a constant. */
+#define ERR_STATE openssl_err_state
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#undef ERR_STATE
+
+#include "canary/admin/auth.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proxy/base/check.h"
+#include "proxy/http/authority.h"
+
+enum { SECRET_MAX = 4096, HOST_TEXT_MAX = 64 };
+
+struct token {
+    char name[CONF_NAME_MAX + 1];
+    enum conf_role role;
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+};
+
+struct auth {
+    struct token tokens[CONF_TOKENS_MAX];
+    size_t token_count;
+    char hosts[CONF_HOSTS_MAX][CONF_HOST_MAX + 1];
+    size_t host_count;
+    char address[INET6_ADDRSTRLEN + 2]; /* as a Host field writes it; empty for a unix socket */
+    bool is_wildcard;                   /* bound to every address */
+};
+
+/* ---- making ---- */
+
+static enum err read_secret_file(const char *path, char secret[SECRET_MAX], struct note *note)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = file >= 0 ? read(file, secret, SECRET_MAX - 1) : -1;
+    int why = errno;
+    if (file >= 0) {
+        (void)close(file);
+    }
+    if (size < 0) {
+        note_set(note, "%s: %s", path, strerror(why));
+        return ERR_IO;
+    }
+    secret[size] = '\0';
+    return OK;
+}
+
+static enum err read_secret(const struct conf_token *token, char secret[SECRET_MAX],
+                            struct note *note)
+{
+    if (token->secret.file != NULL) {
+        return read_secret_file(token->secret.file, secret, note);
+    }
+    const char *value = getenv(token->secret.env);
+    if (value == NULL || strlen(value) >= SECRET_MAX) {
+        note_set(note, "the environment variable %s is not set", token->secret.env);
+        return ERR_IO;
+    }
+    memcpy(secret, value, strlen(value) + 1);
+    return OK;
+}
+
+static struct bytes trim_lines(struct bytes text)
+{
+    while (text.size > 0 && strchr(" \t\r\n", text.data[text.size - 1]) != NULL) {
+        text.size--;
+    }
+    return text;
+}
+
+static enum err add_token(struct auth *auth, const struct conf_token *conf, struct note *note)
+{
+    char secret[SECRET_MAX];
+    struct note why = {""};
+    enum err err = read_secret(conf, secret, &why);
+    struct bytes trimmed = {0};
+    if (err == OK) {
+        trimmed = trim_lines(bytes_of(secret));
+        if (trimmed.size == 0) {
+            note_set(&why, "it is empty");
+            err = ERR_IO;
+        }
+    }
+    if (err == OK) {
+        struct token *token = &auth->tokens[auth->token_count++];
+        token->role = conf->role;
+        (void)snprintf(token->name, sizeof token->name, "%s", conf->name);
+        (void)SHA256((const unsigned char *)trimmed.data, trimmed.size, token->digest);
+    } else {
+        note_set(note, "the secret of admin token \"%s\" cannot be used: %s", conf->name, why.text);
+    }
+    OPENSSL_cleanse(secret, sizeof secret);
+    return err;
+}
+
+static void set_address(struct auth *auth, const struct conf_address *address)
+{
+    char text[INET6_ADDRSTRLEN] = "";
+    if (address->socket.any.sa_family == AF_INET) {
+        (void)inet_ntop(AF_INET, &address->socket.v4.sin_addr, text, sizeof text);
+        auth->is_wildcard = address->socket.v4.sin_addr.s_addr == htonl(INADDR_ANY);
+        (void)snprintf(auth->address, sizeof auth->address, "%s", text);
+    } else if (address->socket.any.sa_family == AF_INET6) {
+        (void)inet_ntop(AF_INET6, &address->socket.v6.sin6_addr, text, sizeof text);
+        auth->is_wildcard = IN6_IS_ADDR_UNSPECIFIED(&address->socket.v6.sin6_addr);
+        (void)snprintf(auth->address, sizeof auth->address, "[%s]", text);
+    }
+}
+
+enum err auth_create(const struct conf_admin *conf, struct auth **ret_auth, struct note *note)
+{
+    struct auth *auth = calloc(1, sizeof *auth);
+    if (auth == NULL) {
+        return ERR_NOMEM;
+    }
+    CHECK(conf->token_count <= CONF_TOKENS_MAX);
+    CHECK(conf->host_count <= CONF_HOSTS_MAX);
+    set_address(auth, &conf->address);
+    for (size_t i = 0; i < conf->host_count; i++) {
+        (void)snprintf(auth->hosts[auth->host_count++], sizeof auth->hosts[0], "%s",
+                       conf->hosts[i]);
+    }
+    for (size_t i = 0; i < conf->token_count; i++) {
+        enum err err = add_token(auth, &conf->tokens[i], note);
+        if (err != OK) {
+            auth_destroy(auth);
+            return err;
+        }
+    }
+    *ret_auth = auth;
+    return OK;
+}
+
+void auth_destroy(struct auth *auth)
+{
+    free(auth);
+}
+
+/* ---- tokens ---- */
+
+static bool find_bearer(const struct fields *fields, struct bytes *ret_secret)
+{
+    const struct field *field = fields_find(fields, FIELD_AUTHORIZATION);
+    if (field == NULL) {
+        return false;
+    }
+    static const struct bytes scheme = {"bearer ", 7};
+    struct bytes value = field->value;
+    if (value.size <= scheme.size ||
+        !bytes_equal_nocase(bytes_slice(value, 0, scheme.size), scheme)) {
+        return false;
+    }
+    *ret_secret = bytes_trim(bytes_slice(value, scheme.size, value.size - scheme.size));
+    return ret_secret->size > 0;
+}
+
+enum auth_answer auth_check(const struct auth *auth, const struct fields *fields,
+                            enum conf_role wanted, const char **ret_actor)
+{
+    if (auth->token_count == 0) {
+        *ret_actor = "local";
+        return AUTH_OK;
+    }
+    struct bytes secret;
+    if (!find_bearer(fields, &secret)) {
+        return AUTH_NO_TOKEN;
+    }
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    (void)SHA256((const unsigned char *)secret.data, secret.size, digest);
+    const struct token *found = NULL;
+    for (size_t i = 0; i < auth->token_count; i++) {
+        const struct token *token = &auth->tokens[i];
+        bool is_it = CRYPTO_memcmp(token->digest, digest, sizeof digest) == 0;
+        found = is_it ? token : found;
+    }
+    if (found == NULL) {
+        return AUTH_BAD_TOKEN;
+    }
+    if (wanted == CONF_ROLE_OPERATOR && found->role != CONF_ROLE_OPERATOR) {
+        return AUTH_NOT_ROLE;
+    }
+    *ret_actor = found->name;
+    return AUTH_OK;
+}
+
+/* ---- where from ---- */
+
+static bool is_ip_literal(const char *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+    char inner[HOST_TEXT_MAX];
+    size_t size = strlen(host);
+    if (host[0] != '[') {
+        return inet_pton(AF_INET, host, address) == 1;
+    }
+    if (size < 3 || size - 2 >= sizeof inner || host[size - 1] != ']') {
+        return false;
+    }
+    memcpy(inner, host + 1, size - 2);
+    inner[size - 2] = '\0';
+    return inet_pton(AF_INET6, inner, address) == 1;
+}
+
+static bool is_loopback(const char *host)
+{
+    struct in_addr v4;
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
+}
+
+bool auth_knows_host(const struct auth *auth, struct bytes authority)
+{
+    struct authority parts;
+    char host[CONF_HOST_MAX + 1];
+    if (!authority_split(authority, &parts) || parts.host.size >= sizeof host) {
+        return false;
+    }
+    for (size_t i = 0; i < parts.host.size; i++) {
+        host[i] = byte_lower(parts.host.data[i]);
+    }
+    host[parts.host.size] = '\0';
+    if (is_loopback(host) || (auth->address[0] != '\0' && strcmp(host, auth->address) == 0)) {
+        return true;
+    }
+    for (size_t i = 0; i < auth->host_count; i++) {
+        if (strcmp(host, auth->hosts[i]) == 0) {
+            return true;
+        }
+    }
+    /* Rebinding needs a name; where every address is served, a number is one of them. */
+    return auth->is_wildcard && is_ip_literal(host);
+}
+
+static bool is_same_origin(struct bytes origin, struct bytes authority)
+{
+    static const struct {
+        struct bytes prefix;
+        struct bytes port;
+    } schemes[] = {{{"http://", 7}, {"80", 2}}, {{"https://", 8}, {"443", 3}}};
+    struct authority ours;
+    if (!authority_split(authority, &ours)) {
+        return false;
+    }
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        struct bytes prefix = schemes[i].prefix;
+        struct authority theirs;
+        if (bytes_starts_with(origin, prefix) &&
+            authority_split(bytes_slice(origin, prefix.size, origin.size - prefix.size), &theirs)) {
+            return authority_equal(&theirs, &ours, schemes[i].port);
+        }
+    }
+    return false;
+}
+
+bool auth_trusts_origin(const struct fields *fields, struct bytes authority)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->id == FIELD_ORIGIN && !is_same_origin(field->value, authority)) {
+            return false;
+        }
+        if (field->id == FIELD_SEC_FETCH_SITE && !bytes_equal(field->value, BYTES("same-origin")) &&
+            !bytes_equal(field->value, BYTES("none"))) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,36 @@
+/* canary/admin/auth.h — who may ask, and from where: tokens, roles, the Host and Origin checks.
+ *
+ * Tokens are kept as SHA-256 digests and compared in constant time, all of them on every request.
+ * The Host check keeps a foreign page from reaching the API under a name of its own (DNS
+ * rebinding); the Origin check keeps it from posting here (CSRF). Private to canary/admin;
+ * immutable once made. */
+#pragma once
+#include "conf/conf.h"
+#include "proxy/http/message.h"
+
+struct auth;
+
+/* ERR_NOMEM; ERR_IO: a secret cannot be read or is empty, `note` says which. Reads files. */
+MUST_USE enum err auth_create(const struct conf_admin *conf, struct auth **ret_auth,
+                              struct note *note);
+void auth_destroy(struct auth *auth);
+
+enum auth_answer {
+    AUTH_OK,
+    AUTH_NO_TOKEN,  /* 401: none was sent, or not as Bearer */
+    AUTH_BAD_TOKEN, /* 401: not one of ours */
+    AUTH_NOT_ROLE,  /* 403: a viewer wants to change something */
+};
+
+/* `ret_actor` (borrowed from auth) is set with AUTH_OK: the token's name, or "local" where no
+ * tokens are asked for. */
+enum auth_answer auth_check(const struct auth *auth, const struct fields *fields,
+                            enum conf_role wanted, const char **ret_actor);
+
+/* Is this Host one of ours: our address, loopback by name or number, or one of `hosts`? Any port.
+ */
+bool auth_knows_host(const struct auth *auth, struct bytes authority);
+
+/* May this page change something: no Origin at all, or the very host that is asked? RFC 6454, Fetch
+ * Metadata. */
+bool auth_trusts_origin(const struct fields *fields, struct bytes authority);
