@@ -47,8 +47,8 @@ MUST_USE enum err address_book_create(struct loop *loop, struct resolver *resolv
                                       const struct address_book_ops *ops, void *context,
                                       struct address_book **ret_book);
 /* From now on these are the places; doubles are fine, hosts are copied. Who stays keeps addresses
- * and schedule, new names are looked up at once, others are forgotten. ERR_NOMEM: all is as it
- * was. `resolve_us` is conf->resolve_us. */
+ * and schedule, new names are looked up at once, others are forgotten. ERR_NOMEM, ERR_RANGE
+ * (a host longer than 255 bytes): all is as it was. `resolve_us` is conf->resolve_us. */
 MUST_USE enum err address_book_set(struct address_book *book, const struct address_place *places,
                                    size_t place_count, uint64_t resolve_us);
 /* False when the place is not in the book. */

@@ -62,13 +62,14 @@ MUST_USE enum err prober_create(struct loop *loop, const struct framing_limits *
                                 struct prober **ret_prober);
 /* From now on these are probed. An endpoint that stays keeps its health, counts and schedule while
  * the rest of its target may change; one that comes starts as above; one that goes is healthy
- * again, for nobody asks it any more. Of doubles the first counts. ERR_NOMEM: all is as it was. */
+ * again, for nobody asks it any more. Of doubles the first counts. ERR_NOMEM, ERR_RANGE (too
+ * many statuses): all is as it was. */
 MUST_USE enum err prober_set(struct prober *prober, const struct prober_target *targets,
                              size_t target_count);
 /* False when the endpoint is not probed. */
 bool prober_find(const struct prober *prober, const struct endpoint *endpoint,
                  struct prober_facts *ret_facts);
 /* Stops all probes, lets go of all endpoints (whose health stays as it is) and frees the prober
- * when the last connection is closed, on the loop; `on_closed` (may be NULL) is the last call.
- * NULL is not fine. */
+ * when the last connection is closed: at once, or later on the loop. `on_closed` (may be NULL) is
+ * the last call. Not from on_changed. */
 void prober_close(struct prober *prober, void (*on_closed)(void *context), void *context);

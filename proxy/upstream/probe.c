@@ -1,0 +1,325 @@
+#include "proxy/upstream/probe.h"
+
+#include <stdlib.h>
+
+enum { PROBE_TAG = TAG('p', 'r', 'o', 'b') };
+
+struct probe {
+    unsigned tag;
+    struct client_keeper keeper; /* of all its connections */
+    struct probe_host *host;     /* borrowed */
+    struct check *check;         /* shared */
+    struct http1_client *client; /* the present connection, or NULL */
+    size_t connection_count;     /* open, the closing ones included */
+    size_t address_index;
+    size_t addresses_left; /* to be tried, the present one included */
+    uint64_t due_us;
+    uint64_t body_size;
+    unsigned status;
+    bool is_connected;
+    bool is_over;
+    probe_on_end *on_end;
+    void *context; /* borrowed */
+};
+
+const char *probe_result_text(enum probe_result result)
+{
+    static const char *const texts[] = {
+#define PROBE_RESULT_TEXT(id, text) text,
+        PROBE_RESULTS(PROBE_RESULT_TEXT)
+#undef PROBE_RESULT_TEXT
+    };
+    CHECK(result < PROBE_RESULT_COUNT);
+    return texts[result];
+}
+
+/* ---- what is asked ---- */
+
+enum err check_create(const struct prober_target *target, struct check **ret_check)
+{
+    const struct conf_health *health = target->health;
+    if (health->status_count > CONF_STATUSES_MAX) {
+        return ERR_RANGE;
+    }
+    size_t path_size = strlen(health->path) + 1;
+    struct check *check = calloc(1, sizeof *check + path_size + target->authority.size);
+    if (check == NULL) {
+        return ERR_NOMEM;
+    }
+    check->reference_count = 1;
+    check->health = *health;
+    check->health.path = check->text;
+    check->health.statuses = check->statuses;
+    memcpy(check->text, health->path, path_size);
+    memcpy(check->text + path_size, target->authority.data, target->authority.size);
+    check->authority = bytes_make(check->text + path_size, target->authority.size);
+    memcpy(check->statuses, health->statuses, health->status_count * sizeof *health->statuses);
+    check->address_count =
+        target->address_count < PROBE_ADDRESSES_MAX ? target->address_count : PROBE_ADDRESSES_MAX;
+    if (check->address_count > 0) {
+        memcpy(check->addresses, target->addresses,
+               check->address_count * sizeof *target->addresses);
+    }
+    *ret_check = check;
+    return OK;
+}
+
+struct check *check_ref(struct check *check)
+{
+    check->reference_count++;
+    return check;
+}
+
+void check_unref(struct check *check)
+{
+    if (check != NULL && --check->reference_count == 0) {
+        free(check);
+    }
+}
+
+/* ---- the probe's life ---- */
+
+static struct probe *probe_of(void *call)
+{
+    struct probe *probe = call;
+    CHECK(probe->tag == PROBE_TAG);
+    return probe;
+}
+
+static void drop_client(struct probe *probe)
+{
+    if (probe->client != NULL) {
+        struct http1_client *client = probe->client;
+        probe->client = NULL;
+        http1_client_close(client);
+    }
+}
+
+/* Nothing of it is needed once it is over and its connections are closed. */
+static void free_if_gone(struct probe *probe)
+{
+    if (!probe->is_over || probe->connection_count > 0) {
+        return;
+    }
+    struct probe_host *host = probe->host;
+    check_unref(probe->check);
+    probe->tag = 0;
+    free(probe);
+    host->probe_count--;
+    loop_enter(host->loop);
+    host->on_gone(host);
+    loop_leave(host->loop);
+}
+
+static void on_idle_ended(struct client_keeper *keeper, struct http1_client *client)
+{
+    (void)keeper;
+    (void)client;
+    CHECK(false); /* a probe's connection never rests */
+}
+
+static void on_closed(struct client_keeper *keeper, struct http1_client *client)
+{
+    struct probe *probe = probe_of(CONTAINER_OF(keeper, struct probe, keeper));
+    (void)client;
+    probe->connection_count--;
+    free_if_gone(probe);
+}
+
+static void end(struct probe *probe, enum probe_result result)
+{
+    CHECK(!probe->is_over);
+    struct probe_end how = {result, probe->status, probe->address_index};
+    probe_on_end *on_end = probe->on_end;
+    void *context = probe->context;
+    probe->is_over = true;
+    drop_client(probe);
+    on_end(context, &how);
+}
+
+static void judge(struct probe *probe)
+{
+    bool is_accepted = conf_health_accepts(&probe->check->health, probe->status);
+    end(probe, is_accepted ? PROBE_GOOD : PROBE_BAD_STATUS);
+}
+
+/* ---- connecting ---- */
+
+static const struct client_ops probe_ops;
+
+static uint64_t left_us(const struct probe *probe)
+{
+    uint64_t now_us = probe->host->loop->now_us;
+    return probe->due_us > now_us ? probe->due_us - now_us : 1;
+}
+
+/* Each address gets an equal part of the time that is left, so that one which swallows packets does
+ * not hide the next. ERR_CLOSED: none is left. */
+static enum err connect_next(struct probe *probe)
+{
+    const struct check *check = probe->check;
+    enum err err = ERR_IO;
+    while (err != OK && err != ERR_NOMEM && err != ERR_LIMIT) {
+        if (probe->addresses_left == 0) {
+            return ERR_CLOSED;
+        }
+        uint64_t timeout_us = left_us(probe) / probe->addresses_left;
+        probe->addresses_left--;
+        probe->address_index = (probe->address_index + 1) % check->address_count;
+        err = http1_client_connect(probe->host->loop, &check->addresses[probe->address_index].any,
+                                   &probe->host->limits, timeout_us > 0 ? timeout_us : 1,
+                                   &probe->keeper, &probe_ops, probe, &probe->client);
+    }
+    if (err == OK) {
+        probe->connection_count++;
+    }
+    return err;
+}
+
+static void go_on(struct probe *probe, enum probe_result otherwise)
+{
+    enum err err = connect_next(probe);
+    if (err != OK) {
+        end(probe, err == ERR_CLOSED ? otherwise : PROBE_OURS);
+    }
+}
+
+/* ---- the call ---- */
+
+static void on_connected(void *call)
+{
+    struct probe *probe = probe_of(call);
+    probe->is_connected = true;
+    struct field fields[] = {
+        {BYTES("Host"), probe->check->authority, FIELD_HOST},
+        {BYTES("User-Agent"), BYTES("serin-health"), FIELD_USER_AGENT},
+        {BYTES("Accept"), BYTES("*/*"), FIELD_OTHER},
+    };
+    struct request request = {
+        .method = METHOD_GET,
+        .version = HTTP_1_1,
+        .target = bytes_of(probe->check->health.path),
+        .authority = probe->check->authority,
+        .fields = {fields, COUNT_OF(fields)},
+        .body = BODY_NONE,
+        .is_keep_alive = false,
+    };
+    if (http1_client_send(probe->client, &request) != OK) {
+        end(probe, PROBE_OURS);
+        return;
+    }
+    http1_client_arm(probe->client, left_us(probe));
+}
+
+static void on_inform(void *call, const struct response *response)
+{
+    (void)probe_of(call);
+    (void)response;
+}
+
+static void on_head(void *call, const struct response *response)
+{
+    struct probe *probe = probe_of(call);
+    probe->status = response->status;
+}
+
+static void on_body(void *call, struct bytes piece)
+{
+    struct probe *probe = probe_of(call);
+    probe->body_size += piece.size;
+    if (probe->body_size > PROBER_BODY_MAX) {
+        judge(probe);
+    }
+}
+
+static void on_end(void *call, const struct fields *trailers)
+{
+    struct probe *probe = probe_of(call);
+    (void)trailers;
+    judge(probe);
+}
+
+static void on_drained(void *call)
+{
+    (void)probe_of(call);
+}
+
+static enum probe_result result_of(enum client_failure failure)
+{
+    switch (failure) {
+    case CLIENT_REFUSED:
+        return PROBE_NO_CONNECTION;
+    case CLIENT_TIMEOUT:
+        return PROBE_TIMEOUT;
+    case CLIENT_RESET:
+        return PROBE_RESET;
+    case CLIENT_MALFORMED:
+        return PROBE_MALFORMED;
+    case CLIENT_TRUNCATED:
+        return PROBE_TRUNCATED;
+    case CLIENT_MEMORY:
+        break;
+    }
+    return PROBE_OURS;
+}
+
+static void on_failed(void *call, enum client_failure failure)
+{
+    struct probe *probe = probe_of(call);
+    drop_client(probe);
+    bool may_go_on = !probe->is_connected && failure != CLIENT_MEMORY;
+    if (may_go_on) {
+        go_on(probe, result_of(failure));
+    } else {
+        end(probe, result_of(failure));
+    }
+}
+
+static const struct client_ops probe_ops = {
+    .on_connected = on_connected,
+    .on_inform = on_inform,
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_end = on_end,
+    .on_drained = on_drained,
+    .on_failed = on_failed,
+};
+
+/* ---- the prober's calls ---- */
+
+enum err probe_start(struct probe_host *host, struct check *check, size_t first_address,
+                     probe_on_end *when_over, void *context, struct probe **ret_probe)
+{
+    CHECK(check->address_count > 0);
+    struct probe *probe = calloc(1, sizeof *probe);
+    if (probe == NULL) {
+        return ERR_NOMEM;
+    }
+    *probe = (struct probe){
+        .tag = PROBE_TAG,
+        .keeper = {on_idle_ended, on_closed},
+        .host = host,
+        .check = check_ref(check),
+        .address_index = (first_address + check->address_count - 1) % check->address_count,
+        .addresses_left = check->address_count,
+        .due_us = host->loop->now_us + check->health.timeout_us,
+        .on_end = when_over,
+        .context = context,
+    };
+    host->probe_count++;
+    *ret_probe = probe;
+    /* Held as if by a connection: an end from in here must not free it before we are through. */
+    probe->connection_count++;
+    go_on(probe, PROBE_NO_CONNECTION);
+    probe->connection_count--;
+    free_if_gone(probe);
+    return OK;
+}
+
+void probe_cancel(struct probe *probe)
+{
+    CHECK(probe->tag == PROBE_TAG);
+    CHECK(!probe->is_over);
+    probe->is_over = true;
+    drop_client(probe);
+}
