@@ -307,6 +307,61 @@ static void restart_in_the_middle_finishes_the_rollback(void **state)
     assert_true(world.record.phase_s[RECORD_SHIFT] > 3.0);
 }
 
+static void reload_from_alert_to_rollback_acts_on_the_standing_breach(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 1, 100.0, 0.1);
+    struct engine_config config = engine_config_default();
+    config.rollout.on_breach = ROLLOUT_ALERT;
+    engine_configure(&world.engine, &config, world.now_us);
+    world.traffic.canary.fail_ratio = 1.0;
+    world_run(&world, 30.0);
+    assert_int_equal(world.engine.finding.verdict, JUDGE_BREACH);
+    assert_int_equal(world.published_ppm, 100000);
+    assert_int_equal(world.alert_count, 1);
+    config.rollout.on_breach = ROLLOUT_ROLLBACK;
+    engine_configure(&world.engine, &config, world.now_us);
+    world_tick(&world);
+    assert_int_equal(world.published_ppm, 0);
+}
+
+static void reload_keeps_the_evidence_unless_the_judges_numbers_changed(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 1, 100.0, 0.5);
+    world_run(&world, 60.0);
+    assert_int_equal(world.engine.finding.verdict, JUDGE_HEALTHY);
+    struct engine_config config = engine_config_default();
+    config.rollout.max_wait_us = 1000000;
+    engine_configure(&world.engine, &config, world.now_us);
+    world_tick(&world);
+    assert_int_equal(world.engine.finding.verdict, JUDGE_HEALTHY);
+    config.judge.limit = 0.01;
+    engine_configure(&world.engine, &config, world.now_us);
+    world_tick(&world);
+    assert_int_equal(world.engine.finding.verdict, JUDGE_INSUFFICIENT_DATA);
+}
+
+static void another_deployment_is_judged_on_its_own_counters(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 1, 100.0, 0.1);
+    world_run(&world, 60.0);
+    struct rollout_command deploy = {.kind = ROLLOUT_DEPLOY, .weight_ppm = 200000};
+    assert_int_equal(world_command(&world, deploy), OK);
+    assert_int_equal(world.published_ppm, 200000);
+    world.traffic.counts.canary_count += 5000; /* the ledger of an object with a past */
+    world.traffic.counts.canary_failed += 5000;
+    world_run(&world, 60.0);
+    assert_int_equal(world.engine.rollout.phase, ROLLOUT_IDLE);
+    world.traffic.canary.fail_ratio = 1.0;
+    assert_true(world_until(&world, ROLLOUT_ROLLED_BACK, 60.0) > 0.0);
+    assert_int_equal(world.record.weight_ppm, 200000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +383,9 @@ int main(void)
         cmocka_unit_test(dead_stable_is_shown_and_waited_for),
         cmocka_unit_test(fixed_canary_is_released_and_judged_anew),
         cmocka_unit_test(restart_in_the_middle_finishes_the_rollback),
+        cmocka_unit_test(reload_from_alert_to_rollback_acts_on_the_standing_breach),
+        cmocka_unit_test(reload_keeps_the_evidence_unless_the_judges_numbers_changed),
+        cmocka_unit_test(another_deployment_is_judged_on_its_own_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
