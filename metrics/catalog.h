@@ -312,6 +312,7 @@ struct endpoint_cells {
     struct cell in_flight;                            /* gauge */
     struct cell connections[METRIC_CONNECTION_COUNT]; /* gauges */
     struct cell outlier_ejections;
+    struct cell ejected; /* gauge: 1 while this worker leaves the endpoint alone */
     struct code_set codes;
     struct cell attempts[METRIC_CODES];
 };

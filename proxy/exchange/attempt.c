@@ -64,12 +64,16 @@ static void note_for_ejection(struct exchange *exchange, const struct outcome *o
     if (!outcome->is_failure) {
         if (outcome->is_request) {
             eject_on_success(&seat->eject);
+            if (!seat->eject.is_ejected) {
+                cell_set(&seat->cells->ejected, 0);
+            }
         }
         return;
     }
     struct eject_crowd crowd = crowd_of(exchange);
     if (eject_on_failure(policy, &seat->eject, &crowd, exchange->host->loop->now_us)) {
         cell_increment(&seat->cells->outlier_ejections);
+        cell_set(&seat->cells->ejected, 1);
     }
 }
 
@@ -142,8 +146,7 @@ static size_t pick_endpoint(const struct exchange *exchange, const struct snapsh
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct snapshot_endpoint *target = &version->endpoints[i];
         struct endpoint_seat *seat = exchange_seat(host, target->endpoint);
-        bool is_ejected =
-            seat->eject.is_ejected && !eject_has_returned(&seat->eject, host->loop->now_us);
+        bool is_ejected = !exchange_is_allowed(host, seat);
         states[i] = (struct balance_endpoint){
             .in_flight = seat->in_flight,
             .is_live =

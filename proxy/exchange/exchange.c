@@ -198,6 +198,18 @@ void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reas
 
 /* ---- opening ---- */
 
+bool exchange_is_allowed(const struct exchange_host *host, struct endpoint_seat *seat)
+{
+    if (!seat->eject.is_ejected) {
+        return true;
+    }
+    if (!eject_has_returned(&seat->eject, host->loop->now_us)) {
+        return false;
+    }
+    cell_set(&seat->cells->ejected, 0);
+    return true;
+}
+
 static bool is_version_live(struct exchange_host *host, const struct snapshot_version *version)
 {
     for (size_t i = 0; i < version->endpoint_count; i++) {
@@ -206,7 +218,7 @@ static bool is_version_live(struct exchange_host *host, const struct snapshot_ve
             continue;
         }
         struct endpoint_seat *seat = exchange_seat(host, target->endpoint);
-        if (!seat->eject.is_ejected || eject_has_returned(&seat->eject, host->loop->now_us)) {
+        if (exchange_is_allowed(host, seat)) {
             return true;
         }
     }

@@ -67,6 +67,8 @@ struct exchange {
 
 /* The worker's seat at an endpoint, in the list of those it uses. */
 struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint *endpoint);
+/* Not ejected, or back from it: may this worker use the endpoint as far as outliers go? */
+bool exchange_is_allowed(const struct exchange_host *host, struct endpoint_seat *seat);
 /* Moves to the next state; CHECKs that the picture in exchange.h has the arrow. */
 void exchange_enter(struct exchange *exchange, enum exchange_state next);
 /* Starts an attempt at the decided version; `avoid` is an endpoint that just failed, or

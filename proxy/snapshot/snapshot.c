@@ -88,10 +88,10 @@ static enum wishes wishes_of(enum conf_opt_in opt_in)
     return WISHES_OF_NONE;
 }
 
-static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot_service *service)
+struct decide_service snapshot_rules(const struct snapshot_service_plan *plan)
 {
     const struct conf_service *conf = plan->conf;
-    service->decide = (struct decide_service){
+    return (struct decide_service){
         .weight_ppm = plan->versions[ROLE_CURRENT].version != NULL ? plan->weight_ppm : 0,
         .wishes = wishes_of(conf->opt_in),
         .is_quarantined = plan->is_quarantined,
@@ -99,6 +99,12 @@ static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot
                    .rollout = plan->rollout,
                    .header = bytes_of(conf->sticky.header != NULL ? conf->sticky.header : "")},
     };
+}
+
+static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot_service *service)
+{
+    const struct conf_service *conf = plan->conf;
+    service->decide = snapshot_rules(plan);
     service->eject = (struct eject_policy){
         .consecutive = conf->outlier.is_on ? (uint32_t)conf->outlier.consecutive : 0,
         .eject_us = conf->outlier.eject_us,

@@ -101,6 +101,8 @@ struct snapshot_service_plan {
     struct snapshot_version_plan versions[ROLE_COUNT];
 };
 
+/* The router's rules for a service planned like this; borrows from the plan's configuration. */
+struct decide_service snapshot_rules(const struct snapshot_service_plan *plan);
 /* Makes a snapshot of the plans, in the order of the routes' service indexes; takes references on
  * all they name. Control. */
 MUST_USE enum err snapshot_create(struct snapshot_base *base,

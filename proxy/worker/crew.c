@@ -347,10 +347,10 @@ void crew_destroy(struct crew *crew)
     for (unsigned i = 0; i < crew->started_count; i++) {
         (void)pthread_join(crew->workers[i].thread, NULL);
     }
-    inbox_drain(&crew->inbox);
     for (unsigned i = 0; i < crew->worker_count; i++) {
-        worker_finish(&crew->workers[i]);
+        worker_finish(&crew->workers[i], i < crew->started_count);
     }
+    inbox_drain(&crew->inbox);
     for (size_t i = 0; i < crew->address_count; i++) {
         free(crew->addresses[i].text);
     }

@@ -36,7 +36,8 @@ void crew_set_connection_max(struct crew *crew, size_t connection_max);
 void crew_drain(struct crew *crew);
 /* Cuts what is still open. */
 void crew_cut(struct crew *crew);
-/* Waits for the threads and lets everything go; the last of it when control's loop runs next. NULL is fine. */
+/* Waits for the threads and lets everything go; the last of it when control's loop runs next. NULL
+ * is fine. */
 void crew_destroy(struct crew *crew);
 /* Have all threads ended? */
 bool crew_has_ended(const struct crew *crew);

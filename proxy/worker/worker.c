@@ -209,13 +209,13 @@ void *worker_run(void *context)
     return NULL;
 }
 
-void worker_finish(struct worker *worker)
+void worker_finish(struct worker *worker, bool has_run)
 {
-    if (!uv_is_closing((uv_handle_t *)&worker->drain_timer)) {
-        /* The thread never ran. */
-        uv_close((uv_handle_t *)&worker->drain_timer, NULL);
-        inbox_close(&worker->inbox, NULL);
-        loop_shutdown(&worker->loop);
+    if (!has_run) {
+        loop_enter(&worker->loop);
+        inbox_drain(&worker->inbox);
+        drain(worker);
+        loop_leave(&worker->loop);
         loop_run(&worker->loop);
     }
     http1_server_host_finish(&worker->servers);

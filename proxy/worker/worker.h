@@ -52,8 +52,9 @@ MUST_USE enum err worker_init(struct worker *worker, struct crew *crew, unsigned
                               struct inbox *control);
 /* The thread's function: serves until drained, then lets go of everything. */
 void *worker_run(void *worker);
-/* Frees what init made: after the thread has ended, or when it never began. Control. */
-void worker_finish(struct worker *worker);
+/* Frees what init made, on control's thread: after the thread has ended, or (has_run false) instead
+ * of running it. */
+void worker_finish(struct worker *worker, bool has_run);
 /* The run function of worker messages and of leases being published. */
 void worker_on_order(struct inbox_message *message, void *context);
 void worker_on_publish(struct inbox_message *message, void *context);

@@ -1,0 +1,726 @@
+#include "canary/controller/controller.h"
+
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "canary/controller/controller_state.h"
+#include "proxy/base/log.h"
+
+enum {
+    DESCRIPTOR_RESERVE = 64, /* for the state file, the log, curl, epoll and whatever else */
+    LOG_CLOSE_WAIT_MS = 2000,
+    STAGE_LOOK_MS = 20,
+
+};
+
+/* ---- snapshots ---- */
+
+static size_t endpoint_total(const struct controller *controller)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct steward *steward = controller->stewards[i];
+        total += steward->versions[ROLE_CURRENT].endpoint_count +
+                 steward->versions[ROLE_PREVIOUS].endpoint_count;
+    }
+    return total;
+}
+
+static enum err make_snapshot(struct controller *controller, struct snapshot **ret_snapshot)
+{
+    struct snapshot_service_plan *plans = calloc(controller->steward_count + 1, sizeof *plans);
+    struct snapshot_endpoint_plan *targets =
+        calloc(endpoint_total(controller) + 1, sizeof *targets);
+    enum err err = ERR_NOMEM;
+    if (plans != NULL && targets != NULL) {
+        size_t used = 0;
+        for (size_t i = 0; i < controller->steward_count; i++) {
+            const struct steward *steward = controller->stewards[i];
+            steward_plan(steward, controller->book, targets + used, &plans[i]);
+            used += steward->versions[ROLE_CURRENT].endpoint_count +
+                    steward->versions[ROLE_PREVIOUS].endpoint_count;
+        }
+        err = snapshot_create(controller->base, plans, controller->steward_count,
+                              crew_worker_count(controller->crew), controller->snapshot_number + 1,
+                              ret_snapshot);
+    }
+    free(plans);
+    free(targets);
+    return err;
+}
+
+void controller_publish(struct controller *controller)
+{
+    struct snapshot *snapshot = NULL;
+    if (controller->is_taking_over) {
+        return;
+    }
+    enum err err = make_snapshot(controller, &snapshot);
+    controller->needs_publish = err != OK;
+    if (err != OK) {
+        log_error("the workers keep the split they have: %s", err_text(err));
+        return;
+    }
+    controller->snapshot_number++;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        controller->stewards[i]->published_snapshot = controller->snapshot_number;
+    }
+    crew_publish(controller->crew, snapshot);
+}
+
+/* Every worker's next request is split as the snapshot says. */
+static void on_adopted(void *context, const struct snapshot *snapshot)
+{
+    struct controller *controller = context;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        struct steward *steward = controller->stewards[i];
+        if (snapshot->number >= steward->published_snapshot) {
+            steward->landed_revision = steward->published_revision;
+        }
+    }
+}
+
+static void on_home(void *context, const struct snapshot *snapshot)
+{
+    (void)context;
+    (void)snapshot;
+}
+
+static const struct crew_ops crew_ops = {on_adopted, on_home};
+
+/* ---- services ---- */
+
+struct steward *controller_find(const struct controller *controller, const char *service)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        if (strcmp(controller->stewards[i]->conf->name, service) == 0) {
+            return controller->stewards[i];
+        }
+    }
+    return NULL;
+}
+
+static struct quarantined *find_quarantined(const struct controller *controller,
+                                            const char *service, const char *deployment)
+{
+    for (size_t i = 0; i < controller->quarantined_count; i++) {
+        struct quarantined *one = &controller->quarantined[i];
+        if (strcmp(one->service, service) == 0 && strcmp(one->deployment, deployment) == 0) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+bool controller_is_quarantined(const struct controller *controller, const char *service,
+                               const char *deployment)
+{
+    return deployment != NULL && find_quarantined(controller, service, deployment) != NULL;
+}
+
+void controller_note_quarantine(struct controller *controller, const char *service,
+                                const char *deployment, bool is_released)
+{
+    struct quarantined *one = find_quarantined(controller, service, deployment);
+    if (one != NULL && is_released) {
+        *one = controller->quarantined[--controller->quarantined_count];
+    }
+    if (one != NULL || is_released) {
+        return;
+    }
+    struct quarantined *more =
+        realloc(controller->quarantined, (controller->quarantined_count + 1) * sizeof *more);
+    if (more == NULL) {
+        log_error("%s: the quarantine of %s is known to the state file only", service, deployment);
+        return;
+    }
+    controller->quarantined = more;
+    one = &more[controller->quarantined_count++];
+    (void)snprintf(one->service, sizeof one->service, "%s", service);
+    (void)snprintf(one->deployment, sizeof one->deployment, "%s", deployment);
+}
+
+void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE])
+{
+    char time[CLOCK_TEXT_SIZE];
+    clock_format(clock_wall_us(clock_system()), time);
+    unsigned random = (unsigned)(random_u64(&controller->loop->random) & 0xffffff);
+    (void)snprintf(id, RECORD_ID_SIZE, "rb-%.4s%.2s%.2sT%.2s%.2s%.2s-%03u%06x", time, time + 5,
+                   time + 8, time + 11, time + 14, time + 17, controller->record_serial++ % 1000,
+                   random);
+}
+
+/* ---- recovery ---- */
+
+static const struct history_service *find_state(const struct history_state *state,
+                                                const char *service)
+{
+    for (size_t i = 0; i < state->service_count; i++) {
+        if (strcmp(state->services[i].name, service) == 0) {
+            return &state->services[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct history_rollback *find_record(const struct history_state *state,
+                                                  const char *service, const char *deployment)
+{
+    for (size_t i = state->rollback_count; i > 0; i--) {
+        const struct history_rollback *row = &state->rollbacks[i - 1];
+        if (strcmp(row->service, service) == 0 && strcmp(row->deployment, deployment) == 0) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* A service that the file knows with these versions stands where it stood; anything else is seen
+ * for the first time. */
+static void begin_service(struct controller *controller, struct steward *steward,
+                          const struct history_state *state)
+{
+    const char *name = steward->conf->name;
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    const struct history_service *row = state != NULL ? find_state(state, name) : NULL;
+    struct engine_config config = steward_engine_config(steward->conf);
+    bool is_quarantined = controller_is_quarantined(controller, name, deployment);
+    uint64_t now_us = controller->loop->now_us;
+    bool is_known =
+        row != NULL && deployment != NULL && is_same_text(row->current_deployment, deployment) &&
+        is_same_text(row->previous_deployment, steward_deployment(steward, ROLE_PREVIOUS));
+    struct rollout_journal journal = {.is_quarantined = is_quarantined};
+    if (is_known && rollout_phase_find(row->phase, &journal.phase)) {
+        const struct history_rollback *record = find_record(state, name, deployment);
+        journal.weight_ppm = row->weight_ppm;
+        journal.revision = row->revision;
+        journal.has_record = record != NULL && record_from_history(record, &journal.record);
+        steward->rollout = row->salt;
+        engine_recover(&steward->engine, &config, &journal, now_us, clock_wall_us(clock_system()));
+        log_info("%s: goes on in phase %s", name,
+                 rollout_phase_name(steward->engine.rollout.phase));
+    } else {
+        bool may_have_weight = steward->conf->has_weight && deployment != NULL && state != NULL;
+        engine_init(&steward->engine, &config, may_have_weight ? steward->conf->weight_ppm : 0,
+                    is_quarantined);
+    }
+    steward->published_ppm = steward->engine.rollout.weight_ppm;
+    steward->published_revision = steward->engine.rollout.weight_revision;
+    controller_write_state(controller, steward);
+}
+
+static void recover_keys(struct controller *controller, const struct history_state *state)
+{
+    for (size_t i = 0; i < state->key_count; i++) {
+        const struct history_key *key = &state->keys[i];
+        if (keys_add(controller->keys, key->key, key->fingerprint, key->rollback_id, key->at_us) !=
+            OK) {
+            log_warn("an Idempotency-Key of before is not known any more");
+        }
+    }
+}
+
+static void note_quarantines(struct controller *controller, const struct history_state *state)
+{
+    for (size_t i = 0; i < state->quarantine_count; i++) {
+        const struct history_quarantine *row = &state->quarantines[i];
+        controller_note_quarantine(controller, row->service, row->deployment, false);
+        struct steward *steward = controller_find(controller, row->service);
+        if (steward != NULL &&
+            is_same_text(steward_deployment(steward, ROLE_CURRENT), row->deployment)) {
+            (void)snprintf(steward->quarantine_reason, sizeof steward->quarantine_reason, "%s",
+                           row->reason);
+            steward->quarantined_us = row->since_us;
+        }
+    }
+}
+
+static void begin_services(struct controller *controller)
+{
+    struct history_state state;
+    int64_t now_us = clock_wall_us(clock_system());
+    bool is_read = history_load(controller->history, now_us, &state) == OK;
+    controller->is_history_unread = !is_read;
+    if (is_read) {
+        note_quarantines(controller, &state);
+        recover_keys(controller, &state);
+    } else {
+        log_error("the state file cannot be read: canaries begin without weight");
+    }
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        begin_service(controller, controller->stewards[i], is_read ? &state : NULL);
+    }
+    if (is_read) {
+        history_state_finish(&state);
+    }
+}
+
+/* ---- endpoints ---- */
+
+static size_t list_places(const struct controller *controller, struct address_place *places)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        for (size_t role = 0; role < ROLE_COUNT; role++) {
+            const struct steward_version *version = &controller->stewards[i]->versions[role];
+            for (size_t e = 0; e < version->endpoint_count; e++) {
+                const struct conf_endpoint *conf = version->endpoints[e].conf;
+                places[count++] = (struct address_place){bytes_of(conf->host), conf->port};
+            }
+        }
+    }
+    return count;
+}
+
+static size_t list_targets(const struct controller *controller, struct prober_target *targets)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct steward *steward = controller->stewards[i];
+        for (size_t role = 0; role < ROLE_COUNT && steward->conf->health.is_on; role++) {
+            const struct steward_version *version = &steward->versions[role];
+            for (size_t e = 0; e < version->endpoint_count; e++) {
+                const struct conf_endpoint *conf = version->endpoints[e].conf;
+                struct address_entry entry = {0};
+                (void)!address_book_find(controller->book, bytes_of(conf->host), conf->port,
+                                         &entry);
+                targets[count++] = (struct prober_target){
+                    .endpoint = version->endpoints[e].endpoint,
+                    .authority = bytes_of(conf->authority),
+                    .addresses = entry.addresses,
+                    .address_count = entry.address_count,
+                    .health = &steward->conf->health,
+                };
+            }
+        }
+    }
+    return count;
+}
+
+static enum err watch_health(struct controller *controller)
+{
+    struct prober_target *targets = calloc(endpoint_total(controller) + 1, sizeof *targets);
+    if (targets == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = prober_set(controller->prober, targets, list_targets(controller, targets));
+    free(targets);
+    return err;
+}
+
+enum err controller_watch_endpoints(struct controller *controller, const struct conf *conf)
+{
+    struct address_place *places = calloc(endpoint_total(controller) + 1, sizeof *places);
+    if (places == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = address_book_set(controller->book, places, list_places(controller, places),
+                                    conf->resolve_us);
+    free(places);
+    return err == OK ? watch_health(controller) : err;
+}
+
+static void on_addresses_changed(void *context)
+{
+    struct controller *controller = context;
+    controller_publish(controller);
+    if (watch_health(controller) != OK) {
+        log_error("health checks go on with the addresses from before: out of memory");
+    }
+}
+
+static void on_lookup_failed(void *context, struct bytes host, enum err err, const char *reason)
+{
+    (void)context;
+    log_warn("cannot resolve %.*s: %s (%s); the last known addresses stay", BYTES_ARGS(host),
+             err_text(err), reason);
+}
+
+/* When the first check of the row failed is what a rollback counts its times from. */
+static void note_canary_down(struct controller *controller, const struct endpoint *endpoint,
+                             bool is_healthy)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        struct steward *steward = controller->stewards[i];
+        const struct steward_version *canary = &steward->versions[ROLE_CURRENT];
+        for (size_t e = 0; e < canary->endpoint_count; e++) {
+            if (canary->endpoints[e].endpoint != endpoint) {
+                continue;
+            }
+            uint64_t row_us =
+                steward->conf->health.unhealthy > 1
+                    ? (steward->conf->health.unhealthy - 1) * steward->conf->health.interval_us
+                    : 0;
+            uint64_t now_us = controller->loop->now_us;
+            if (is_healthy) {
+                steward->canary_down_since_us = 0;
+            } else if (steward->canary_down_since_us == 0) {
+                steward->canary_down_since_us = now_us > row_us ? now_us - row_us : 1;
+            }
+        }
+    }
+}
+
+static void on_health_changed(void *context, struct endpoint *endpoint, bool is_healthy,
+                              const char *reason)
+{
+    struct controller *controller = context;
+    log_write(is_healthy ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "endpoint %.*s is %s: %s",
+              BYTES_ARGS(endpoint->name), is_healthy ? "healthy" : "unhealthy", reason);
+    note_canary_down(controller, endpoint, is_healthy);
+}
+
+/* ---- ticks ---- */
+
+static void tick_steward(struct controller *controller, struct steward *steward, int64_t wall_us)
+{
+    struct rollout_actions actions;
+    char id[RECORD_ID_SIZE];
+    controller_make_id(controller, id);
+    steward_tick(steward, id, controller->loop->now_us, wall_us, &actions);
+    if (actions.count > 0) {
+        controller_act(controller, steward, &actions, NULL, false);
+    }
+    const struct finding *finding = &steward->engine.finding;
+    if (finding->verdict != steward->shown_verdict) {
+        steward->shown_verdict = finding->verdict;
+        admin_publish(controller->admin, "verdict", steward->conf->name,
+                      json_pack("{s:s, s:s, s:s}", "verdict", judge_verdict_name(finding->verdict),
+                                "reason", judge_reason_name(finding->reason), "sentence",
+                                steward->engine.sentence.text));
+    }
+}
+
+static void tick_second(struct controller *controller)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        steward_note_second(controller->stewards[i]);
+    }
+    admin_tick(controller->admin);
+    registry_sweep(&controller->registry);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct controller *controller = timer->data;
+    loop_enter(controller->loop);
+    uint64_t now_us = controller->loop->now_us;
+    uint64_t since_us = controller->ticked_us > 0 ? now_us - controller->ticked_us : 0;
+    controller->last_lateness_us = since_us;
+    controller->ticked_us = now_us;
+    int64_t wall_us = clock_wall_us(clock_system());
+    if (controller->needs_publish) {
+        controller_publish(controller);
+    }
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        if (steward_has_canary(controller->stewards[i])) {
+            tick_steward(controller, controller->stewards[i], wall_us);
+        }
+    }
+    if (controller->tick_count++ % CONTROLLER_TICKS_PER_SECOND == 0) {
+        tick_second(controller);
+    }
+    loop_leave(controller->loop);
+}
+
+/* ---- making ---- */
+
+static size_t connection_limit(const struct conf *conf)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return conf->limits.client_connections > 0 ? conf->limits.client_connections : SIZE_MAX;
+    }
+    size_t descriptors = (size_t)limit.rlim_cur;
+    size_t reserve = DESCRIPTOR_RESERVE + descriptors / 5;
+    size_t most = descriptors > reserve ? descriptors - reserve : 1;
+    if (conf->limits.client_connections > 0 && conf->limits.client_connections < most) {
+        return conf->limits.client_connections;
+    }
+    return most;
+}
+
+static enum err create_stewards(struct controller *controller, const struct conf *conf)
+{
+    controller->stewards = calloc(conf->service_count, sizeof(struct steward *));
+    if (controller->stewards == NULL) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < conf->service_count; i++) {
+        enum err err =
+            steward_create(&controller->registry, &conf->services[i], &controller->stewards[i]);
+        if (err != OK) {
+            return err;
+        }
+        controller->steward_count++;
+    }
+    return OK;
+}
+
+static enum err open_log(struct controller *controller, const struct conf *conf, unsigned workers,
+                         struct note *note)
+{
+    if (!conf->access_log.is_on) {
+        return OK;
+    }
+    enum access_log_format format =
+        conf->access_log.format == CONF_LOG_JSON ? ACCESS_LOG_JSON : ACCESS_LOG_COMBINED;
+    return access_log_open(conf->access_log.path, format, workers, note, &controller->access_log);
+}
+
+static enum err open_watchers(struct controller *controller, const struct conf *conf)
+{
+    static const struct address_book_ops book_ops = {on_addresses_changed, on_lookup_failed};
+    struct framing_limits limits = {.head_max = conf->limits.header_size,
+                                    .line_max = conf->limits.header_line,
+                                    .fields_max = conf->limits.headers};
+    controller->resolver = calloc(1, sizeof *controller->resolver);
+    if (controller->resolver == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = resolver_init(controller->resolver, controller->loop, NULL);
+    if (err != OK) {
+        free(controller->resolver);
+        controller->resolver = NULL;
+        return err;
+    }
+    err = address_book_create(controller->loop, controller->resolver, &book_ops, controller,
+                              &controller->book);
+    if (err == OK) {
+        err = prober_create(controller->loop, &limits, on_health_changed, controller,
+                            &controller->prober);
+    }
+    return err;
+}
+
+static enum err open_state(struct controller *controller, const struct conf *conf)
+{
+    struct history_options options = {.path = conf->state, .loop = &controller->loop->uv};
+    enum err err = keys_create(&controller->keys);
+    return err == OK ? history_create(&options, &controller->history) : err;
+}
+
+static enum err open_admin(struct controller *controller, const struct conf *conf,
+                           struct note *note)
+{
+    struct admin_options options = {
+        .ops = &controller_admin_ops,
+        .context = controller,
+        .history = controller->history,
+        .clock = clock_system(),
+        .conf = &conf->admin,
+    };
+    return admin_create(&options, &controller->admin, note);
+}
+
+static enum err start(struct controller *controller, struct note *note)
+{
+    const struct conf *conf = controller->base->conf;
+    begin_services(controller);
+    enum err err = controller_watch_endpoints(controller, conf);
+    if (err != OK) {
+        return err;
+    }
+    controller_publish(controller);
+    if (controller->needs_publish) {
+        return ERR_NOMEM;
+    }
+    crew_set_connection_max(controller->crew, connection_limit(conf));
+    err = crew_listen(controller->crew, conf, note);
+    if (err == OK) {
+        err = admin_server_open(controller->loop, controller->admin, &conf->admin.address,
+                                &controller->admin_server, note);
+    }
+    if (err == OK) {
+        err = crew_start(controller->crew);
+    }
+    if (err == OK) {
+        controller->is_started = true;
+        controller_audit(controller, "serin", "start", NULL, controller->version);
+    }
+    return err;
+}
+
+static enum err open_all(struct controller *controller, struct conf *conf, struct note *note)
+{
+    unsigned workers = conf_worker_count(conf);
+    registry_init(&controller->registry, workers);
+    enum err err = snapshot_base_create(conf, note, &controller->base);
+    if (err != OK) {
+        return err;
+    }
+    err = open_log(controller, conf, workers, note);
+    if (err == OK) {
+        err = open_state(controller, conf);
+    }
+    if (err == OK) {
+        err = open_watchers(controller, conf);
+    }
+    if (err == OK) {
+        err = open_admin(controller, conf, note);
+    }
+    if (err == OK) {
+        err = crew_create(controller->loop, workers, controller->access_log, &crew_ops, controller,
+                          &controller->crew);
+    }
+    if (err == OK) {
+        err = create_stewards(controller, conf);
+    }
+    return err == OK ? start(controller, note) : err;
+}
+
+enum err controller_create(const struct controller_options *options, struct note *note,
+                           struct controller **ret_controller)
+{
+    struct controller *controller = calloc(1, sizeof *controller);
+    if (controller == NULL) {
+        conf_destroy(options->conf);
+        return ERR_NOMEM;
+    }
+    controller->loop = options->loop;
+    controller->conf_path = options->conf_path;
+    controller->version = options->version;
+    controller->commit = options->commit;
+    controller->started_wall_us = clock_wall_us(clock_system());
+    controller->reloaded_wall_us = controller->started_wall_us;
+    list_init(&controller->acts);
+    (void)uv_timer_init(&controller->loop->uv, &controller->tick_timer);
+    (void)uv_timer_init(&controller->loop->uv, &controller->stage_timer);
+    controller->tick_timer.data = controller;
+    controller->stage_timer.data = controller;
+    *ret_controller = controller;
+    loop_enter(controller->loop);
+    enum err err = open_all(controller, options->conf, note);
+    if (err == OK) {
+        (void)uv_timer_start(&controller->tick_timer, on_tick, CONTROLLER_TICK_MS,
+                             CONTROLLER_TICK_MS);
+    }
+    loop_leave(controller->loop);
+    return err;
+}
+
+void controller_reopen_logs(struct controller *controller)
+{
+    if (controller->access_log != NULL) {
+        access_log_reopen(controller->access_log);
+    }
+}
+
+unsigned controller_port(const struct controller *controller, size_t index)
+{
+    return crew_port(controller->crew, index);
+}
+
+/* ---- ending ---- */
+
+static void on_part_closed(void *context)
+{
+    struct controller *controller = context;
+    controller->closing_count--;
+}
+
+static void close_parts(struct controller *controller)
+{
+    controller->stage = CONTROLLER_CLOSING;
+    (void)uv_timer_stop(&controller->tick_timer);
+    crew_destroy(controller->crew);
+    controller->crew = NULL;
+    address_book_destroy(controller->book);
+    controller->book = NULL;
+    if (controller->prober != NULL) {
+        controller->closing_count++;
+        prober_close(controller->prober, on_part_closed, controller);
+        controller->prober = NULL;
+    }
+    if (controller->resolver != NULL) {
+        resolver_finish(controller->resolver);
+    }
+    if (controller->admin_server != NULL) {
+        controller->closing_count++;
+        admin_server_close(controller->admin_server, on_part_closed, controller);
+        controller->admin_server = NULL;
+    }
+    if (controller->history != NULL) {
+        controller->closing_count++;
+        history_close(controller->history, on_part_closed, controller);
+        controller->history = NULL;
+    }
+    uv_close((uv_handle_t *)&controller->tick_timer, NULL);
+    uv_close((uv_handle_t *)&controller->stage_timer, NULL);
+    loop_shutdown(controller->loop);
+}
+
+static void on_stage_look(uv_timer_t *timer)
+{
+    struct controller *controller = timer->data;
+    loop_enter(controller->loop);
+    const struct conf_timeouts *timeouts = &controller->base->conf->timeouts;
+    uint64_t now_us = controller->loop->now_us;
+    if (controller->stage == CONTROLLER_DELAYING && now_us >= controller->stage_until_us) {
+        controller->stage = CONTROLLER_DRAINING;
+        controller->stage_until_us = now_us + timeouts->drain_us;
+        crew_drain(controller->crew);
+    } else if (controller->stage == CONTROLLER_DRAINING && crew_has_ended(controller->crew)) {
+        log_info("drained");
+        (void)uv_timer_stop(timer);
+        close_parts(controller);
+    } else if (controller->stage == CONTROLLER_DRAINING && now_us >= controller->stage_until_us) {
+        log_warn("the drain's deadline has passed: what is still open is cut");
+        controller->stage_until_us = now_us + timeouts->drain_us + 1000000;
+        crew_cut(controller->crew);
+    }
+    loop_leave(controller->loop);
+}
+
+void controller_drain(struct controller *controller)
+{
+    switch (controller->stage) {
+    case CONTROLLER_SERVING:
+        log_info("draining");
+        controller->stage = CONTROLLER_DELAYING;
+        controller->stage_until_us =
+            controller->loop->now_us + controller->base->conf->timeouts.drain_delay_us;
+        (void)uv_timer_start(&controller->stage_timer, on_stage_look, 0, STAGE_LOOK_MS);
+        break;
+    case CONTROLLER_DELAYING:
+    case CONTROLLER_DRAINING:
+        log_info("told to end again: cutting");
+        crew_drain(controller->crew);
+        controller->stage = CONTROLLER_DRAINING;
+        controller->stage_until_us = 0;
+        break;
+    case CONTROLLER_CLOSING:
+        break;
+    }
+}
+
+void controller_destroy(struct controller *controller)
+{
+    if (controller == NULL) {
+        return;
+    }
+    if (controller->stage != CONTROLLER_CLOSING) {
+        /* It never began to serve. */
+        close_parts(controller);
+        loop_run(controller->loop);
+    }
+    CHECK(controller->closing_count == 0);
+    CHECK(list_is_empty(&controller->acts));
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        steward_destroy(controller->stewards[i]);
+    }
+    free(controller->stewards);
+    admin_destroy(controller->admin);
+    keys_destroy(controller->keys);
+    registry_finish(&controller->registry);
+    snapshot_base_unref(controller->base);
+    access_log_close(controller->access_log, LOG_CLOSE_WAIT_MS);
+    free(controller->resolver);
+    free(controller->quarantined);
+    free(controller);
+}

@@ -1,0 +1,136 @@
+/* canary/controller/controller_state.h — the inside of the controller, shared by the files of this
+ * room and nobody else. */
+#pragma once
+#include "canary/admin/admin.h"
+#include "canary/admin/server.h"
+#include "canary/controller/controller.h"
+#include "canary/controller/steward.h"
+#include "canary/history/history.h"
+#include "canary/history/keys.h"
+#include "metrics/access_log.h"
+#include "proxy/upstream/prober.h"
+#include "proxy/worker/crew.h"
+
+enum {
+    CONTROLLER_TICK_MS = 100,
+    CONTROLLER_TICKS_PER_SECOND = 10,
+    CONTROLLER_LATE_MS = 250, /* a tick this late is a condition */
+};
+
+struct quarantined {
+    char service[CONF_NAME_MAX + 1];
+    char deployment[CONF_DEPLOYMENT_MAX + 1];
+};
+
+enum controller_stage {
+    CONTROLLER_SERVING,
+    CONTROLLER_DELAYING,
+    CONTROLLER_DRAINING,
+    CONTROLLER_CLOSING
+};
+
+struct controller {
+    struct loop *loop;          /* borrowed */
+    const char *conf_path;      /* borrowed */
+    const char *version;        /* borrowed */
+    const char *commit;         /* borrowed */
+    struct snapshot_base *base; /* the configuration in force; a reference */
+    struct registry registry;
+    struct steward **stewards; /* owned; in the order of the configuration's services */
+    size_t steward_count;
+    struct crew *crew;
+    struct access_log *access_log;
+    struct history *history;
+    struct keys *keys;
+    struct admin *admin;
+    struct admin_server *admin_server;
+    struct resolver *resolver;
+    struct address_book *book;
+    struct prober *prober;
+    uv_timer_t tick_timer;
+    uv_timer_t stage_timer;
+    uint64_t snapshot_number;
+    uint64_t tick_count;
+    uint64_t ticked_us;
+    uint64_t last_lateness_us;
+    int64_t started_wall_us;
+    int64_t reloaded_wall_us;
+    struct list acts; /* action lists under way, in order */
+    enum controller_stage stage;
+    bool is_taking_over; /* a reload is under way: one snapshot at its end */
+    bool needs_publish; /* a snapshot could not be made for want of memory: tried again each tick */
+    bool is_history_unread; /* the state file could not be read at the start: canaries began without
+                               weight */
+    bool has_reload_failed;
+    struct note reload_note; /* why */
+    struct quarantined
+        *quarantined; /* owned: every deployment that was rolled back and not released */
+    size_t quarantined_count;
+    uint32_t record_serial;
+    bool is_started;
+    unsigned closing_count;  /* parts that still close */
+    uint64_t stage_until_us; /* when the present stage of the drain is over */
+};
+
+/* ---- life (controller.c) ---- */
+
+/* Makes a snapshot of how things stand and hands it to the workers. */
+void controller_publish(struct controller *controller);
+/* Says the newest names and health checks to the address book and the prober. ERR_NOMEM. */
+MUST_USE enum err controller_watch_endpoints(struct controller *controller,
+                                             const struct conf *conf);
+struct steward *controller_find(const struct controller *controller, const char *service);
+/* Was the deployment rolled back, and not released since? Also those of configurations before. */
+bool controller_is_quarantined(const struct controller *controller, const char *service,
+                               const char *deployment);
+void controller_note_quarantine(struct controller *controller, const char *service,
+                                const char *deployment, bool is_released);
+/* An id for a record that begins now: sortable by time, unique. */
+void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE]);
+
+/* ---- doing (acts.c) ---- */
+
+/* Carries the list out in its order; a write towards risk is waited for, by this list alone. `call`
+ * (may be NULL) is answered at the end: with the service, or with the record when the list has one
+ * and `shows_record`. */
+void controller_act(struct controller *controller, struct steward *steward,
+                    const struct rollout_actions *actions, struct admin_call *call,
+                    bool shows_record);
+/* The service's state to the history, in the next batch. */
+void controller_write_state(struct controller *controller, const struct steward *steward);
+/* A command of the configuration or of a recovery, without anybody who waits. */
+void controller_command(struct controller *controller, struct steward *steward,
+                        const struct rollout_command *command);
+/* One line for the audit trail; `service` may be NULL. */
+void controller_audit(struct controller *controller, const char *actor, const char *action,
+                      const char *service, const char *text);
+
+/* ---- records (records.c) ---- */
+
+/* The record as the history keeps it; evidence in `evidence` (owned by the caller). Borrows all. */
+void record_to_history(const struct record *record, const struct steward *steward,
+                       const char *evidence, struct history_rollback *ret_row);
+/* What the judge knew, and what a restart needs, as JSON text; NULL when memory is out. Freed by
+ * the caller. */
+char *record_evidence(const struct record *record);
+/* Back from the file. False when it cannot be read. */
+bool record_from_history(const struct history_rollback *row, struct record *ret_record);
+
+/* ---- the configuration (reload.c) ---- */
+
+/* Loads the file again and takes it over. OK, or ERR_SYNTAX and others with `errors` filled (may be
+ * NULL: they are logged). */
+MUST_USE enum err controller_load_again(struct controller *controller, const char *actor,
+                                        json_t *errors);
+
+/* ---- the admin's ops (ops.c, views.c) ---- */
+
+extern const struct admin_ops controller_admin_ops;
+
+bool view_service_at(void *context, size_t index, struct admin_service *ret_service);
+bool view_service_find(void *context, const char *name, struct admin_service *ret_service);
+void view_process(void *context, struct admin_process *ret_process);
+size_t view_conditions(void *context, const char **texts, size_t max);
+enum err view_metrics(void *context, struct buf *out);
+void view_explain(void *context, const struct admin_explain_query *query,
+                  struct admin_explanation *ret_explanation);

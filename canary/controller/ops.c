@@ -1,0 +1,272 @@
+/* canary/controller/ops.c — what the admin API may ask the controller to do. */
+#include <stdlib.h>
+
+#include "canary/controller/controller_state.h"
+#include "conf/conf_load.h"
+#include "proxy/base/log.h"
+
+static void refuse(struct admin_call *call, enum admin_result result, const char *detail,
+                   const char *field)
+{
+    admin_reply(call, &(struct admin_reply){.result = result, .detail = detail, .field = field});
+}
+
+static struct steward *find(struct controller *controller, struct admin_call *call,
+                            const char *service)
+{
+    struct steward *steward = controller_find(controller, service);
+    if (steward == NULL) {
+        refuse(call, ADMIN_UNKNOWN, "There is no such service.", "service");
+    } else if (!steward_has_canary(steward)) {
+        refuse(call, ADMIN_CONFLICT, "The service has no current version.", "service");
+        steward = NULL;
+    }
+    return steward;
+}
+
+static enum admin_result result_of(enum err err)
+{
+    switch (err) {
+    case ERR_RANGE:
+        return ADMIN_INVALID;
+    case ERR_DENIED:
+        return ADMIN_QUARANTINED;
+    case ERR_NOT_FOUND:
+        return ADMIN_UNKNOWN;
+    case ERR_STATE:
+        return ADMIN_CONFLICT;
+    default:
+        return ADMIN_FAILED;
+    }
+}
+
+/* Gives the command to the engine; the call is answered when its actions are carried out, or with
+ * the refusal. */
+static bool command(struct controller *controller, struct steward *steward,
+                    const struct rollout_command *what, const char *record_id,
+                    struct admin_call *call, bool shows_record)
+{
+    struct rollout_actions actions;
+    struct note note = {{0}};
+    enum err err = engine_command(&steward->engine, what, record_id, controller->loop->now_us,
+                                  clock_wall_us(clock_system()), &actions, &note);
+    if (err != OK) {
+        refuse(call, result_of(err), note.text, NULL);
+        return false;
+    }
+    controller_act(controller, steward, &actions, call, shows_record);
+    return true;
+}
+
+static bool is_stale(const struct steward *steward, bool has_revision, uint64_t revision,
+                     struct admin_call *call)
+{
+    if (has_revision && revision != steward->engine.rollout.revision) {
+        refuse(call, ADMIN_STALE, "The service has changed since that revision.", "If-Match");
+        return true;
+    }
+    return false;
+}
+
+static void set_weight(void *context, struct admin_call *call,
+                       const struct admin_weight_change *change)
+{
+    struct controller *controller = context;
+    struct steward *steward = find(controller, call, change->service);
+    if (steward == NULL || is_stale(steward, change->has_revision, change->revision, call)) {
+        return;
+    }
+    struct rollout_command what = {
+        .kind = ROLLOUT_SET_WEIGHT, .weight_ppm = change->weight_ppm, .actor = change->actor};
+    (void)command(controller, steward, &what, NULL, call, false);
+}
+
+static void remember_key(struct controller *controller, const struct admin_rollback *rollback,
+                         const char *id)
+{
+    int64_t now_us = clock_wall_us(clock_system());
+    if (keys_add(controller->keys, rollback->key, rollback->fingerprint, id, now_us) != OK) {
+        return;
+    }
+    struct history_key key = {rollback->key, rollback->fingerprint, id, now_us};
+    struct history_change change = {.key = &key};
+    if (history_write(controller->history, &change, HISTORY_SOON, NULL, NULL) != OK) {
+        log_warn("%s: the Idempotency-Key is known until the next start only", rollback->service);
+    }
+}
+
+static void on_replayed(void *context, enum err err, json_t *result)
+{
+    struct admin_call *call = context;
+    if (err != OK) {
+        refuse(call, ADMIN_UNAVAILABLE, "The record of the first request cannot be read now.",
+               NULL);
+        return;
+    }
+    admin_reply(call, &(struct admin_reply){.result = ADMIN_REPLAYED, .body = result});
+}
+
+/* True when the key decided the matter. */
+static bool is_replay(struct controller *controller, const struct admin_rollback *rollback,
+                      struct admin_call *call)
+{
+    const char *id = NULL;
+    if (rollback->key == NULL) {
+        return false;
+    }
+    switch (keys_find(controller->keys, rollback->key, rollback->fingerprint,
+                      clock_wall_us(clock_system()), &id)) {
+    case KEYS_UNKNOWN:
+        return false;
+    case KEYS_MISUSED:
+        refuse(call, ADMIN_KEY_MISUSED, "This Idempotency-Key came with another request before.",
+               "Idempotency-Key");
+        return true;
+    case KEYS_REPLAY:
+        break;
+    }
+    if (history_read_rollback(controller->history, id, on_replayed, call) != OK) {
+        refuse(call, ADMIN_BUSY, "Too many reads are under way.", NULL);
+    }
+    return true;
+}
+
+static void roll_back(void *context, struct admin_call *call, const struct admin_rollback *rollback)
+{
+    struct controller *controller = context;
+    struct steward *steward = find(controller, call, rollback->service);
+    if (steward == NULL || is_replay(controller, rollback, call)) {
+        return;
+    }
+    char id[RECORD_ID_SIZE];
+    controller_make_id(controller, id);
+    struct rollout_command what = {
+        .kind = ROLLOUT_ROLL_BACK,
+        .is_instant = rollback->is_instant,
+        .is_dry_run = rollback->is_dry_run,
+        .actor = rollback->actor,
+        .reason = rollback->reason,
+    };
+    struct rollout_actions actions;
+    struct note note = {{0}};
+    enum err err = engine_command(&steward->engine, &what, id, controller->loop->now_us,
+                                  clock_wall_us(clock_system()), &actions, &note);
+    if (err != OK) {
+        refuse(call, result_of(err), note.text, NULL);
+        return;
+    }
+    if (rollback->key != NULL) {
+        remember_key(controller, rollback, id);
+    }
+    actions.record = rollback->is_dry_run ? actions.record : steward->engine.rollout.record;
+    controller_act(controller, steward, &actions, call, true);
+}
+
+static void roll_out(void *context, struct admin_call *call, const struct admin_rollout *rollout)
+{
+    static const enum rollout_command_kind kinds[] = {[ADMIN_PAUSE] = ROLLOUT_PAUSE,
+                                                      [ADMIN_RESUME] = ROLLOUT_RESUME,
+                                                      [ADMIN_ABORT] = ROLLOUT_ABORT};
+    struct controller *controller = context;
+    struct steward *steward = find(controller, call, rollout->service);
+    if (steward == NULL || is_stale(steward, rollout->has_revision, rollout->revision, call)) {
+        return;
+    }
+    char id[RECORD_ID_SIZE];
+    controller_make_id(controller, id);
+    struct rollout_command what = {.kind = kinds[rollout->verb], .actor = rollout->actor};
+    (void)command(controller, steward, &what, id, call, false);
+}
+
+static void release(void *context, struct admin_call *call, const struct admin_release *wish)
+{
+    struct controller *controller = context;
+    struct steward *steward = controller_find(controller, wish->service);
+    if (steward == NULL) {
+        refuse(call, ADMIN_UNKNOWN, "There is no such service.", "service");
+        return;
+    }
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    if (deployment == NULL || strcmp(deployment, wish->deployment) != 0) {
+        refuse(call, ADMIN_UNKNOWN, "The deployment is not the service's current one.",
+               "deployment");
+        return;
+    }
+    struct rollout_command what = {
+        .kind = ROLLOUT_RELEASE, .actor = wish->actor, .reason = wish->reason};
+    (void)command(controller, steward, &what, NULL, call, false);
+}
+
+static void reload(void *context, struct admin_call *call, const char *actor)
+{
+    struct controller *controller = context;
+    json_t *errors = json_array();
+    enum err err = controller_load_again(controller, actor, errors);
+    struct admin_reply reply = {.result = ADMIN_DONE, .body = json_pack("{s:b}", "reloaded", 1)};
+    if (err != OK) {
+        json_decref(reply.body);
+        reply = (struct admin_reply){
+            .result = ADMIN_INVALID,
+            .detail = "The configuration was not taken over; the one before stays in force.",
+            .errors = errors};
+    }
+    admin_reply(call, &reply);
+    json_decref(reply.body);
+    json_decref(errors);
+}
+
+/* Every line of what conf_errors prints is one error. */
+static json_t *errors_as_json(const struct conf_errors *errors)
+{
+    struct buf text;
+    buf_init(&text, 256 * 1024);
+    (void)conf_errors_append(errors, &text);
+    json_t *list = json_array();
+    struct bytes rest = buf_bytes(&text);
+    struct bytes line;
+    while (rest.size > 0 && bytes_next(&rest, '\n', &line)) {
+        if (line.size > 0) {
+            (void)json_array_append_new(list, json_stringn(line.data, line.size));
+        }
+    }
+    buf_finish(&text);
+    return list;
+}
+
+static void config_check(void *context, struct admin_call *call, struct bytes text)
+{
+    struct controller *controller = context;
+    struct conf_errors errors;
+    struct conf *conf = NULL;
+    conf_errors_init(&errors);
+    enum err err = text.data != NULL ? conf_load_memory(controller->conf_path, text, &errors, &conf)
+                                     : conf_load_file(controller->conf_path, &errors, &conf);
+    struct admin_reply reply = {.result = ADMIN_DONE};
+    if (err == OK) {
+        reply.body = json_pack("{s:b}", "ok", 1);
+        conf_destroy(conf);
+    } else {
+        reply.result = ADMIN_INVALID;
+        reply.detail = "The configuration has errors.";
+        reply.errors = errors_as_json(&errors);
+    }
+    admin_reply(call, &reply);
+    json_decref(reply.body);
+    json_decref(reply.errors);
+    conf_errors_finish(&errors);
+}
+
+const struct admin_ops controller_admin_ops = {
+    .service_at = view_service_at,
+    .service_find = view_service_find,
+    .process = view_process,
+    .conditions = view_conditions,
+    .metrics = view_metrics,
+    .explain = view_explain,
+    .set_weight = set_weight,
+    .rollback = roll_back,
+    .rollout = roll_out,
+    .release = release,
+    .reload = reload,
+    .config_check = config_check,
+};

@@ -1,0 +1,312 @@
+#include "canary/controller/steward.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "router/sticky.h"
+
+static void release_version(struct steward_version *version)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        endpoint_unref(version->endpoints[i].endpoint);
+    }
+    free(version->endpoints);
+    version_unref(version->version);
+    *version = (struct steward_version){0};
+}
+
+static enum err build_version(struct registry *registry, const struct conf_service *service,
+                              const struct conf_version *conf, struct steward_version *ret_version)
+{
+    struct steward_version version = {.endpoints =
+                                          calloc(conf->endpoint_count, sizeof *version.endpoints)};
+    struct bytes name = bytes_of(service->name);
+    struct bytes deployment = bytes_of(conf->deployment);
+    enum err err = version.endpoints != NULL
+                       ? registry_version(registry, name, deployment, &version.version)
+                       : ERR_NOMEM;
+    if (err != OK) {
+        free(version.endpoints);
+        return err;
+    }
+    (void)version_ref(version.version);
+    for (size_t i = 0; i < conf->endpoint_count; i++) {
+        struct endpoint *endpoint = NULL;
+        err = registry_endpoint(registry, name, deployment, bytes_of(conf->endpoints[i].authority),
+                                &endpoint);
+        if (err != OK) {
+            release_version(&version);
+            return err;
+        }
+        version.endpoints[version.endpoint_count++] =
+            (struct steward_endpoint){endpoint_ref(endpoint), &conf->endpoints[i]};
+    }
+    *ret_version = version;
+    return OK;
+}
+
+static enum err build_versions(struct registry *registry, const struct conf_service *conf,
+                               struct steward_version ret_versions[ROLE_COUNT])
+{
+    struct steward_version previous = {0};
+    struct steward_version current = {0};
+    enum err err = build_version(registry, conf, &conf->previous, &previous);
+    if (err == OK && conf->has_current) {
+        err = build_version(registry, conf, &conf->current, &current);
+    }
+    if (err != OK) {
+        release_version(&previous);
+        return err;
+    }
+    ret_versions[ROLE_PREVIOUS] = previous;
+    ret_versions[ROLE_CURRENT] = current;
+    return OK;
+}
+
+static uint64_t default_rollout(const struct conf_service *conf)
+{
+    const char *deployment =
+        conf->has_current ? conf->current.deployment : conf->previous.deployment;
+    return sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment));
+}
+
+enum err steward_create(struct registry *registry, const struct conf_service *conf,
+                        struct steward **ret_steward)
+{
+    struct steward *steward = calloc(1, sizeof *steward);
+    struct service *service = NULL;
+    if (steward == NULL || registry_service(registry, bytes_of(conf->name), &service) != OK) {
+        free(steward);
+        return ERR_NOMEM;
+    }
+    steward->service = service_ref(service);
+    steward->conf = conf;
+    steward->rollout = default_rollout(conf);
+    enum err err = build_versions(registry, conf, steward->versions);
+    if (err != OK) {
+        steward_destroy(steward);
+        return err;
+    }
+    *ret_steward = steward;
+    return OK;
+}
+
+void steward_destroy(struct steward *steward)
+{
+    if (steward == NULL) {
+        return;
+    }
+    release_version(&steward->versions[ROLE_CURRENT]);
+    release_version(&steward->versions[ROLE_PREVIOUS]);
+    service_unref(steward->service);
+    free(steward);
+}
+
+enum err steward_configure(struct steward *steward, struct registry *registry,
+                           const struct conf_service *conf)
+{
+    struct steward_version versions[ROLE_COUNT] = {{0}};
+    enum err err = build_versions(registry, conf, versions);
+    if (err != OK) {
+        return err;
+    }
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        versions[role].reading = steward->versions[role].reading;
+        release_version(&steward->versions[role]);
+        steward->versions[role] = versions[role];
+    }
+    steward->conf = conf;
+    return OK;
+}
+
+static enum rollout_on_breach on_breach_of(enum conf_on_breach on_breach)
+{
+    switch (on_breach) {
+    case CONF_ON_BREACH_FREEZE:
+        return ROLLOUT_FREEZE;
+    case CONF_ON_BREACH_ALERT:
+        return ROLLOUT_ALERT;
+    case CONF_ON_BREACH_ROLLBACK:
+        break;
+    }
+    return ROLLOUT_ROLLBACK;
+}
+
+static enum judge_relative relative_of(enum conf_relative relative)
+{
+    switch (relative) {
+    case CONF_RELATIVE_OFF:
+        return JUDGE_RELATIVE_OFF;
+    case CONF_RELATIVE_HOLD:
+        return JUDGE_RELATIVE_HOLD;
+    case CONF_RELATIVE_ROLLBACK:
+        return JUDGE_RELATIVE_ROLLBACK;
+    case CONF_RELATIVE_CONFIRM:
+        break;
+    }
+    return JUDGE_RELATIVE_CONFIRM;
+}
+
+struct engine_config steward_engine_config(const struct conf_service *conf)
+{
+    const struct conf_rollback *rollback = &conf->rollback;
+    struct engine_config config = engine_config_default();
+    config.judge.alpha = (double)rollback->false_alarm_ppm / CONF_PPM;
+    config.judge.limit = (double)rollback->error_rate_ppm / CONF_PPM;
+    config.judge.relative = relative_of(rollback->relative);
+    config.is_latency_judged = rollback->is_latency_judged;
+    config.rollout.on_breach = on_breach_of(rollback->on_breach);
+    config.rollout.limit = config.judge.limit;
+    config.rollout.instant_above = (double)rollback->instant_above_ppm / CONF_PPM;
+    config.rollout.max_wait_us = rollback->max_wait_us;
+    config.rollout.shift.every_us = rollback->every_us;
+    config.rollout.shift.step_count = rollback->shift_count;
+    for (size_t i = 0; i < rollback->shift_count; i++) {
+        config.rollout.shift.steps_ppm[i] = rollback->shift_ppm[i];
+    }
+    return config;
+}
+
+bool steward_has_canary(const struct steward *steward)
+{
+    return steward->versions[ROLE_CURRENT].version != NULL;
+}
+
+const char *steward_deployment(const struct steward *steward, enum role role)
+{
+    const struct version *version = steward->versions[role].version;
+    return version != NULL ? version->deployment.data : NULL;
+}
+
+/* ---- looking ---- */
+
+static bool is_ejected_somewhere(const struct endpoint *endpoint)
+{
+    return reading_sum(endpoint->cells, offsetof(struct endpoint_cells, ejected)) > 0;
+}
+
+unsigned steward_live_count(const struct steward *steward, enum role role)
+{
+    const struct steward_version *version = &steward->versions[role];
+    unsigned live = 0;
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct endpoint *endpoint = version->endpoints[i].endpoint;
+        live += endpoint_is_healthy(endpoint) && !is_ejected_somewhere(endpoint);
+    }
+    return live;
+}
+
+static unsigned failing_count(const struct steward *steward, enum role role)
+{
+    const struct steward_version *version = &steward->versions[role];
+    unsigned failing = 0;
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        failing += !endpoint_is_healthy(version->endpoints[i].endpoint);
+    }
+    return failing;
+}
+
+uint64_t steward_in_flight(const struct steward *steward, enum role role)
+{
+    const struct steward_version *version = &steward->versions[role];
+    uint64_t sum = 0;
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        sum += reading_sum(version->endpoints[i].endpoint->cells,
+                           offsetof(struct endpoint_cells, in_flight));
+    }
+    return sum;
+}
+
+/* A hung canary would never finish a request: what its slow threshold is goes to the workers, who
+ * count at that time. */
+static void tell_slow_limit(struct steward *steward)
+{
+    const struct judge_quantile *median = &steward->engine.judge.latency.quantiles[0];
+    bool is_known = steward->engine.config.is_latency_judged && median->is_watching;
+    uint64_t limit_us = is_known ? histogram_edge_us(median->canary_slow) : 0;
+    atomic_store_explicit(&steward->service->slow_limit_us, limit_us, memory_order_relaxed);
+}
+
+void steward_tick(struct steward *steward, const char *record_id, uint64_t now_us, int64_t wall_us,
+                  struct rollout_actions *ret_actions)
+{
+    struct steward_version *canary = &steward->versions[ROLE_CURRENT];
+    struct steward_version *stable = &steward->versions[ROLE_PREVIOUS];
+    version_reading_take(canary->version->cells, &canary->reading);
+    version_reading_take(stable->version->cells, &stable->reading);
+    unsigned failing = failing_count(steward, ROLE_CURRENT);
+    struct engine_input input = {
+        .wall_us = wall_us,
+        .counts = engine_counts(&canary->reading, &stable->reading),
+        .endpoints = {.canary_endpoints = (uint32_t)canary->endpoint_count,
+                      .canary_failing = failing,
+                      .canary_live = steward_live_count(steward, ROLE_CURRENT),
+                      .stable_live =
+                          (uint32_t)stable->endpoint_count - failing_count(steward, ROLE_PREVIOUS)},
+        .canary_down_since_us = steward->canary_down_since_us,
+        .landed_revision = steward->landed_revision,
+        .canary_in_flight = steward_in_flight(steward, ROLE_CURRENT),
+        .record_id = record_id,
+    };
+    engine_tick(&steward->engine, &input, now_us, ret_actions);
+    tell_slow_limit(steward);
+}
+
+void steward_note_second(struct steward *steward)
+{
+    uint64_t picks[METRIC_ROLE_COUNT];
+    service_picks_take(steward->service->cells, picks);
+    steward->second = (steward->second + 1) % (STEWARD_SECONDS + 1);
+    steward->picks[steward->second][ROLE_CURRENT] = picks[METRIC_ROLE_CURRENT];
+    steward->picks[steward->second][ROLE_PREVIOUS] = picks[METRIC_ROLE_PREVIOUS];
+}
+
+double steward_realised(const struct steward *steward)
+{
+    size_t oldest = (steward->second + 1) % (STEWARD_SECONDS + 1);
+    uint64_t picks[METRIC_ROLE_COUNT];
+    service_picks_take(steward->service->cells, picks);
+    double canary = (double)(picks[METRIC_ROLE_CURRENT] - steward->picks[oldest][ROLE_CURRENT]);
+    double stable = (double)(picks[METRIC_ROLE_PREVIOUS] - steward->picks[oldest][ROLE_PREVIOUS]);
+    return canary + stable > 0 ? canary / (canary + stable) : (double)NAN;
+}
+
+/* ---- the snapshot's part ---- */
+
+static size_t plan_version(const struct steward_version *version, const struct address_book *book,
+                           struct snapshot_endpoint_plan *targets,
+                           struct snapshot_version_plan *ret_plan)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct steward_endpoint *from = &version->endpoints[i];
+        targets[i] = (struct snapshot_endpoint_plan){
+            .endpoint = from->endpoint,
+            .authority = bytes_of(from->conf->authority),
+        };
+        struct address_entry entry;
+        if (address_book_find(book, bytes_of(from->conf->host), from->conf->port, &entry)) {
+            targets[i].addresses = entry.addresses;
+            targets[i].address_count = entry.address_count;
+        }
+    }
+    *ret_plan = (struct snapshot_version_plan){version->version, targets, version->endpoint_count};
+    return version->endpoint_count;
+}
+
+void steward_plan(const struct steward *steward, const struct address_book *book,
+                  struct snapshot_endpoint_plan *targets, struct snapshot_service_plan *ret_plan)
+{
+    *ret_plan = (struct snapshot_service_plan){
+        .service = steward->service,
+        .conf = steward->conf,
+        .weight_ppm = steward->published_ppm,
+        .rollout = steward->rollout,
+        .is_quarantined = steward->engine.rollout.is_quarantined,
+    };
+    size_t used = plan_version(&steward->versions[ROLE_PREVIOUS], book, targets,
+                               &ret_plan->versions[ROLE_PREVIOUS]);
+    if (steward_has_canary(steward)) {
+        (void)plan_version(&steward->versions[ROLE_CURRENT], book, targets + used,
+                           &ret_plan->versions[ROLE_CURRENT]);
+    }
+}

@@ -1,0 +1,88 @@
+/* canary/controller/steward.h — one service's control: what it consists of, its engine, and what it
+ * did lately.
+ *
+ * The controller has one steward per configured service. A steward knows the objects of both
+ * versions (shared with the snapshots), feeds its engine with their counts each tick, and remembers
+ * what the workers have been told. Control only. */
+#pragma once
+#include "canary/controller/registry.h"
+#include "canary/engine/engine.h"
+#include "conf/conf.h"
+#include "metrics/reading.h"
+#include "proxy/snapshot/snapshot.h"
+#include "proxy/upstream/address_book.h"
+
+enum { STEWARD_SECONDS = 10, STEWARD_RECENT_MAX = 8 };
+
+struct steward_endpoint {
+    struct endpoint *endpoint;        /* shared: a reference */
+    const struct conf_endpoint *conf; /* borrowed from the base */
+};
+
+struct steward_version {
+    struct version *version;            /* shared: a reference; NULL: none */
+    struct steward_endpoint *endpoints; /* owned */
+    size_t endpoint_count;
+    struct version_reading reading; /* of the last tick */
+};
+
+/* Times of finished rollbacks, for histograms. */
+struct steward_rollbacks {
+    uint64_t counts[RECORD_TRIGGER_COUNT][RECORD_STATUS_COUNT];
+    struct histogram durations;
+    struct histogram phases[RECORD_PHASE_COUNT];
+    int64_t last_wall_us; /* 0: none */
+};
+
+struct steward {
+    struct service *service;         /* shared: a reference */
+    const struct conf_service *conf; /* borrowed from the base */
+    struct steward_version versions[ROLE_COUNT];
+    uint64_t rollout; /* salt of the stickiness */
+    struct engine engine;
+    uint32_t published_ppm;        /* what workers were last told */
+    uint64_t published_revision;   /* the engine's number of it */
+    uint64_t published_snapshot;   /* the snapshot that carries it */
+    uint64_t landed_revision;      /* the newest that every worker has */
+    uint64_t canary_down_since_us; /* first failed health check of the present row; 0: none */
+    uint64_t picks[STEWARD_SECONDS + 1][ROLE_COUNT]; /* once a second, a ring */
+    size_t second;
+    enum judge_verdict shown_verdict; /* last told to the event stream */
+    enum rollout_phase shown_phase;
+    struct steward_rollbacks rollbacks;
+    char quarantine_reason[NOTE_TEXT_MAX];
+    int64_t quarantined_us;
+};
+
+/* Finds or makes the service's objects. On failure the steward is left without versions. ERR_NOMEM.
+ */
+MUST_USE enum err steward_create(struct registry *registry, const struct conf_service *conf,
+                                 struct steward **ret_steward);
+void steward_destroy(struct steward *steward); /* NULL is fine */
+/* Points it at another configuration of the same service: new objects where deployments or
+ * endpoints changed. On failure everything stays as it was. ERR_NOMEM. */
+MUST_USE enum err steward_configure(struct steward *steward, struct registry *registry,
+                                    const struct conf_service *conf);
+/* The engine's numbers as the configuration has them. */
+struct engine_config steward_engine_config(const struct conf_service *conf);
+
+bool steward_has_canary(const struct steward *steward);
+/* The deployment's name, or NULL. */
+const char *steward_deployment(const struct steward *steward, enum role role);
+
+/* Reads the ledgers and asks the engine. */
+void steward_tick(struct steward *steward, const char *record_id, uint64_t now_us, int64_t wall_us,
+                  struct rollout_actions *ret_actions);
+/* Once a second: notes the picks. */
+void steward_note_second(struct steward *steward);
+/* The canary's share of the requests that weight decided in the last ten seconds, 0 to 1; NAN
+ * without any. */
+double steward_realised(const struct steward *steward);
+/* How many endpoints of the role are live, and how many there are. */
+unsigned steward_live_count(const struct steward *steward, enum role role);
+uint64_t steward_in_flight(const struct steward *steward, enum role role);
+
+/* Fills the plan for the next snapshot; `targets` has room for the endpoints of both versions.
+ * Borrows from the steward and the book. */
+void steward_plan(const struct steward *steward, const struct address_book *book,
+                  struct snapshot_endpoint_plan *targets, struct snapshot_service_plan *ret_plan);

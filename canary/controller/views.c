@@ -1,0 +1,413 @@
+/* canary/controller/views.c — how things stand, for the admin API and for Prometheus. Changes
+ * nothing. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "canary/controller/controller_state.h"
+#include "metrics/exposition.h"
+#include "router/cookie.h"
+
+/* ---- services ---- */
+
+static void view_version(const struct steward *steward, enum role role,
+                         struct admin_version *ret_version)
+{
+    const struct steward_version *version = &steward->versions[role];
+    if (version->version == NULL) {
+        return;
+    }
+    struct version_reading reading;
+    version_reading_take(version->version->cells, &reading);
+    *ret_version = (struct admin_version){
+        .deployment = version->version->deployment.data,
+        .url = version->endpoint_count > 0 ? version->endpoints[0].conf->url : NULL,
+        .endpoints = (unsigned)version->endpoint_count,
+        .endpoints_live = steward_live_count(steward, role),
+        .requests = reading.ok + reading.err,
+        .failures = reading.err,
+        .client_bad = reading.client_bad,
+        .in_flight = steward_in_flight(steward, role),
+    };
+}
+
+static void add_evidence(struct admin_service *service, const char *name, double value)
+{
+    if (service->evidence_count < ADMIN_TESTS_MAX) {
+        service->evidence[service->evidence_count++] = (struct admin_evidence){name, value};
+    }
+}
+
+static void view_evidence(const struct engine *engine, struct admin_service *service)
+{
+    const struct judge_result *result = &engine->seen.evidence;
+    add_evidence(service, "absolute", result->log_absolute);
+    add_evidence(service, "absolute_allowed", result->log_absolute_allowed);
+    add_evidence(service, "connect", result->log_connect);
+    add_evidence(service, "relative", result->log_relative);
+    add_evidence(service, "latency", result->log_latency);
+    add_evidence(service, "promote_absolute", result->log_promote_absolute);
+    add_evidence(service, "promote_relative", result->log_promote_relative);
+}
+
+static const char *verdict_name(const struct steward *steward)
+{
+    return judge_verdict_name(steward->engine.finding.verdict);
+}
+
+static void view_service(const struct steward *steward, struct admin_service *ret_service)
+{
+    const struct engine *engine = &steward->engine;
+    const struct rollout *rollout = &engine->rollout;
+    enum judge_reason reason = engine->finding.reason;
+    bool is_rolling_back = rollout->has_record && rollout->record.status == RECORD_IN_PROGRESS;
+    *ret_service = (struct admin_service){
+        .name = steward->conf->name,
+        .phase = rollout_phase_name(rollout->phase),
+        .revision = rollout->revision,
+        .weight_ppm = steward_has_canary(steward) ? rollout->weight_ppm : 0,
+        .realised_ratio = steward_realised(steward),
+        .verdict = verdict_name(steward),
+        .reason = reason == JUDGE_REASON_NONE ? NULL : judge_reason_name(reason),
+        .sentence = engine->sentence.text,
+        .is_contained = false,
+        .rollback_id = is_rolling_back ? rollout->record.id : NULL,
+    };
+    view_version(steward, ROLE_CURRENT, &ret_service->current);
+    view_version(steward, ROLE_PREVIOUS, &ret_service->previous);
+    view_evidence(engine, ret_service);
+    if (rollout->is_quarantined) {
+        ret_service->quarantines[ret_service->quarantine_count++] =
+            (struct admin_quarantine){steward_deployment(steward, ROLE_CURRENT),
+                                      steward->quarantine_reason, steward->quarantined_us};
+    }
+}
+
+bool view_service_at(void *context, size_t index, struct admin_service *ret_service)
+{
+    struct controller *controller = context;
+    if (index >= controller->steward_count) {
+        return false;
+    }
+    view_service(controller->stewards[index], ret_service);
+    return true;
+}
+
+bool view_service_find(void *context, const char *name, struct admin_service *ret_service)
+{
+    struct controller *controller = context;
+    const struct steward *steward = controller_find(controller, name);
+    if (steward != NULL) {
+        view_service(steward, ret_service);
+    }
+    return steward != NULL;
+}
+
+/* ---- the process ---- */
+
+void view_process(void *context, struct admin_process *ret_process)
+{
+    struct controller *controller = context;
+    struct worker_reading reading;
+    worker_reading_take(crew_cells(controller->crew), &reading);
+    *ret_process = (struct admin_process){
+        .version = controller->version,
+        .started_us = controller->started_wall_us,
+        .workers = crew_worker_count(controller->crew),
+        .client_connections = reading.client_connections[METRIC_CONNECTION_ACTIVE] +
+                              reading.client_connections[METRIC_CONNECTION_IDLE],
+        .is_ready = controller->stage == CONTROLLER_SERVING && controller->is_started,
+        .is_draining = controller->stage != CONTROLLER_SERVING,
+    };
+}
+
+/* Every condition has a name for the metric and a sentence for people. */
+struct condition {
+    const char *name;
+    const char *text; /* NULL: all is well */
+};
+
+enum { CONDITIONS = 5 };
+
+static void look_at_conditions(struct controller *controller,
+                               struct condition ret_conditions[CONDITIONS])
+{
+    const char *history = history_condition(controller->history);
+    if (history == NULL && controller->is_history_unread) {
+        history = "the state file could not be read at the start: canaries began without weight";
+    }
+    ret_conditions[0] = (struct condition){"state", history};
+    ret_conditions[1] = (struct condition){
+        "access_log",
+        access_log_is_failing(controller->access_log) ? "the access log cannot be written" : NULL};
+    ret_conditions[2] = (struct condition){
+        "reload", controller->has_reload_failed ? controller->reload_note.text : NULL};
+    ret_conditions[3] = (struct condition){
+        "memory",
+        controller->needs_publish ? "out of memory: a change of the split waits for memory" : NULL};
+    ret_conditions[4] = (struct condition){
+        "late_ticks", controller->last_lateness_us > (uint64_t)CONTROLLER_LATE_MS * 1000
+                          ? "control runs late: the machine is overloaded or was stopped"
+                          : NULL};
+}
+
+size_t view_conditions(void *context, const char **texts, size_t max)
+{
+    struct condition conditions[CONDITIONS];
+    size_t count = 0;
+    look_at_conditions(context, conditions);
+    for (size_t i = 0; i < CONDITIONS && count < max; i++) {
+        if (conditions[i].text != NULL) {
+            texts[count++] = conditions[i].text;
+        }
+    }
+    return count;
+}
+
+/* ---- /metrics ---- */
+
+enum { EVIDENCE = 5, ROLLBACKS = RECORD_TRIGGER_COUNT * RECORD_STATUS_COUNT };
+
+/* What the exposition of one service points at. */
+struct service_parts {
+    struct exposition_endpoint *endpoints; /* owned */
+    struct exposition_value evidence[EVIDENCE];
+    struct exposition_rollbacks rollbacks[ROLLBACKS];
+    struct exposition_durations phases[RECORD_PHASE_COUNT];
+};
+
+static void expose_version(const struct steward *steward, enum role role,
+                           struct exposition_version *ret_version)
+{
+    const struct steward_version *version = &steward->versions[role];
+    if (version->version == NULL) {
+        return;
+    }
+    double set = (double)steward->published_ppm / CONF_PPM;
+    double realised = steward_realised(steward);
+    *ret_version = (struct exposition_version){
+        .exists = true,
+        .deployment = version->version->deployment,
+        .url = bytes_of(version->endpoint_count > 0 ? version->endpoints[0].conf->url : ""),
+        .weight_set = role == ROLE_CURRENT ? set : 1 - set,
+        .weight_realised = role == ROLE_CURRENT ? realised : 1 - realised,
+    };
+}
+
+static size_t expose_endpoints(const struct steward *steward, struct exposition_endpoint *endpoints)
+{
+    size_t count = 0;
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        const struct steward_version *version = &steward->versions[role];
+        for (size_t i = 0; i < version->endpoint_count; i++) {
+            const struct endpoint *endpoint = version->endpoints[i].endpoint;
+            endpoints[count++] =
+                (struct exposition_endpoint){(enum metric_role)role, endpoint->name,
+                                             endpoint_is_healthy(endpoint), endpoint->cells};
+        }
+    }
+    return count;
+}
+
+static const char *const *verdict_names(void)
+{
+    static const char *names[JUDGE_VERDICT_COUNT];
+    for (int i = 0; i < JUDGE_VERDICT_COUNT; i++) {
+        names[i] = judge_verdict_name((enum judge_verdict)i);
+    }
+    return names;
+}
+
+static const char *const *phase_names(void)
+{
+    static const char *names[ROLLOUT_PHASE_COUNT];
+    for (int i = 0; i < ROLLOUT_PHASE_COUNT; i++) {
+        names[i] = rollout_phase_name((enum rollout_phase)i);
+    }
+    return names;
+}
+
+static void expose_evidence(const struct steward *steward, struct service_parts *parts)
+{
+    const struct judge_result *result = &steward->engine.seen.evidence;
+    parts->evidence[0] = (struct exposition_value){"absolute", result->log_absolute};
+    parts->evidence[1] =
+        (struct exposition_value){"absolute_allowed", result->log_absolute_allowed};
+    parts->evidence[2] = (struct exposition_value){"connect", result->log_connect};
+    parts->evidence[3] = (struct exposition_value){"relative", result->log_relative};
+    parts->evidence[4] = (struct exposition_value){"latency", result->log_latency};
+}
+
+static size_t expose_rollbacks(const struct steward *steward, struct service_parts *parts)
+{
+    size_t count = 0;
+    for (size_t trigger = 0; trigger < RECORD_TRIGGER_COUNT; trigger++) {
+        for (size_t status = 0; status < RECORD_STATUS_COUNT; status++) {
+            uint64_t rollbacks = steward->rollbacks.counts[trigger][status];
+            if (rollbacks > 0) {
+                parts->rollbacks[count++] = (struct exposition_rollbacks){
+                    record_trigger_name((enum record_trigger)trigger),
+                    record_status_name((enum record_status)status), rollbacks};
+            }
+        }
+    }
+    for (size_t i = 0; i < RECORD_PHASE_COUNT; i++) {
+        parts->phases[i] = (struct exposition_durations){record_phase_name((enum record_phase)i),
+                                                         &steward->rollbacks.phases[i]};
+    }
+    return count;
+}
+
+static enum err expose_service(const struct steward *steward, struct service_parts *parts,
+                               struct exposition_service *ret_service)
+{
+    size_t endpoint_max = steward->versions[0].endpoint_count + steward->versions[1].endpoint_count;
+    parts->endpoints = calloc(endpoint_max + 1, sizeof *parts->endpoints);
+    if (parts->endpoints == NULL) {
+        return ERR_NOMEM;
+    }
+    expose_evidence(steward, parts);
+    size_t rollback_count = expose_rollbacks(steward, parts);
+    const struct engine *engine = &steward->engine;
+    *ret_service = (struct exposition_service){
+        .name = steward->service->name,
+        .cells = steward->service->cells,
+        .endpoints = parts->endpoints,
+        .endpoint_count = expose_endpoints(steward, parts->endpoints),
+        .verdict = {verdict_names(), JUDGE_VERDICT_COUNT, (size_t)engine->finding.verdict},
+        .phase = {phase_names(), ROLLOUT_PHASE_COUNT, (size_t)engine->rollout.phase},
+        .evidence = parts->evidence,
+        .evidence_count = EVIDENCE,
+        .rollbacks = parts->rollbacks,
+        .rollbacks_count = rollback_count,
+        .rollback_durations = &steward->rollbacks.durations,
+        .phase_durations = parts->phases,
+        .phase_duration_count = RECORD_PHASE_COUNT,
+        .last_rollback_s = steward->rollbacks.last_wall_us > 0
+                               ? (double)steward->rollbacks.last_wall_us / 1e6
+                               : (double)NAN,
+    };
+    expose_version(steward, ROLE_CURRENT, &ret_service->versions[METRIC_ROLE_CURRENT]);
+    expose_version(steward, ROLE_PREVIOUS, &ret_service->versions[METRIC_ROLE_PREVIOUS]);
+    return OK;
+}
+
+static enum err expose(struct controller *controller, struct exposition_service *services,
+                       struct service_parts *parts, struct buf *out)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        enum err err = expose_service(controller->stewards[i], &parts[i], &services[i]);
+        if (err != OK) {
+            return err;
+        }
+    }
+    struct condition conditions[CONDITIONS];
+    struct exposition_value values[CONDITIONS];
+    look_at_conditions(controller, conditions);
+    for (size_t i = 0; i < CONDITIONS; i++) {
+        values[i] =
+            (struct exposition_value){conditions[i].name, conditions[i].text != NULL ? 1 : 0};
+    }
+    struct exposition exposition = {
+        .services = services,
+        .service_count = controller->steward_count,
+        .workers = crew_cells(controller->crew),
+        .access_log_dropped = access_log_dropped_count(controller->access_log),
+        .config_last_reload_success_s = (double)controller->reloaded_wall_us / 1e6,
+        .conditions = values,
+        .condition_count = CONDITIONS,
+        .version = bytes_of(controller->version),
+        .commit = bytes_of(controller->commit),
+    };
+    return exposition_write(&exposition, out);
+}
+
+enum err view_metrics(void *context, struct buf *out)
+{
+    struct controller *controller = context;
+    struct exposition_service *services = calloc(controller->steward_count + 1, sizeof *services);
+    struct service_parts *parts = calloc(controller->steward_count + 1, sizeof *parts);
+    enum err err = ERR_NOMEM;
+    if (services != NULL && parts != NULL) {
+        err = expose(controller, services, parts, out);
+        for (size_t i = 0; i < controller->steward_count; i++) {
+            free(parts[i].endpoints);
+        }
+    }
+    free(services);
+    free(parts);
+    return err;
+}
+
+/* ---- explain ---- */
+
+static bool is_live(const struct steward *steward, enum role role)
+{
+    return steward_live_count(steward, role) > 0;
+}
+
+enum { COOKIES_MAX = 8 };
+
+static void gather(const struct admin_explain_query *query, const struct steward *steward,
+                   struct decide_facts *facts, struct bytes cookies[COOKIES_MAX])
+{
+    const char *sticky_header = steward->conf->sticky.header;
+    for (size_t i = 0; i < query->fields.count; i++) {
+        const struct field *field = &query->fields.items[i];
+        if (field->id == FIELD_COOKIE && facts->cookie_count < COOKIES_MAX) {
+            cookies[facts->cookie_count++] = field->value;
+        } else if (field->id == FIELD_SERIN_VERSION) {
+            facts->version_header = field->value;
+        } else if (sticky_header != NULL &&
+                   bytes_equal_nocase(field->name, bytes_of(sticky_header))) {
+            facts->sticky_header = field->value;
+        }
+    }
+    facts->cookies = cookies;
+}
+
+/* Asks the router as a worker would, with an accumulator of its own: explaining moves nothing. */
+static struct decision ask(struct controller *controller, const struct steward *steward,
+                           const struct admin_explain_query *query)
+{
+    struct ip ip = {.bytes = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1}};
+    if (query->client.size > 0) {
+        (void)!ip_parse(query->client, &ip);
+    }
+    struct bytes cookies[COOKIES_MAX];
+    struct decide_facts facts = {
+        .is_live = {is_live(steward, ROLE_CURRENT), is_live(steward, ROLE_PREVIOUS)},
+        .is_trusted = true,
+        .client_address = bytes_make((const char *)ip.bytes, sizeof ip.bytes),
+    };
+    gather(query, steward, &facts, cookies);
+    struct snapshot_service_plan plan;
+    struct snapshot_endpoint_plan targets[2 * CONF_ENDPOINTS_MAX];
+    steward_plan(steward, controller->book, targets, &plan);
+    struct decide_service service = snapshot_rules(&plan);
+    struct split_accumulator accumulator;
+    split_accumulator_init(&accumulator, 0, 1);
+    return decide(&service, &facts, &accumulator, &controller->loop->random);
+}
+
+void view_explain(void *context, const struct admin_explain_query *query,
+                  struct admin_explanation *ret_explanation)
+{
+    struct controller *controller = context;
+    uint32_t index = route_table_find(controller->base->routes, query->host, query->path);
+    *ret_explanation = (struct admin_explanation){0};
+    if (index == ROUTE_NONE) {
+        return;
+    }
+    const struct steward *steward = controller->stewards[index];
+    struct decision decision = ask(controller, steward, query);
+    *ret_explanation = (struct admin_explanation){
+        .service = steward->conf->name,
+        .role = role_text(decision.role),
+        .deployment = steward_deployment(steward, decision.role),
+        .reason = decide_reason_text(decision.reason),
+        .is_judged = decision.is_judged,
+        .has_bucket = decision.reason == DECIDE_STICKY,
+        .bucket = decision.bucket,
+        .weight_ppm = steward->published_ppm,
+    };
+}

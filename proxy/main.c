@@ -1,0 +1,217 @@
+/* proxy/main.c — the front door: a verb, the rooms it needs, and how it ends. The only file that
+ * knows every room. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "canary/cli/cli.h"
+#include "canary/controller/controller.h"
+#include "conf/conf_load.h"
+#include "proxy/base/log.h"
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, LOG_WAIT_MS = 2000 };
+
+#ifndef SERIN_VERSION
+#define SERIN_VERSION "0.0.0"
+#endif
+#ifndef SERIN_COMMIT
+#define SERIN_COMMIT "unknown"
+#endif
+
+/* ---- signals ---- */
+
+struct signals {
+    uv_signal_t hangup, terminate, interrupt, reopen;
+    struct loop *loop;
+    struct controller *controller;
+};
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct signals *signals = handle->data;
+    loop_enter(signals->loop);
+    switch (number) {
+    case SIGHUP:
+        controller_reload(signals->controller, "signal");
+        break;
+    case SIGUSR1:
+        controller_reopen_logs(signals->controller);
+        break;
+    default:
+        controller_drain(signals->controller);
+    }
+    loop_leave(signals->loop);
+}
+
+/* Waiting for a signal keeps no loop alive. */
+static void watch(struct signals *signals, uv_signal_t *handle, int number)
+{
+    (void)uv_signal_init(&signals->loop->uv, handle);
+    handle->data = signals;
+    (void)uv_signal_start(handle, on_signal, number);
+    uv_unref((uv_handle_t *)handle);
+}
+
+static void watch_all(struct signals *signals)
+{
+    watch(signals, &signals->hangup, SIGHUP);
+    watch(signals, &signals->terminate, SIGTERM);
+    watch(signals, &signals->interrupt, SIGINT);
+    watch(signals, &signals->reopen, SIGUSR1);
+}
+
+static void unwatch_all(struct signals *signals)
+{
+    uv_close((uv_handle_t *)&signals->hangup, NULL);
+    uv_close((uv_handle_t *)&signals->terminate, NULL);
+    uv_close((uv_handle_t *)&signals->interrupt, NULL);
+    uv_close((uv_handle_t *)&signals->reopen, NULL);
+}
+
+/* ---- run ---- */
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int serve(struct conf *conf, const char *path)
+{
+    struct loop loop;
+    struct note note = {{0}};
+    if (loop_init(&loop) != OK) {
+        conf_destroy(conf);
+        log_error("cannot start: out of memory");
+        return EXIT_FAILED;
+    }
+    struct controller_options options = {.loop = &loop,
+                                         .conf = conf,
+                                         .conf_path = path,
+                                         .version = SERIN_VERSION,
+                                         .commit = SERIN_COMMIT};
+    struct signals signals = {.loop = &loop};
+    enum err err = controller_create(&options, &note, &signals.controller);
+    if (err == OK) {
+        watch_all(&signals);
+        log_info("serin %s serves (process %d)", SERIN_VERSION, (int)getpid());
+        loop_run(&loop);
+        unwatch_all(&signals);
+    } else {
+        log_error("cannot start: %s", note.text[0] != '\0' ? note.text : err_text(err));
+    }
+    controller_destroy(signals.controller);
+    loop_run(&loop);
+    loop_finish(&loop);
+    if (err == OK) {
+        log_info("ended");
+    }
+    return err == OK ? EXIT_DONE : EXIT_FAILED;
+}
+
+static bool is_readable(const char *path)
+{
+    return access(path, R_OK) == 0;
+}
+
+static const char *default_path(void)
+{
+    static const char here[] = "./serin.yaml";
+    static const char system[] = "/etc/serin/serin.yaml";
+    return is_readable(here) || !is_readable(system) ? here : system;
+}
+
+/* Reads `[-c FILE]`; false after telling how it is used. */
+static bool read_path(int argc, char **argv, const char **ret_path)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    *ret_path = NULL;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (option != 'c') {
+            (void)fprintf(stderr, "usage: serin %s [-c FILE]\n", argv[0]);
+            return false;
+        }
+        *ret_path = optarg;
+    }
+    if (optind < argc) {
+        (void)fprintf(stderr, "usage: serin %s [-c FILE]\n", argv[0]);
+        return false;
+    }
+    if (*ret_path == NULL) {
+        *ret_path = default_path();
+    }
+    return true;
+}
+
+static struct conf *load(const char *path)
+{
+    struct conf_errors errors;
+    struct conf *conf = NULL;
+    conf_errors_init(&errors);
+    enum err err = conf_load_file(path, &errors, &conf);
+    if (err != OK) {
+        conf_errors_print(&errors, stderr);
+    }
+    conf_errors_finish(&errors);
+    return err == OK ? conf : NULL;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *path;
+    if (!read_path(argc, argv, &path)) {
+        return EXIT_USAGE;
+    }
+    struct conf *conf = load(path);
+    if (conf == NULL) {
+        return EXIT_FAILED;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit();
+    if (log_start() != OK) {
+        log_warn("the log has no thread of its own and may wait for its reader");
+    }
+    int status = serve(conf, path);
+    log_stop(LOG_WAIT_MS);
+    return status;
+}
+
+static int check(int argc, char **argv)
+{
+    const char *path;
+    if (!read_path(argc, argv, &path)) {
+        return EXIT_USAGE;
+    }
+    struct conf *conf = load(path);
+    if (conf == NULL) {
+        return EXIT_FAILED;
+    }
+    (void)printf("%s: ok\n", path);
+    conf_destroy(conf);
+    return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "run") == 0) {
+        return run(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "check") == 0) {
+        return check(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+        (void)printf("serin %s (%s)\n", SERIN_VERSION, SERIN_COMMIT);
+        return EXIT_DONE;
+    }
+    return cli_run(argc, argv);
+}
