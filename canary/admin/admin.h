@@ -22,7 +22,7 @@ struct admin;
 struct admin_call;
 
 enum {
-    ADMIN_BODY_MAX = 64 * 1024,
+    ADMIN_BODY_MAX = 128 * 1024,
     ADMIN_CONFIG_MAX = 256 * 1024, /* of the file that config:check is given */
     ADMIN_METRICS_MAX = 64 * 1024 * 1024,
     ADMIN_ANSWER_MAX = 16 * 1024 * 1024,
@@ -234,6 +234,8 @@ struct admin_request {
     struct bytes authority;
     const struct fields *fields;
     struct bytes body;
+    bool is_too_large; /* the body has more than ADMIN_CONFIG_MAX bytes and was not read to its end
+                        */
 };
 
 /* Borrowed during on_answer. NULL texts are left out. */

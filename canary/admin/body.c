@@ -62,16 +62,16 @@ static bool is_too_deep(struct bytes text)
 static bool parse(struct admin_call *call, json_t **ret_document)
 {
     struct bytes body = call->request->body;
+    if (body.size > ADMIN_BODY_MAX || call->request->is_too_large) {
+        call_problem(call, 413, NULL, "The body may have %d bytes.", ADMIN_BODY_MAX);
+        return false;
+    }
     if (body.size == 0) {
         *ret_document = json_object();
         if (*ret_document == NULL) {
             call_json(call, 503, NULL, NULL);
         }
         return *ret_document != NULL;
-    }
-    if (body.size > ADMIN_BODY_MAX) {
-        call_problem(call, 413, NULL, "The body may have %d bytes.", ADMIN_BODY_MAX);
-        return false;
     }
     if (!is_json(call->request->fields)) {
         call_problem(call, 415, "Content-Type", "The body must be application/json.");
@@ -90,7 +90,7 @@ static bool parse(struct admin_call *call, json_t **ret_document)
     }
     if (!json_is_object(document)) {
         json_decref(document);
-        call_problem(call, 400, NULL, "The body must be a JSON object.");
+        call_problem(call, 422, NULL, "The body must be a JSON object.");
         return false;
     }
     *ret_document = document;
@@ -129,11 +129,11 @@ static bool take_member(struct admin_call *call, struct body_member *members, si
 {
     struct body_member *member = find_member(members, count, name);
     if (member == NULL) {
-        call_problem(call, 400, name, "There is no member of this name here.");
+        call_problem(call, 422, name, "There is no member of this name here.");
         return false;
     }
     if (!has_kind(value, member->kind)) {
-        call_problem(call, 400, name, "\"%s\" must be %s.", name, kind_names[member->kind]);
+        call_problem(call, 422, name, "\"%s\" must be %s.", name, kind_names[member->kind]);
         return false;
     }
     if (member->kind == BODY_STRING && !check_string(call, member->name, value)) {
@@ -156,7 +156,7 @@ static bool take_members(struct admin_call *call, json_t *document, struct body_
     }
     for (size_t i = 0; i < count; i++) {
         if (members[i].is_required && members[i].value == NULL) {
-            call_problem(call, 400, members[i].name, "\"%s\" is missing.", members[i].name);
+            call_problem(call, 422, members[i].name, "\"%s\" is missing.", members[i].name);
             return false;
         }
     }

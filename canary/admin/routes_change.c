@@ -241,14 +241,14 @@ static bool is_yaml(const struct fields *fields)
 void route_config_check(struct admin_call *call)
 {
     struct bytes body = call->request->body;
+    if (call->request->is_too_large || body.size > ADMIN_CONFIG_MAX) {
+        call_problem(call, 413, NULL, "A configuration may have %d bytes.", ADMIN_CONFIG_MAX);
+        return;
+    }
     if (body.size == 0 || !is_yaml(call->request->fields)) {
         if (has_empty_body(call)) {
             ops_of(call)->config_check(context_of(call), call, (struct bytes){0});
         }
-        return;
-    }
-    if (body.size > ADMIN_CONFIG_MAX) {
-        call_problem(call, 413, NULL, "A configuration may have %d bytes.", ADMIN_CONFIG_MAX);
         return;
     }
     ops_of(call)->config_check(context_of(call), call, body);

@@ -240,7 +240,7 @@ static bool read_fields(struct admin_call *call, json_t *headers,
             return false;
         }
         if (!json_is_string(value) || !is_field_text(json_string_value(value))) {
-            call_problem(call, 400, name, "A header's value must be a string on one line.");
+            call_problem(call, 422, name, "A header's value must be a string on one line.");
             return false;
         }
         struct bytes name_bytes = bytes_of(name);

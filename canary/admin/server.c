@@ -50,6 +50,7 @@ struct admin_exchange {
     struct buf body;
     struct admin_call *call; /* under way, or NULL */
     bool is_handled;
+    bool is_too_large;
     bool is_stream;
     size_t unsent; /* bytes of events since the client last took everything */
     struct admin_subscriber subscriber;
@@ -194,6 +195,7 @@ static void handle(struct admin_exchange *exchange)
         .authority = from->authority,
         .fields = &from->fields,
         .body = buf_bytes(&exchange->body),
+        .is_too_large = exchange->is_too_large,
     };
     struct admin_call *call = admin_handle(exchange->server->admin, &request, on_answer, exchange);
     /* NULL: it was answered, and the exchange may be gone with its arena. */
@@ -202,18 +204,19 @@ static void handle(struct admin_exchange *exchange)
     }
 }
 
-/* One byte more than any route takes: then the answer is 413, whatever else may come. */
+/* Answered at once, whatever else may come. */
+static void refuse_body(struct admin_exchange *exchange)
+{
+    exchange->is_too_large = true;
+    exchange->responder->ops->want_body(exchange->responder, false);
+    handle(exchange);
+}
+
 static void on_body(void *request, struct bytes piece)
 {
     struct admin_exchange *exchange = exchange_of(request);
-    size_t room = exchange->body.max - buf_size(&exchange->body);
-    struct bytes kept = bytes_slice(piece, 0, piece.size < room ? piece.size : room);
-    if (exchange->is_handled || buf_append(&exchange->body, kept) != OK) {
-        return;
-    }
-    if (buf_size(&exchange->body) == exchange->body.max) {
-        exchange->responder->ops->want_body(exchange->responder, false);
-        handle(exchange);
+    if (!exchange->is_handled && buf_append(&exchange->body, piece) != OK) {
+        refuse_body(exchange);
     }
 }
 
@@ -257,11 +260,15 @@ static void open_exchange(struct handler *handler, struct responder *responder,
     exchange->server = server;
     exchange->responder = responder;
     exchange->request = request;
-    buf_init(&exchange->body, ADMIN_CONFIG_MAX + 1);
+    buf_init(&exchange->body, ADMIN_CONFIG_MAX);
     responder->request_ops = &request_ops;
     responder->request = exchange;
     if (request->body == BODY_NONE) {
         handle(exchange);
+        return;
+    }
+    if (request->body == BODY_LENGTH && request->content_length > ADMIN_CONFIG_MAX) {
+        refuse_body(exchange);
         return;
     }
     responder->ops->want_body(responder, true);

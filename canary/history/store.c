@@ -174,7 +174,11 @@ static enum err connect_database(struct store *store, const struct store_options
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     flags |= options->is_reader ? 0 : SQLITE_OPEN_CREATE;
-    int code = sqlite3_open_v2(options->path, &store->database, flags, NULL);
+    /* unix-excl keeps the index of the log in this process's memory. Shared, it would be a mapped
+     * file, and somebody who cuts that file short would end the process with a SIGBUS. The price:
+     * no other process may use the state file meanwhile, which is right for a second Serin by
+     * mistake too. */
+    int code = sqlite3_open_v2(options->path, &store->database, flags, "unix-excl");
     if (store->database == NULL) {
         return ERR_NOMEM;
     }
@@ -489,10 +493,39 @@ static bool has_moved(struct store *store)
     return code == SQLITE_OK && answer != 0;
 }
 
-enum err store_apply(struct store *store, struct list *changes, bool is_durable, struct note *note)
+/* So does a file that somebody wrote over, for as long as SQLite has its pages in memory. */
+static bool is_overwritten(struct store *store)
+{
+    static const char magic[16] = "SQLite format 3";
+    sqlite3_file *file = NULL;
+    char head[sizeof magic];
+    int code = sqlite3_file_control(store->database, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (code != SQLITE_OK || file == NULL || file->pMethods == NULL) {
+        return false;
+    }
+    /* Read through SQLite's own descriptor: closing one of ours would give up its locks. */
+    return file->pMethods->xRead(file, head, sizeof head, 0) != SQLITE_OK ||
+           memcmp(head, magic, sizeof magic) != 0;
+}
+
+static bool is_lost(struct store *store, struct note *note)
 {
     if (has_moved(store)) {
         note_set(note, "state file %s: was deleted or replaced while it was open", store->path);
+        return true;
+    }
+    if (is_overwritten(store)) {
+        note_set(note, "state file %s: was overwritten while it was open", store->path);
+        return true;
+    }
+    return false;
+}
+
+enum err store_apply(struct store *store, struct list *changes, bool is_durable, struct note *note)
+{
+    if (is_lost(store, note)) {
+        /* What is there now is somebody else's: the log is not copied into it. */
+        (void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         return fail_all(changes, ERR_IO);
     }
     int code = SQLITE_OK;

@@ -79,18 +79,18 @@ static void bodies_are_read_strictly(void **state)
         unsigned status;
         const char *field;
     } cases[] = {
-        {"", 400, "current"},
-        {"{}", 400, "current"},
-        {"{\"current\": \"1\"}", 400, "current"},
-        {"{\"current\": null}", 400, "current"},
-        {"{\"current\": 1, \"x\": 1}", 400, "x"},
+        {"", 422, "current"},
+        {"{}", 422, "current"},
+        {"{\"current\": \"1\"}", 422, "current"},
+        {"{\"current\": null}", 422, "current"},
+        {"{\"current\": 1, \"x\": 1}", 422, "x"},
         {"{\"current\": 1, \"current\": 2}", 400, NULL},
         {"{\"current\": 1} {}", 400, NULL},
         {"{\"current\": 01}", 400, NULL},
         {"{\"current\": NaN}", 400, NULL},
         {"{'current': 1}", 400, NULL},
-        {"[1]", 400, NULL},
-        {"1", 400, NULL},
+        {"[1]", 422, NULL},
+        {"[]", 422, NULL},
         {"{\"current\"", 400, NULL},
         {"{\"current\": \"\xff\"}", 400, NULL},
         {"{\"a\":[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]}", 400, NULL},
@@ -147,7 +147,7 @@ static void rollback_needs_a_reason_on_one_line(void **state)
 {
     struct admin_bench *bench = *state;
     (void)ask_json(bench, METHOD_POST, ROLLBACK, "{}");
-    assert_problem(bench, 400, "reason");
+    assert_problem(bench, 422, "reason");
     (void)ask_json(bench, METHOD_POST, ROLLBACK, "{\"reason\": \"\"}");
     assert_problem(bench, 422, "reason");
     (void)ask_json(bench, METHOD_POST, ROLLBACK, "{\"reason\": \"a\\nb\"}");
@@ -170,7 +170,7 @@ static void rollout_verbs_take_no_body(void **state)
         assert_int_equal(ask(bench, METHOD_POST, target, NULL), 200);
         assert_int_equal(strncmp(bench->fake.last, verbs[i], strlen(verbs[i])), 0);
         (void)ask_json(bench, METHOD_POST, target, "{\"x\":1}");
-        assert_problem(bench, 400, "x");
+        assert_problem(bench, 422, "x");
         assert_int_equal(ask_json(bench, METHOD_POST, target, "{}"), 200);
     }
     (void)ask(bench, METHOD_POST, "/api/v1/services/other/rollout/pause", NULL);

@@ -155,6 +155,35 @@ static void deleted_file_is_noticed(void **state)
     assert_int_equal(intact_rows(bench), 1);
 }
 
+static void overwrite(const char *path, const char *end)
+{
+    char name[128];
+    (void)snprintf(name, sizeof name, "%s%s", path, end);
+    FILE *file = fopen(name, "r+");
+    if (file == NULL) {
+        return;
+    }
+    assert_int_equal(ftruncate(fileno(file), 0), 0);
+    (void)fputs("this is not a database", file);
+    (void)fclose(file);
+}
+
+static void file_overwritten_while_it_is_open_is_noticed(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    struct history_audit audit = an_audit("start", NULL);
+    assert_int_equal(write_durably(bench, &(struct history_change){.audit = &audit}), OK);
+    overwrite(bench->path, "");
+    overwrite(bench->path, "-wal");
+    overwrite(bench->path, "-shm");
+    struct history_service service = a_service("showcase", 0);
+    assert_int_equal(write_durably(bench, &(struct history_change){.service = &service}), ERR_IO);
+    assert_non_null(strstr(history_condition(bench->history), "overwritten"));
+    assert_int_equal(write_durably(bench, &(struct history_change){.service = &service}), ERR_IO);
+    assert_non_null(strstr(history_condition(bench->history), "not a database"));
+}
+
 /* Another program holds the write lock: to us that is a disk that stands still, for as long as
  * STORE_BUSY_MS. */
 static sqlite3 *hold_lock(struct bench *bench)
@@ -274,6 +303,7 @@ int main(void)
         TEST(missing_folder_is_retried_until_it_is_there),
         TEST(newer_file_is_not_touched),
         TEST(deleted_file_is_noticed),
+        TEST(file_overwritten_while_it_is_open_is_noticed),
         TEST(who_waits_on_a_stalled_file_is_told_and_the_loop_goes_on),
         TEST(full_queue_gives_up_audit_rows_but_never_a_state),
         TEST(too_many_reads_are_refused),
