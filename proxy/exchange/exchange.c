@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/http/client_ip.h"
 #include "proxy/http/reply.h"
 #include "proxy/upstream/balance.h"
 
@@ -255,13 +256,18 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
 {
     struct exchange_host *host = exchange->host;
     const struct snapshot_service *service = exchange->service;
-    const struct ip *peer = exchange->responder->peer;
+    const struct conf *conf = host->snapshot->base->conf;
+    struct ip client = *exchange->responder->peer;
+    if (is_trusted && service->decide.sticky.by == STICKY_CLIENT_IP) {
+        client = client_ip_of(&exchange->request->fields, &client, conf->trusted_proxies,
+                              conf->trusted_proxy_count);
+    }
     struct bytes cookies[COOKIES_MAX];
     struct decide_facts facts = {
         .is_live = {is_version_live(host, &service->versions[ROLE_CURRENT]),
                     is_version_live(host, &service->versions[ROLE_PREVIOUS])},
         .is_trusted = is_trusted,
-        .client_address = bytes_make((const char *)peer->bytes, sizeof peer->bytes),
+        .client_address = bytes_make((const char *)client.bytes, sizeof client.bytes),
     };
     read_wishes(exchange->request, &service->decide, &facts, cookies);
     exchange->decision =

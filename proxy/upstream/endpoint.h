@@ -61,8 +61,8 @@ static inline bool endpoint_is_healthy(const struct endpoint *endpoint)
 struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
                                    void *call);
 /* Opens a further connection for the call. `open_max` bounds this worker's connections to the
- * endpoint; when it is reached the error is ERR_LIMIT, as when the process is out of descriptors: our
- * own lack, never the endpoint's failure. ERR_NOMEM and ERR_IO are the kernel's. */
+ * endpoint; when it is reached the error is ERR_LIMIT, as when the process is out of descriptors:
+ * our own lack, never the endpoint's failure. ERR_NOMEM and ERR_IO are the kernel's. */
 MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct loop *loop,
                                const struct sockaddr *address, const struct framing_limits *limits,
                                uint64_t connect_us, uint32_t open_max, const struct client_ops *ops,
