@@ -200,7 +200,7 @@ def both_versions_failing_is_a_shared_outage(stage):
 
 @case(starts_proxy=False)
 def canary_whose_health_checks_all_fail_is_gone_at_once(stage):
-    health = {"path": "/up", "interval": "100ms", "timeout": "1s", "healthy": 1, "unhealthy": 2}
+    health = {"path": "/up", "interval": f"{int(200 * SLOW)}ms", "timeout": f"{int(200 * SLOW)}ms", "healthy": 1, "unhealthy": 2}
     with Release(stage, weight="20%", health=health, rate=5, starts=False) as release:
         wait_for(lambda: release.serin.metrics().sum("serin_endpoint_up", service=stage.name) == 2, "both are healthy")
         release.canary.order(listen=False)
