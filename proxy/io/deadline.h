@@ -4,7 +4,7 @@
  * lazily: arming later than the slot an entry already stands in only notes the new time, and so
  * does disarming; when the slot's turn comes the entry is looked at and put where it belongs. So a
  * keep-alive connection that re-arms at every request touches no list. Fires at most
- * DEADLINE_TICK_MS late, never early. Embedded in its owner; used only by the loop's thread. */
+ * two ticks late, never early. Embedded in its owner; used only by the loop's thread. */
 #pragma once
 #include <stdint.h>
 #include <uv.h>

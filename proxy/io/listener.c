@@ -256,7 +256,7 @@ void listener_close(struct listener *listener)
     (void)uv_poll_stop(&listener->poll);
     enum { QUEUE_MAX = 65536 };
     accept_some(listener, QUEUE_MAX);
-    (void)close(listener->fd);
     uv_close((uv_handle_t *)&listener->poll, on_handle_closed);
     uv_close((uv_handle_t *)&listener->retry, on_handle_closed);
+    (void)close(listener->fd);
 }

@@ -6,9 +6,10 @@
  * was gathered. */
 enum { CORK_COPY_MAX = 4096, PIECES_MAX = 8 };
 
-static void mark_broken(struct stream *stream)
+void stream_break(struct stream *stream)
 {
-    if (stream->is_broken) {
+    CHECK(stream->loop->depth > 0);
+    if (stream->is_broken || stream->is_closing) {
         return;
     }
     stream->is_broken = true;
@@ -28,7 +29,7 @@ static void flush_with(struct loop *loop, struct bytes piece)
         return;
     }
     if (stream->ops->write(stream, pieces + first, count - first) != OK) {
-        mark_broken(stream);
+        stream_break(stream);
     }
 }
 
@@ -113,13 +114,14 @@ void stream_settle(struct loop *loop)
         if (stream != NULL) {
             loop->broken = stream->next_broken;
             stream->next_broken = NULL;
-            tell_end(stream, ERR_CLOSED);
+            if (!stream->is_patient) {
+                tell_end(stream, ERR_CLOSED);
+            }
         }
     }
 }
 
-/* Ending while gathering: what was gathered goes first, as it would have without the cork. */
-static void flush_before_end(struct stream *stream)
+void stream_flush(struct stream *stream)
 {
     struct loop *loop = stream->loop;
     if (loop->corked == stream) {
@@ -128,9 +130,10 @@ static void flush_before_end(struct stream *stream)
     }
 }
 
+/* Ending while gathering: what was gathered goes first, as it would have without the cork. */
 void stream_finish(struct stream *stream)
 {
-    flush_before_end(stream);
+    stream_flush(stream);
     if (!stream->is_closing && !stream->is_broken) {
         stream->ops->finish(stream);
     }
@@ -147,7 +150,7 @@ void stream_close(struct stream *stream)
     if (stream->is_closing) {
         return;
     }
-    flush_before_end(stream);
+    stream_flush(stream);
     stream->is_closing = true;
     stream->ops->close(stream);
 }
@@ -157,7 +160,7 @@ void stream_reset(struct stream *stream)
     if (stream->is_closing) {
         return;
     }
-    flush_before_end(stream);
+    stream_flush(stream);
     stream->is_closing = true;
     stream->ops->reset(stream);
 }

@@ -47,7 +47,9 @@ struct stream {
     struct stream *next_broken; /* borrowed: in the loop's list of those to be told */
     size_t queued;              /* bytes copied and not yet taken by the kernel */
     bool is_reading;
-    bool is_broken; /* a write failed: nothing more will go out */
+    bool is_broken;  /* a write failed: nothing more will go out */
+    bool is_patient; /* the owner's: a failed write is not told, since what the other side said before
+                        it went is still to be read, and its end after that */
     bool is_closing;
     bool is_end_told; /* on_end was called with an error */
 };
@@ -85,6 +87,11 @@ static inline void stream_write_one(struct stream *stream, struct bytes piece)
  * Never NULL. */
 char *stream_reserve(struct stream *stream, size_t size);
 void stream_commit(struct stream *stream, size_t size);
+/* Sends what was gathered now, so that stream_is_blocked knows of it. */
+void stream_flush(struct stream *stream);
+/* Nothing more can go out in good order: the owner is told by on_end(ERR_CLOSED) when the event is
+ * over, as after a failed write. Inside an event. */
+void stream_break(struct stream *stream);
 /* For loop_leave: sends what was gathered, tells the broken. */
 void stream_settle(struct loop *loop);
 

@@ -52,6 +52,7 @@ static enum err err_of_status(ssize_t status)
         return ERR_NOMEM;
     case UV_EMFILE:
     case UV_ENFILE:
+    case UV_EADDRNOTAVAIL: /* no port left to connect from */
         return ERR_LIMIT;
     case UV_ETIMEDOUT:
         return ERR_TIMEOUT;
@@ -116,7 +117,7 @@ static void shutdown_now(struct tcp_stream *tcp)
     struct shutdown_job *job = malloc(sizeof *job);
     if (job == NULL || uv_shutdown(&job->request, (uv_stream_t *)&tcp->handle, on_shutdown) != 0) {
         free(job);
-        tcp->base.is_broken = true;
+        stream_break(&tcp->base);
     }
 }
 
@@ -140,7 +141,9 @@ static void on_written(uv_write_t *request, int status)
     }
     struct loop *loop = tcp->base.loop;
     loop_enter(loop);
-    if (status != 0) {
+    if (status != 0 && tcp->base.is_patient) {
+        tcp->base.is_broken = true;
+    } else if (status != 0) {
         stream_fail(&tcp->base, err_of_status(status));
     } else if (tcp->base.queued == 0 && !tcp->base.is_broken) {
         tcp->base.listener->on_drained(&tcp->base);
