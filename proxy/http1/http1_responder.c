@@ -13,7 +13,7 @@ void http1_server_write_head(struct http1_server *server, const struct response 
         stream_commit(server->stream, size);
     } else {
         /* A head that cannot be written cannot be half written either. */
-        stream_fail(server->stream, ERR_SYNTAX);
+        stream_break(server->stream);
     }
 }
 
@@ -55,6 +55,7 @@ static void respond_head(struct responder *responder, const struct response *res
     out.is_keep_alive = request->is_keep_alive;
     if (request->is_tunnel) {
         request->is_body_done = false;
+        request->is_body_wanted = false;
         request->out_body = BODY_UNTIL_CLOSE;
     }
     http1_server_write_head(request->server, &out);
@@ -125,6 +126,8 @@ static void respond_finish(struct responder *responder)
     struct http1_request *request = request_of(responder);
     CHECK(request->is_tunnel);
     stream_finish(request->server->stream);
+    request->is_half_tunnel = true;
+    http1_server_watch(request->server);
 }
 
 static void respond_cut(struct responder *responder)
@@ -143,9 +146,7 @@ static void respond_want_body(struct responder *responder, bool is_wanted)
     if (request->is_body_done) {
         return;
     }
-    if (is_wanted && !request->is_tunnel) {
-        http1_server_arm(server, server->host->settings.client_body_us);
-    }
+    http1_server_watch(server);
     if (is_news) {
         http1_server_pump(server);
         bool is_finished_tunnel = request->is_tunnel && server->has_peer_finished;
@@ -153,7 +154,6 @@ static void respond_want_body(struct responder *responder, bool is_wanted)
             http1_server_tell_body_end(request, NULL);
         }
     } else if (!is_wanted) {
-        deadline_disarm(&server->deadline);
         stream_read_stop(server->stream);
     }
 }

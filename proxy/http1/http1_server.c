@@ -56,6 +56,20 @@ void http1_server_arm(struct http1_server *server, uint64_t timeout_us)
     deadline_arm(&server->host->loop->wheel, &server->deadline, timeout_us);
 }
 
+/* A body that is wanted, or the reading of what waits for it. A tunnel's client owes nothing until
+ * the origin has finished. */
+void http1_server_watch(struct http1_server *server)
+{
+    const struct http1_request *request = server->request;
+    const struct http1_server_settings *settings = &server->host->settings;
+    bool owes_body = request->is_body_wanted && !request->is_body_done && !request->is_tunnel;
+    if (owes_body || stream_is_blocked(server->stream)) {
+        http1_server_arm(server, settings->client_body_us);
+    } else {
+        http1_server_arm(server, request->is_half_tunnel ? settings->client_idle_us : 0);
+    }
+}
+
 /* ---- ending ---- */
 
 static void tell_gone(struct http1_server *server, enum err why)
@@ -105,12 +119,15 @@ void http1_server_cut(struct http1_server *server)
 static void linger(struct http1_server *server)
 {
     enter(server, SERVER_LINGER);
+    stream_flush(server->stream);
     if (server->has_peer_finished && !stream_is_blocked(server->stream)) {
         close_connection(server);
         return;
     }
     stream_finish(server->stream);
-    stream_read_start(server->stream);
+    if (!server->has_peer_finished) {
+        stream_read_start(server->stream);
+    }
     http1_server_arm(server, stream_is_blocked(server->stream)
                                  ? server->host->settings.client_body_us
                                  : LINGER_US);
@@ -162,8 +179,7 @@ static enum err parse(struct http1_request *request, struct bytes raw, struct re
     return http1_parse_request(head, items, field_count, &request->message, ret_reject);
 }
 
-static void prepare_body(struct http1_request *request,
-                         const struct http1_server_settings *settings)
+static void prepare_body(struct http1_request *request)
 {
     const struct request *message = &request->message;
     request->body_left = message->body == BODY_LENGTH ? message->content_length : 0;
@@ -171,7 +187,7 @@ static void prepare_body(struct http1_request *request,
     request->is_body_done =
         message->body == BODY_NONE || (message->body == BODY_LENGTH && request->body_left == 0);
     if (message->body == BODY_CHUNKED) {
-        chunked_decoder_init(&request->decoder, false, &settings->limits, &request->arena);
+        chunked_decoder_init(&request->decoder, false, &request->limits, &request->arena);
     }
 }
 
@@ -199,6 +215,7 @@ static void open_request(struct http1_server *server, struct http1_request *requ
     request->is_body_wanted = false;
     request->has_head = false;
     request->is_tunnel = false;
+    request->is_half_tunnel = false;
     request->is_keep_alive = false;
     request->out_body = BODY_NONE;
     server->request_count++;
@@ -213,7 +230,7 @@ static size_t read_head(struct http1_server *server, struct bytes in)
     struct http1_request *request = server->request;
     const struct http1_server_settings *settings = &server->host->settings;
     struct reject reject;
-    enum framing_scan scan = framing_scan_head(&request->scanner, in, &settings->limits, &reject);
+    enum framing_scan scan = framing_scan_head(&request->scanner, in, &request->limits, &reject);
     if (scan == FRAMING_INCOMPLETE) {
         return 0;
     }
@@ -223,7 +240,7 @@ static size_t read_head(struct http1_server *server, struct bytes in)
         return 0;
     }
     size_t consumed = request->scanner.position;
-    prepare_body(request, settings);
+    prepare_body(request);
     if (settings->body_max > 0 && request->body_left > settings->body_max) {
         refuse(server, reject_request(REJECT_BODY_TOO_LARGE));
         return 0;
@@ -279,10 +296,8 @@ static size_t read_body(struct http1_server *server, struct bytes in)
     if (request->is_body_done || !request->is_body_wanted) {
         return 0;
     }
-    http1_server_arm(server, server->host->settings.client_body_us);
     size_t consumed;
     if (request->is_tunnel) {
-        deadline_disarm(&server->deadline);
         request->responder.request_ops->on_body(request->responder.request, in);
         consumed = in.size;
     } else if (request->message.body == BODY_LENGTH) {
@@ -290,8 +305,8 @@ static size_t read_body(struct http1_server *server, struct bytes in)
     } else {
         consumed = read_chunked(server, request, in);
     }
-    if (request->is_body_done && server->state == SERVER_EXCHANGE) {
-        deadline_disarm(&server->deadline);
+    if (!is_over(server, request)) {
+        http1_server_watch(server);
     }
     return consumed;
 }
@@ -307,6 +322,7 @@ static bool begin_head(struct http1_server *server)
         }
     }
     framing_scanner_init(&server->request->scanner, FRAMING_REQUEST);
+    server->request->limits = server->host->settings.limits;
     server->request->has_head = false;
     enter(server, SERVER_HEAD);
     http1_server_arm(server, server->host->settings.client_header_us);
@@ -460,10 +476,13 @@ static void on_client_finished(struct http1_server *server)
 {
     struct http1_request *request = server->request;
     server->has_peer_finished = true;
-    if (server->state == SERVER_LINGER && stream_is_blocked(server->stream)) {
-        return; /* it still reads: on_drained closes */
+    bool is_still_read = stream_is_blocked(server->stream);
+    if (server->state == SERVER_LINGER && is_still_read) {
+        return; /* on_drained closes */
     }
-    if (server->state != SERVER_EXCHANGE) {
+    if (server->state != SERVER_EXCHANGE && is_still_read) {
+        linger(server);
+    } else if (server->state != SERVER_EXCHANGE) {
         close_connection(server);
     } else if (request->is_tunnel) {
         if (!request->is_body_done) {
@@ -499,9 +518,7 @@ static void on_drained(struct stream *stream)
     if (server->state == SERVER_IDLE) {
         http1_server_pump(server);
     } else if (server->state == SERVER_EXCHANGE && request->is_open) {
-        if (request->is_body_done || !request->is_body_wanted || request->is_tunnel) {
-            deadline_disarm(&server->deadline);
-        }
+        http1_server_watch(server);
         request->responder.request_ops->on_drained(request->responder.request);
     }
 }

@@ -40,6 +40,7 @@ struct http1_request {
     struct arena arena;
     struct buf pending; /* read and not yet consumed */
     struct framing_scanner scanner;
+    struct framing_limits limits; /* as they were when the head began */
     struct chunked_decoder decoder;
     struct request message;
     uint64_t body_left;     /* BODY_LENGTH: bytes to come */
@@ -51,7 +52,8 @@ struct http1_request {
     bool is_body_wanted;
     bool has_head; /* the final head was written */
     bool is_tunnel;
-    bool is_keep_alive; /* decided with the head */
+    bool is_half_tunnel; /* the origin has finished, the client may go on */
+    bool is_keep_alive;  /* decided with the head */
 };
 
 extern const struct responder_ops http1_responder_ops;
@@ -64,6 +66,8 @@ void http1_server_give_block(struct http1_server_host *host, struct http1_reques
 void http1_server_pump(struct http1_server *server);
 /* Arms the connection's one deadline; 0 disarms. */
 void http1_server_arm(struct http1_server *server, uint64_t timeout_us);
+/* Within an exchange: arms it for what the client owes us now, or disarms. */
+void http1_server_watch(struct http1_server *server);
 /* Ends the connection so that the client sees the answer broken off; tells the handler if it still
  * listens. */
 void http1_server_cut(struct http1_server *server);
