@@ -52,12 +52,14 @@ struct http1_client {
     bool is_sent : 1; /* the request is out, body and all */
     bool is_keep_alive : 1;
     bool is_wanted : 1;
-    bool has_ended : 1;                  /* in a tunnel: the origin's FIN was read */
+    bool is_tunnel : 1;                  /* 101 was read */
+    bool has_ended : 1;                  /* the end was met while the user was not reading */
     bool is_told : 1;                    /* on_end or on_failed was called for this call */
     const struct client_ops *ops;        /* borrowed; NULL between calls */
     void *call;                          /* borrowed */
     struct client_keeper *keeper;        /* borrowed */
-    const struct framing_limits *limits; /* borrowed */
+    const struct framing_limits *newest; /* borrowed */
+    struct framing_limits limits;        /* of this call: what they were when it began */
     struct stream *stream;
     struct list link; /* the keeper's */
     struct deadline deadline;
@@ -90,7 +92,7 @@ static struct reading *need_reading(struct http1_client *client)
         client->reading = calloc(1, sizeof *client->reading);
         if (client->reading != NULL) {
             buf_init(&client->reading->pending,
-                     client->limits->head_max + 2 * (size_t)LOOP_READ_SIZE);
+                     client->limits.head_max + 2 * (size_t)LOOP_READ_SIZE);
             arena_init(&client->reading->arena, TRAILERS_ARENA_MAX);
         }
     }
@@ -161,6 +163,8 @@ static bool begin_body(struct http1_client *client, const struct response *respo
     client->is_keep_alive =
         response->is_keep_alive && response->body != BODY_UNTIL_CLOSE && !is_tunnel;
     client->state = is_tunnel ? CLIENT_TUNNEL : CLIENT_BODY;
+    client->is_tunnel = is_tunnel;
+    client->stream->is_patient = !is_tunnel;
     if (response->body != BODY_CHUNKED) {
         return true;
     }
@@ -169,7 +173,7 @@ static bool begin_body(struct http1_client *client, const struct response *respo
         fail(client, CLIENT_MEMORY);
         return false;
     }
-    chunked_decoder_init(&reading->decoder, true, client->limits, &reading->arena);
+    chunked_decoder_init(&reading->decoder, true, &client->limits, &reading->arena);
     return true;
 }
 
@@ -227,7 +231,7 @@ static void parse_head(struct http1_client *client, struct bytes head, size_t le
 static size_t read_head(struct http1_client *client, struct bytes in)
 {
     struct reject reject;
-    switch (framing_scan_head(&client->scanner, in, client->limits, &reject)) {
+    switch (framing_scan_head(&client->scanner, in, &client->limits, &reject)) {
     case FRAMING_INCOMPLETE:
         return 0;
     case FRAMING_REFUSED:
@@ -421,7 +425,8 @@ static void on_end(struct stream *stream, enum err why)
 static void on_drained(struct stream *stream)
 {
     struct http1_client *client = client_of(stream);
-    if (client->ops != NULL && !client->is_told) {
+    /* A tunnel goes on in one direction when the origin has finished. */
+    if (client->ops != NULL && (!client->is_told || client->is_tunnel)) {
         client->ops->on_drained(client->call);
     }
 }
@@ -433,7 +438,7 @@ static void on_connected(struct stream *stream, enum err err)
         return;
     }
     if (err != OK) {
-        fail(client, CLIENT_REFUSED);
+        fail(client, err == ERR_TIMEOUT ? CLIENT_TIMEOUT : CLIENT_REFUSED);
         return;
     }
     client->state = CLIENT_READY;
@@ -489,7 +494,7 @@ enum err http1_client_connect(struct loop *loop, const struct sockaddr *address,
     client->ops = ops;
     client->call = call;
     client->keeper = keeper;
-    client->limits = limits;
+    client->newest = limits;
     client->is_wanted = true;
     list_init(&client->link);
     deadline_init(&client->deadline, on_deadline);
@@ -540,8 +545,12 @@ enum err http1_client_send(struct http1_client *client, const struct request *re
                       (request->body == BODY_LENGTH && request->content_length == 0);
     client->informational_count = 0;
     client->is_keep_alive = false;
+    client->limits = *client->newest;
     framing_scanner_init(&client->scanner, FRAMING_RESPONSE);
     client->state = CLIENT_AWAIT_HEAD;
+    /* An origin that answers early and hangs up breaks what we still write; its answer is read all
+     * the same. */
+    client->stream->is_patient = true;
     return OK;
 }
 
@@ -550,7 +559,7 @@ void http1_client_send_body(struct http1_client *client, struct bytes piece)
     if (piece.size == 0 || client->state == CLIENT_CLOSED) {
         return;
     }
-    if (client->out_body == BODY_CHUNKED && client->state != CLIENT_TUNNEL) {
+    if (client->out_body == BODY_CHUNKED && !client->is_tunnel) {
         char line[HTTP1_CHUNK_LINE_MAX];
         struct bytes pieces[3] = {
             {line, http1_write_chunk_line(line, piece.size)}, piece, HTTP1_CRLF};
@@ -562,7 +571,7 @@ void http1_client_send_body(struct http1_client *client, struct bytes piece)
 
 void http1_client_send_end(struct http1_client *client, const struct fields *trailers)
 {
-    if (client->state == CLIENT_TUNNEL) {
+    if (client->is_tunnel) {
         stream_finish(client->stream);
         return;
     }
@@ -636,6 +645,7 @@ void http1_client_rest(struct http1_client *client, uint64_t idle_us)
 {
     CHECK(client->state == CLIENT_DONE);
     client->state = CLIENT_IDLE;
+    client->stream->is_patient = false;
     client->ops = NULL;
     client->call = NULL;
     drop_reading(client);
