@@ -102,13 +102,14 @@ static void free_if_gone(struct probe *probe)
         return;
     }
     struct probe_host *host = probe->host;
+    struct loop *loop = host->loop; /* on_gone may free the host */
     check_unref(probe->check);
     probe->tag = 0;
     free(probe);
     host->probe_count--;
-    loop_enter(host->loop);
+    loop_enter(loop);
     host->on_gone(host);
-    loop_leave(host->loop);
+    loop_leave(loop);
 }
 
 static void on_idle_ended(struct client_keeper *keeper, struct http1_client *client)

@@ -114,7 +114,7 @@ static void many_addresses_are_cut_but_keep_both_families(void **state)
     set_up(&bench);
     dns_stub_say(&bench.dns, NULL, "2001:db8::9", 5);
     for (int i = 12; i > 0; i--) {
-        char text[INET_ADDRSTRLEN];
+        char text[32];
         (void)snprintf(text, sizeof text, "192.0.2.%d", i);
         dns_stub_add_v4(&bench.dns, text);
     }
