@@ -12,7 +12,7 @@
 #include "tests/support/alloc_fail.h"
 #include "tests/support/dns_stub.h"
 
-enum { SHORT_US = 500 * 1000, TICK_MS = 20, GAP_MAX_US = 150 * 1000 };
+enum { SHORT_US = 500 * 1000, TICK_MS = 20, GAP_MAX_US = 150 * 1000, ATTEMPTS = 3 };
 
 struct bench {
     struct loop loop;
@@ -190,9 +190,8 @@ static void on_tick(uv_timer_t *timer)
     bench->gap_max_us = gap_us > bench->gap_max_us ? gap_us : bench->gap_max_us;
 }
 
-static void silent_server_never_holds_up_the_loop(void **state)
+static uint64_t longest_gap_us(void)
 {
-    (void)state;
     struct bench bench;
     set_up(&bench);
     bench.dns.is_silent = true;
@@ -209,7 +208,19 @@ static void silent_server_never_holds_up_the_loop(void **state)
     on_tick(&ticks);
     uv_close((uv_handle_t *)&ticks, NULL);
     tear_down(&bench);
-    assert_true(bench.gap_max_us <= GAP_MAX_US);
+    return bench.gap_max_us;
+}
+
+/* A busy machine may hold up any loop, so it is tried again; a resolver that waits does so each
+ * time. */
+static void silent_server_never_holds_up_the_loop(void **state)
+{
+    (void)state;
+    uint64_t gap_us = longest_gap_us();
+    for (int attempt = 1; attempt < ATTEMPTS && gap_us > GAP_MAX_US; attempt++) {
+        gap_us = longest_gap_us();
+    }
+    assert_true(gap_us <= GAP_MAX_US);
 }
 
 static void one_family_suffices_when_the_other_is_never_answered(void **state)
