@@ -1,10 +1,10 @@
 # Thin over CMake presets: `make demo` shows a bad canary being rolled back, `make test` runs the suite.
 # Everything else is `cmake --preset NAME && cmake --build --preset NAME` (dev, release, asan, tsan, clang, fuzz).
 .POSIX:
-.PHONY: demo test setup build check asan tsan bench format clean
+.PHONY: demo test setup build asan tsan fuzz tidy bench ci format clean
 
 demo: build
-	build/release/serin demo
+	@build/release/serin demo
 
 build:
 	@.ci/setup build
@@ -13,23 +13,31 @@ build:
 test:
 	@.ci/setup test
 	@.ci/build dev
-	@ctest --preset dev
+	@.ci/test dev
 
-asan tsan:
+asan tsan fuzz:
 	@.ci/setup test
 	@.ci/build $@
-	@ctest --preset $@
+	@.ci/test $@
+
+tidy:
+	@.ci/setup test
+	@.ci/build dev
+	@.ci/tidy
 
 bench:
 	@.ci/setup bench
 	@.ci/build release
-	bench/run
+	@bench/run
+
+ci:
+	@.ci/run
 
 setup:
 	@.ci/setup test
 
 format:
-	git ls-files '*.c' '*.h' | xargs clang-format -i
+	@.ci/check-format --fix
 
 clean:
 	rm -rf build

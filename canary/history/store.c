@@ -58,8 +58,8 @@ static const char *const statement_sql[] = {
                              " ON CONFLICT (service, deployment) DO UPDATE SET reason=?3,"
                              " since_us=?4",
     [STATEMENT_UNQUARANTINE] = "DELETE FROM quarantine WHERE service=?1 AND deployment=?2",
-    [STATEMENT_KEY] = "INSERT INTO idempotency VALUES (?1,?2,?3,?4) ON CONFLICT (key)"
-                      " DO UPDATE SET fingerprint=?2, rollback_id=?3, at_us=?4",
+    [STATEMENT_KEY] = ("INSERT INTO idempotency VALUES (?1,?2,?3,?4) ON CONFLICT (key)"
+                       " DO UPDATE SET fingerprint=?2, rollback_id=?3, at_us=?4"),
     [STATEMENT_KEY_EXPIRE] = "DELETE FROM idempotency WHERE at_us < ?1",
     [STATEMENT_AUDIT_LAST] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
     [STATEMENT_AUDIT] = "INSERT INTO audit VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",

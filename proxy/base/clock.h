@@ -1,7 +1,8 @@
 /* proxy/base/clock.h — the two clocks, behind a port so that tests can turn the hands.
  *
- * `monotonic` measures durations and never jumps; `wall` dates records and may jump. Pure code takes times
- * as arguments; only loops and the controller hold a `struct clock`. Microseconds everywhere. Any thread. */
+ * `monotonic` measures durations and never jumps; `wall` dates records and may jump. Pure code
+ * takes times as arguments; only loops and the controller hold a `struct clock`. Microseconds
+ * everywhere. Any thread. */
 #pragma once
 #include <stdint.h>
 

@@ -1,8 +1,9 @@
 /* proxy/base/err.h — the one error convention of the tree.
  *
- * Everything that can fail returns `enum err`, 0 is success, and is MUST_USE. Out-parameters come last,
- * are named `ret_…` and are untouched on failure. What a human must fix travels beside it in a `struct note`.
- * Lower rooms return errors, upper rooms log them once, where it is decided what happens next. Any thread. */
+ * Everything that can fail returns `enum err`, 0 is success, and is MUST_USE. Out-parameters come
+ * last, are named `ret_…` and are untouched on failure. What a human must fix travels beside it in
+ * a `struct note`. Lower rooms return errors, upper rooms log them once, where it is decided what
+ * happens next. Any thread. */
 #pragma once
 
 #define MUST_USE __attribute__((warn_unused_result))

@@ -1,8 +1,9 @@
 /* proxy/base/hash.h — keyed hashing and a small fast random source.
  *
- * hash_bytes is SipHash-1-3 (Aumasson & Bernstein 2012, the reduced rounds that hash tables use): keyed, so that
- * a client who chooses the bytes cannot choose the bucket. random is xoshiro256** (Blackman & Vigna 2018), seeded
- * by the kernel: for balance, jitter and ids, never for secrets. Pure given its state; any thread. */
+ * hash_bytes is SipHash-1-3 (Aumasson & Bernstein 2012, the reduced rounds that hash tables use):
+ * keyed, so that a client who chooses the bytes cannot choose the bucket. random is xoshiro256**
+ * (Blackman & Vigna 2018), seeded by the kernel: for balance, jitter and ids, never for secrets.
+ * Pure given its state; any thread. */
 #pragma once
 #include "proxy/base/bytes.h"
 

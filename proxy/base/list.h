@@ -1,7 +1,8 @@
 /* proxy/base/list.h — an intrusive, circular, doubly linked list; the links live in the members.
  *
- * A `struct list` is either a head or a link. A link that is in no list points at itself, so removing it
- * twice is harmless. Never walk a list while calling out to code that may change it. Owned by one thread. */
+ * A `struct list` is either a head or a link. A link that is in no list points at itself, so
+ * removing it twice is harmless. Never walk a list while calling out to code that may change it.
+ * Owned by one thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

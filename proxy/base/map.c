@@ -43,7 +43,8 @@ static enum err grow(struct map *map)
     if (slots == NULL) {
         return ERR_NOMEM;
     }
-    struct map bigger = {.slots = slots, .slot_count = slot_count, .count = map->count, .key = map->key};
+    struct map bigger = {
+        .slots = slots, .slot_count = slot_count, .count = map->count, .key = map->key};
     for (size_t i = 0; i < map->slot_count; i++) {
         struct map_slot *old = &map->slots[i];
         if (old->key != NULL) {

@@ -1,6 +1,8 @@
-/* proxy/base/map.h — from byte strings to pointers: open addressing, keyed hash, never more than 3/4 full.
+/* proxy/base/map.h — from byte strings to pointers: open addressing, keyed hash, never more than
+ * 3/4 full.
  *
- * Keys are copied, values borrowed. Built by one thread; read by many only once it no longer changes. */
+ * Keys are copied, values borrowed. Built by one thread; read by many only once it no longer
+ * changes. */
 #pragma once
 #include "proxy/base/err.h"
 #include "proxy/base/hash.h"

@@ -12,6 +12,8 @@ ROOT, COMPILER = sys.argv[1], sys.argv[2]
 LAYERS = [os.path.join(ROOT, ".ci/check-layers")]
 HEADERS = [os.path.join(ROOT, ".ci/check-headers")]
 RULES = [os.path.join(ROOT, ".ci/check-rules")]
+DOCS = [os.path.join(ROOT, ".ci/check-docs")]
+CHECKS = (LAYERS, HEADERS, RULES, DOCS)
 
 
 def header(path, body=""):
@@ -37,7 +39,7 @@ GOOD = {
     "tests/unit/router/test_split.c": '#include "router/split.h"\n#include "tests/support/fake.h"\n',
     "tests/support/fake.h": header("tests/support/fake.h"),
     "docs/page.md": "See [the other](.." "/README.md).\n",
-    "README.md": "A sample.\n",
+    "README.md": "# A sample\n\n[Here](#a-sample), [there](docs/page.md) and `router/split.h`.\n",
 }
 
 # name, check, files that make it wrong, what the check must say
@@ -84,6 +86,9 @@ PLAYS = [
     ("way_to_a_neighbour", RULES, {"bench/run": "cat .." "/neighbour/notes\n"}, "leads out of the tree"),
     ("long_function", RULES, {"router/split.c": function(61)}, "a function of 61 lines"),
     ("long_file", RULES, {"router/split.c": "int a;\n" * 801}, "a file of 802 lines"),
+    ("dead_link", DOCS, {"docs/page.md": "[Gone](gone.md)\n"}, "docs/page.md:1: gone.md leads nowhere"),
+    ("dead_heading", DOCS, {"docs/page.md": "[Gone](.." "/README.md#gone)\n"}, "README.md has no such heading"),
+    ("dead_path", DOCS, {"docs/page.md": "`router/gone.c` says so.\n"}, "there is no router/gone.c"),
     ("header_without_a_name", RULES, {"router/split.h": "#pragma once\n"}, "a header begins with"),
 ]
 
@@ -93,6 +98,7 @@ HARMLESS = {
     "router/list.c": "void f(int a)\n{\n    switch (a) {\n" + "    case 1:\n" * 100 + "    }\n}\n",
     "router/text.c": '/* strcpy(a, b) is not used here */\nconst char *a = "strcpy(a, b)";\n',
     "router/mask.c": 'const char *a = "/tmp/fileXX' 'XXXX";\nint my_sprintf(int a);\n',
+    "docs/else.md": "[Far](https://example.com/x) and `[not](a-link)`.\n\n```\n[nor](this)\n```\n",
     "tests/e2e/walk.py": 'PATH = "/a/../b"\n',
 }
 
@@ -113,7 +119,7 @@ def run(check, changes):
 
 def main():
     failures = 0
-    for check in (LAYERS, HEADERS, RULES):
+    for check in CHECKS:
         code, said = run(check, HARMLESS)
         if code != 0:
             failures += 1
@@ -123,7 +129,7 @@ def main():
         if code != 1 or words not in said:
             failures += 1
             print(f"{name}: exit {code}, expected 1 with '{words}':\n{said}")
-    print(f"{len(PLAYS) + 3} plays, {failures} failures")
+    print(f"{len(PLAYS) + len(CHECKS)} plays, {failures} failures")
     return 1 if failures else 0
 
 
