@@ -72,11 +72,32 @@ bool ip_equal(const struct ip *a, const struct ip *b)
     return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }
 
+static char *put_octet(char *at, unsigned octet)
+{
+    if (octet >= 100) {
+        *at++ = (char)('0' + octet / 100);
+    }
+    if (octet >= 10) {
+        *at++ = (char)('0' + octet / 10 % 10);
+    }
+    *at++ = (char)('0' + octet % 10);
+    return at;
+}
+
+/* By hand: inet_ntop goes through sprintf, and this runs once per request. */
+static void format_v4(const uint8_t *octets, char *at)
+{
+    for (size_t i = 0; i < 4; i++) {
+        at = put_octet(at, octets[i]);
+        *at++ = i < 3 ? '.' : '\0';
+    }
+}
+
 void ip_format(const struct ip *ip, char text[IP_TEXT_SIZE])
 {
-    bool is_v4 = ip_is_v4(ip);
-    const void *bytes = is_v4 ? ip->bytes + V4_PREFIX_SIZE : ip->bytes;
-    if (inet_ntop(is_v4 ? AF_INET : AF_INET6, bytes, text, IP_TEXT_SIZE) == NULL) {
+    if (ip_is_v4(ip)) {
+        format_v4(ip->bytes + V4_PREFIX_SIZE, text);
+    } else if (inet_ntop(AF_INET6, ip->bytes, text, IP_TEXT_SIZE) == NULL) {
         text[0] = '\0';
     }
 }

@@ -3,7 +3,7 @@
 #include "proxy/http/fields.h"
 
 #include "proxy/base/check.h"
-#include "proxy/http/token.h"
+#include "proxy/http/scan.h"
 
 static const struct bytes names[FIELD_ID_COUNT] = {[FIELD_OTHER] = {"", 0},
 #define FIELD_NAME(id, name) [FIELD_##id] = {name, sizeof(name) - 1},
@@ -98,34 +98,37 @@ static enum field_id candidate(const char *name, size_t size)
     }
 }
 
-/* Up to eight bytes from `data`, the rest zero. */
-static uint64_t load_some(const char *data, size_t size)
+/* Does the word at `name` equal the one at `known`, which is in lower case and holds nothing but
+ * letters, digits and '-'? Among these only letters have bit 6, so the known word itself says where
+ * bit 5 does not matter. */
+static bool is_word_known(const char *name, const char *known)
 {
-    uint64_t word = 0;
-    memcpy(&word, data, size < sizeof word ? size : sizeof word);
-    return word;
+    uint64_t want = scan_load(known);
+    uint64_t is_letter = want & SCAN_EACH(0x40);
+    return (scan_load(name) | is_letter >> 1) == want;
 }
 
-/* Does `name` equal `known`, which is in lower case and holds nothing but letters, digits and '-'?
- * Among these only letters have bit 6, so the known word itself says where bit 5 does not matter.
- */
+static bool is_byte_known(char name, char known)
+{
+    return ((uint8_t)name | ((uint8_t)known & 0x40) >> 1) == (uint8_t)known;
+}
+
+/* Word by word; the last word overlaps the one before it. */
 static bool is_known(const char *name, const char *known, size_t size)
 {
-    size_t i = 0;
-    for (; size - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
-        uint64_t want = load_some(known + i, sizeof(uint64_t));
-        uint64_t is_letter = want & UINT64_C(0x4040404040404040);
-        if ((load_some(name + i, sizeof(uint64_t)) | is_letter >> 1) != want) {
+    if (size < SCAN_WORD) {
+        size_t i = 0;
+        while (i < size && is_byte_known(name[i], known[i])) {
+            i++;
+        }
+        return i == size;
+    }
+    for (size_t i = 0; i < size - SCAN_WORD; i += SCAN_WORD) {
+        if (!is_word_known(name + i, known + i)) {
             return false;
         }
     }
-    for (; i < size; i++) {
-        uint8_t want = (uint8_t)known[i];
-        if (((uint8_t)name[i] | (want & 0x40) >> 1) != want) {
-            return false;
-        }
-    }
-    return true;
+    return is_word_known(name + size - SCAN_WORD, known + size - SCAN_WORD);
 }
 
 enum field_id field_id_of(struct bytes name)

@@ -3,7 +3,7 @@
 #include <assert.h>
 
 #include "proxy/base/check.h"
-#include "proxy/http/token.h"
+#include "proxy/http/scan.h"
 
 enum {
     NOMINATED_MAX = 16, /* names that only Connection knows; more of them is an attack */
@@ -239,13 +239,23 @@ static enum err put_client(struct out *out, const struct request *in,
     return OK;
 }
 
+/* Eight digits at once: every nibble goes into a byte of its own, the highest last in the word and
+ * so, in big-endian order, first in memory; those above nine are then lifted from ':' to 'a'. */
+static char *append_hex_half(char *at, uint32_t value)
+{
+    uint64_t word = value;
+    word = (word << 16 | word) & UINT64_C(0x0000ffff0000ffff);
+    word = (word << 8 | word) & UINT64_C(0x00ff00ff00ff00ff);
+    word = (word << 4 | word) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t is_letter = (word + SCAN_EACH(6)) >> 4 & SCAN_EACH(1);
+    word = htobe64(word + SCAN_EACH('0') + is_letter * ('a' - '0' - 10));
+    memcpy(at, &word, sizeof word);
+    return at + sizeof word;
+}
+
 static char *append_hex(char *at, uint64_t value)
 {
-    static const char hex[] = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4) {
-        *at++ = hex[value >> shift & 0xf];
-    }
-    return at;
+    return append_hex_half(append_hex_half(at, (uint32_t)(value >> 32)), (uint32_t)value);
 }
 
 static bool is_request_id(struct bytes value)

@@ -100,6 +100,8 @@ static void addresses_are_read_and_written(void **state)
         {"[2001:db8::1]", "2001:db8::1"},
         {"::", "::"},
         {"0.0.0.0", "0.0.0.0"},
+        {"255.99.100.9", "255.99.100.9"},
+        {"10.0.200.101", "10.0.200.101"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct ip ip;
