@@ -1,0 +1,43 @@
+/* canary/cli/client.h — one call to the admin API, waited for: address, token, answer, exit code.
+ */
+#pragma once
+#include <jansson.h>
+
+#include "canary/cli/options.h"
+#include "proxy/base/bytes.h"
+
+struct client;
+
+/* Finds address and token. ERR_SYNTAX: the address cannot be read; ERR_IO: the token file cannot;
+ * `note` says why. */
+MUST_USE enum err client_create(const struct cli_options *options, struct client **ret_client,
+                                struct note *note);
+void client_destroy(struct client *client);
+
+struct client_request {
+    const char *method; /* NULL: GET */
+    const char *path;
+    json_t *body;         /* borrowed; NULL: none */
+    const char *if_match; /* NULL: none */
+    /* For event streams: each piece as it comes; false ends. No deadline applies then. */
+    bool (*on_data)(void *context, struct bytes data);
+    void *context;
+};
+
+/* Runs a call to its end. CLI_DONE: a 2xx answer. Everything else has been told on standard error.
+ * The answer's body is in client_body, as JSON in client_json, until the next call. */
+enum cli_exit client_call(struct client *client, const struct client_request *request);
+struct bytes client_body(const struct client *client);
+/* Borrowed; NULL when the answer was no JSON. */
+json_t *client_json(const struct client *client);
+/* "" when there was none. */
+const char *client_etag(const struct client *client);
+
+/* Escapes one path segment; false when it does not fit. */
+bool client_escape(const char *text, char *ret_text, size_t size);
+
+/* Splits "http://host:port", "unix:/path" or "host:port" into what fetch wants. Pure. */
+MUST_USE enum err client_split_address(const char *text, char *ret_base, size_t base_size,
+                                       const char **ret_unix_path);
+/* What a status means for the exit code. Pure. */
+enum cli_exit client_exit_of(unsigned status);

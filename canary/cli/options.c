@@ -1,0 +1,298 @@
+#include "canary/cli/options.h"
+
+#include <string.h>
+
+#include "conf/conf_number.h"
+#include "proxy/base/bytes.h"
+#include "proxy/base/check.h"
+
+enum { TIMEOUT_DEFAULT_MS = 10000, TIMEOUT_MAX_MS = 3600 * 1000, LIMIT_DEFAULT = 20, PAD = 26 };
+
+struct option {
+    enum cli_option bit;
+    const char *name;
+    char letter;       /* 0: none */
+    const char *value; /* what it takes; NULL: nothing */
+    const char *help;
+};
+
+static const struct option options[] = {
+    {CLI_OPTION_SERVICE, "--service", 's', "NAME", "which service; needed where there are several"},
+    {CLI_OPTION_REASON, "--reason", 'r', "TEXT", "why; kept in the audit trail"},
+    {CLI_OPTION_INSTANT, "--instant", 0, NULL, "all at once instead of in steps"},
+    {CLI_OPTION_DRY_RUN, "--dry-run", 'n', NULL, "say what would happen, change nothing"},
+    {CLI_OPTION_LIMIT, "--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"},
+    {CLI_OPTION_AUDIT, "--audit", 0, NULL, "the audit trail instead of the rollbacks"},
+    {CLI_OPTION_HEADER, "--header", 'H', "'NAME: VALUE'",
+     "a header of the request; may be repeated"},
+    {CLI_OPTION_CLIENT, "--client", 0, "ADDRESS", "the client's address"},
+    {CLI_OPTION_COUNTERS, "--counters", 0, NULL, "also the counters, once a second"},
+    {CLI_OPTION_JSON, "--json", 0, NULL, "for programs: JSON as the API gives it"},
+    {CLI_OPTION_ADMIN, "--admin", 0, "URL",
+     "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT "); unix:/path too"},
+    {CLI_OPTION_TOKEN_FILE, "--token-file", 0, "FILE", "the token (default SERIN_TOKEN)"},
+    {CLI_OPTION_TIMEOUT, "--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"},
+};
+
+const struct cli_verb *cli_verb_find(const char *name)
+{
+    for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
+        if (strcmp(verb->name, name) == 0) {
+            return verb;
+        }
+    }
+    return NULL;
+}
+
+/* "--name", "--name=value", "-x", "-xvalue"; `ret_value` is what stands in the same word, or NULL.
+ */
+static const struct option *find_option(const char *word, const char **ret_value)
+{
+    *ret_value = NULL;
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option *option = &options[i];
+        size_t size = strlen(option->name);
+        if (strncmp(word, option->name, size) == 0 && (word[size] == '\0' || word[size] == '=')) {
+            *ret_value = word[size] == '=' ? word + size + 1 : NULL;
+            return option;
+        }
+        if (option->letter != 0 && word[0] == '-' && word[1] == option->letter) {
+            *ret_value = word[2] != '\0' ? word + 2 : NULL;
+            return option;
+        }
+    }
+    return NULL;
+}
+
+static enum err read_limit(const char *value, unsigned *ret_limit, struct note *note)
+{
+    uint64_t limit = 0;
+    if (!bytes_to_u64(bytes_of(value), &limit) || limit == 0 || limit > CLI_LIMIT_MAX) {
+        note_set(note, "--limit is a number from 1 to %d", CLI_LIMIT_MAX);
+        return ERR_SYNTAX;
+    }
+    *ret_limit = (unsigned)limit;
+    return OK;
+}
+
+static enum err read_timeout(const char *value, uint64_t *ret_timeout_ms, struct note *note)
+{
+    uint64_t timeout_us = 0;
+    enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &timeout_us);
+    if (err != OK || timeout_us < 1000 || timeout_us / 1000 > TIMEOUT_MAX_MS) {
+        note_set(note, "--timeout is a time like 500ms or 10s, at most 1h");
+        return ERR_SYNTAX;
+    }
+    *ret_timeout_ms = timeout_us / 1000;
+    return OK;
+}
+
+static enum err add_header(struct cli_options *parsed, const char *value, struct note *note)
+{
+    const char *colon = strchr(value, ':');
+    if (colon == NULL || colon == value || strpbrk(value, "\r\n") != NULL) {
+        note_set(note, "--header is 'NAME: VALUE'");
+        return ERR_SYNTAX;
+    }
+    if (parsed->header_count == CLI_HEADERS_MAX) {
+        note_set(note, "--header may be given %d times", CLI_HEADERS_MAX);
+        return ERR_SYNTAX;
+    }
+    parsed->headers[parsed->header_count++] = value;
+    return OK;
+}
+
+static enum err take_option(struct cli_options *parsed, enum cli_option bit, const char *value,
+                            struct note *note)
+{
+    switch (bit) {
+    case CLI_OPTION_ADMIN:
+        parsed->admin = value;
+        return OK;
+    case CLI_OPTION_TOKEN_FILE:
+        parsed->token_file = value;
+        return OK;
+    case CLI_OPTION_SERVICE:
+        parsed->service = value;
+        return OK;
+    case CLI_OPTION_REASON:
+        parsed->reason = value;
+        return OK;
+    case CLI_OPTION_CLIENT:
+        parsed->client = value;
+        return OK;
+    case CLI_OPTION_JSON:
+        parsed->is_json = true;
+        return OK;
+    case CLI_OPTION_INSTANT:
+        parsed->is_instant = true;
+        return OK;
+    case CLI_OPTION_DRY_RUN:
+        parsed->is_dry_run = true;
+        return OK;
+    case CLI_OPTION_COUNTERS:
+        parsed->has_counters = true;
+        return OK;
+    case CLI_OPTION_AUDIT:
+        parsed->is_audit = true;
+        return OK;
+    case CLI_OPTION_LIMIT:
+        return read_limit(value, &parsed->limit, note);
+    case CLI_OPTION_TIMEOUT:
+        return read_timeout(value, &parsed->timeout_ms, note);
+    case CLI_OPTION_HEADER:
+        return add_header(parsed, value, note);
+    case CLI_OPTION_COMMON:
+        break;
+    }
+    return ERR_SYNTAX;
+}
+
+static enum err parse_option(int argc, char **argv, int *at, struct cli_options *parsed,
+                             unsigned *given, struct note *note)
+{
+    const char *value = NULL;
+    const struct option *option = find_option(argv[*at], &value);
+    if (option == NULL || (parsed->verb->options & (unsigned)option->bit) == 0) {
+        note_set(note, "%s has no option %s", parsed->verb->name, argv[*at]);
+        return ERR_SYNTAX;
+    }
+    if (option->value == NULL && value != NULL) {
+        note_set(note, "%s takes no value", option->name);
+        return ERR_SYNTAX;
+    }
+    if (option->value != NULL && value == NULL) {
+        if (*at + 1 == argc) {
+            note_set(note, "%s needs %s", option->name, option->value);
+            return ERR_SYNTAX;
+        }
+        value = argv[++*at];
+    }
+    *given |= (unsigned)option->bit;
+    return take_option(parsed, option->bit, value, note);
+}
+
+static enum err take_argument(struct cli_options *parsed, const char *word, struct note *note)
+{
+    if (parsed->verb->argument == NULL || parsed->argument != NULL) {
+        note_set(note, "%s: one word too many: %s", parsed->verb->name, word);
+        return ERR_SYNTAX;
+    }
+    parsed->argument = word;
+    return OK;
+}
+
+static enum err check_complete(const struct cli_options *parsed, unsigned given, struct note *note)
+{
+    const struct cli_verb *verb = parsed->verb;
+    if (verb->argument != NULL && verb->argument[0] != '[' && parsed->argument == NULL) {
+        note_set(note, "%s needs %s", verb->name, verb->argument);
+        return ERR_SYNTAX;
+    }
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        unsigned missing = verb->required & ~given;
+        if ((missing & (unsigned)options[i].bit) != 0) {
+            note_set(note, "%s needs %s %s", verb->name, options[i].name, options[i].value);
+            return ERR_SYNTAX;
+        }
+    }
+    return OK;
+}
+
+static bool is_option(const char *word)
+{
+    return word[0] == '-' && word[1] != '\0';
+}
+
+enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
+                           struct cli_options *ret_options, struct note *note)
+{
+    bool has_admin = environment_admin != NULL && environment_admin[0] != '\0';
+    struct cli_options parsed = {.verb = argc >= 2 ? cli_verb_find(argv[1]) : NULL,
+                                 .admin = has_admin ? environment_admin : CLI_ADMIN_DEFAULT,
+                                 .timeout_ms = TIMEOUT_DEFAULT_MS,
+                                 .limit = LIMIT_DEFAULT};
+    if (parsed.verb == NULL) {
+        note_set(note, "there is no verb %s", argc >= 2 ? argv[1] : "");
+        return ERR_SYNTAX;
+    }
+    unsigned given = 0;
+    bool is_words_only = false;
+    for (int i = 2; i < argc; i++) {
+        if (!is_words_only && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
+            parsed.is_help = true;
+            *ret_options = parsed;
+            return OK;
+        }
+        if (!is_words_only && strcmp(argv[i], "--") == 0) {
+            is_words_only = true;
+            continue;
+        }
+        enum err err = !is_words_only && is_option(argv[i])
+                           ? parse_option(argc, argv, &i, &parsed, &given, note)
+                           : take_argument(&parsed, argv[i], note);
+        if (err != OK) {
+            return err;
+        }
+    }
+    enum err err = check_complete(&parsed, given, note);
+    if (err == OK) {
+        *ret_options = parsed;
+    }
+    return err;
+}
+
+/* ---- help ---- */
+
+void cli_print_help(FILE *out)
+{
+    (void)fprintf(out, "usage: serin VERB [OPTION...]\n\n"
+                       "  run [-c FILE]             the proxy\n"
+                       "  check [-c FILE]           test the configuration\n"
+                       "  version                   which Serin this is\n\n"
+                       "Talking to a Serin that runs:\n");
+    for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
+        char head[64];
+        (void)snprintf(head, sizeof head, "%s %s", verb->name,
+                       verb->argument != NULL ? verb->argument : "");
+        (void)fprintf(out, "  %-*s%s\n", PAD, head, verb->summary);
+    }
+    (void)fprintf(
+        out, "\nserin VERB --help says more. Exit codes: 0 done, 1 failed, 2 usage, 3 refused,\n"
+             "4 not authorised, 5 timed out or rate limited.\n");
+}
+
+static void print_option(FILE *out, const struct option *option)
+{
+    char letter[8] = "";
+    char head[64];
+    if (option->letter != 0) {
+        (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    }
+    (void)snprintf(head, sizeof head, "%s%s %s", letter, option->name,
+                   option->value != NULL ? option->value : "");
+    (void)fprintf(out, "  %-*s %s\n", PAD, head, option->help);
+}
+
+void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
+{
+    (void)fprintf(out, "usage: serin %s", verb->name);
+    if (verb->argument != NULL) {
+        (void)fprintf(out, " %s", verb->argument);
+    }
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        if ((verb->required & (unsigned)options[i].bit) != 0) {
+            (void)fprintf(out, " %s %s", options[i].name, options[i].value);
+        }
+    }
+    (void)fprintf(out, " [OPTION...]\n\n%s.\n", verb->summary);
+    if (verb->help != NULL) {
+        (void)fprintf(out, "%s\n", verb->help);
+    }
+    (void)fprintf(out, "\n");
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        if ((verb->options & (unsigned)options[i].bit) != 0) {
+            print_option(out, &options[i]);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+/* canary/cli/options.h — the command line, read by one table: verbs, their options, and the help
+ * that both make.
+ *
+ * Pure but for the environment's SERIN_ADMIN, which is passed in. Texts are borrowed from argv. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proxy/base/err.h"
+
+enum cli_exit {
+    CLI_DONE = 0,
+    CLI_FAILED = 1,
+    CLI_USAGE = 2,
+    CLI_REFUSED = 3,
+    CLI_DENIED = 4,
+    CLI_TIMED_OUT = 5, /* or rate limited */
+};
+
+enum { CLI_HEADERS_MAX = 16, CLI_LIMIT_MAX = 1000 };
+
+#define CLI_ADMIN_DEFAULT "http://127.0.0.1:9901"
+
+/* One bit per option; a verb says which it takes. */
+enum cli_option {
+    CLI_OPTION_ADMIN = 1 << 0,
+    CLI_OPTION_TOKEN_FILE = 1 << 1,
+    CLI_OPTION_JSON = 1 << 2,
+    CLI_OPTION_TIMEOUT = 1 << 3,
+    CLI_OPTION_SERVICE = 1 << 4,
+    CLI_OPTION_REASON = 1 << 5,
+    CLI_OPTION_INSTANT = 1 << 6,
+    CLI_OPTION_DRY_RUN = 1 << 7,
+    CLI_OPTION_LIMIT = 1 << 8,
+    CLI_OPTION_HEADER = 1 << 9,
+    CLI_OPTION_CLIENT = 1 << 10,
+    CLI_OPTION_COUNTERS = 1 << 11,
+    CLI_OPTION_AUDIT = 1 << 12,
+    CLI_OPTION_COMMON =
+        CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
+};
+
+struct cli_verb;
+
+struct cli_options {
+    const struct cli_verb *verb;
+    const char *admin; /* as given, or from the environment, or the default */
+    const char *token_file;
+    const char *service;
+    const char *reason;
+    const char *client;
+    const char *headers[CLI_HEADERS_MAX];
+    size_t header_count;
+    const char *argument; /* PERCENT, URL, DEPLOYMENT; NULL: none */
+    uint64_t timeout_ms;
+    unsigned limit;
+    bool is_json;
+    bool is_instant;
+    bool is_dry_run;
+    bool is_help;
+    bool has_counters;
+    bool is_audit;
+};
+
+struct cli_verb {
+    const char *name;
+    const char
+        *argument;     /* "PERCENT", "[PERCENT]" when it may be left out, NULL when there is none */
+    unsigned options;  /* bits of enum cli_option, the common ones included */
+    unsigned required; /* those that must be given */
+    const char *summary; /* one line */
+    const char *help;    /* more of it, or NULL */
+    int (*run)(const struct cli_options *options);
+};
+
+/* The table; the entry after the last has no name. */
+extern const struct cli_verb cli_verbs[];
+const struct cli_verb *cli_verb_find(const char *name);
+
+/* Reads argv[2…] for the verb argv[1] names. ERR_SYNTAX: `note` says what is wrong. With --help
+ * nothing else is asked for. `environment_admin` is SERIN_ADMIN or NULL. */
+MUST_USE enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
+                                    struct cli_options *ret_options, struct note *note);
+
+void cli_print_help(FILE *out);
+void cli_print_verb_help(FILE *out, const struct cli_verb *verb);

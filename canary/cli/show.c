@@ -1,0 +1,351 @@
+#include "canary/cli/show.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "canary/cli/table.h"
+#include "proxy/base/check.h"
+
+enum { NUMBER_SIZE = 48, LABEL_SIZE = 128, TIME_SECONDS_SIZE = 20, TIME_END = 19 };
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "-";
+}
+
+static const char *deployment_of(const json_t *service, const char *role)
+{
+    return text_of(json_object_get(service, role), "deployment");
+}
+
+/* At most four decimals, none that say nothing: "12.5 %". */
+static const char *percent_text(const json_t *value, char text[NUMBER_SIZE])
+{
+    if (!json_is_number(value)) {
+        return "-";
+    }
+    (void)snprintf(text, NUMBER_SIZE, "%.4f", json_number_value(value));
+    size_t size = strlen(text);
+    while (text[size - 1] == '0') {
+        size--;
+    }
+    size -= text[size - 1] == '.' ? 1 : 0;
+    (void)snprintf(text + size, NUMBER_SIZE - size, " %%");
+    return text;
+}
+
+static const char *seconds_text(const json_t *value, char text[NUMBER_SIZE])
+{
+    if (!json_is_number(value)) {
+        return "-";
+    }
+    double seconds = json_number_value(value);
+    if (seconds < 10) {
+        (void)snprintf(text, NUMBER_SIZE, "%.1f s", seconds);
+    } else if (seconds < 120) {
+        (void)snprintf(text, NUMBER_SIZE, "%.0f s", seconds);
+    } else {
+        long whole = lround(seconds);
+        (void)snprintf(text, NUMBER_SIZE, "%ld min %ld s", whole / 60, whole % 60);
+    }
+    return text;
+}
+
+/* "2026-11-23T05:39:05.678Z" as "2026-11-23 05:39:05". */
+static const char *time_text(const char *timestamp, char text[NUMBER_SIZE])
+{
+    if (strlen(timestamp) < TIME_END) {
+        return timestamp;
+    }
+    (void)snprintf(text, TIME_SECONDS_SIZE, "%s", timestamp);
+    text[10] = ' ';
+    return text;
+}
+
+/* "in_progress" as "In progress". */
+static const char *label_text(const char *name, char text[LABEL_SIZE])
+{
+    (void)snprintf(text, LABEL_SIZE, "%s", name);
+    for (char *at = text; *at != '\0'; at++) {
+        *at = *at == '_' ? ' ' : *at;
+    }
+    if (text[0] >= 'a' && text[0] <= 'z') {
+        text[0] = (char)(text[0] - 'a' + 'A');
+    }
+    return text;
+}
+
+/* What set the rollback off, in the table's words. */
+static const char *trigger_text(const char *trigger)
+{
+    static const struct {
+        const char *name;
+        const char *text;
+    } triggers[] = {
+        {"error_rate", "Error rate"},
+        {"latency", "Latency"},
+        {"connect", "Connect failure"},
+        {"health", "Health check failure"},
+        {"build", "Build failure"},
+        {"manual", "Manual"},
+        {"drill", "Drill"},
+    };
+    for (size_t i = 0; i < COUNT_OF(triggers); i++) {
+        if (strcmp(triggers[i].name, trigger) == 0) {
+            return triggers[i].text;
+        }
+    }
+    return trigger;
+}
+
+static enum err render(struct table *table, struct buf *out)
+{
+    enum err err = table_render(table, out);
+    table_destroy(table);
+    return err;
+}
+
+static void append_line(struct buf *out, const char *label, const char *text)
+{
+    (void)buf_printf(out, "%-14s ", label);
+    (void)table_append_clean(out, text);
+    (void)buf_append_byte(out, '\n');
+}
+
+/* ---- status ---- */
+
+static void add_service(struct table *table, const json_t *service)
+{
+    char set[NUMBER_SIZE];
+    char realised[NUMBER_SIZE];
+    char step[NUMBER_SIZE];
+    char verdict[LABEL_SIZE];
+    const json_t *weight = json_object_get(service, "weight");
+    json_int_t number = json_integer_value(json_object_get(service, "step"));
+    bool is_contained = json_is_true(json_object_get(service, "contained"));
+    bool has_reason = json_is_string(json_object_get(service, "reason"));
+    (void)snprintf(step, sizeof step, "%lld", (long long)number);
+    (void)snprintf(verdict, sizeof verdict, "%s%s%s%s%s", text_of(service, "verdict"),
+                   has_reason ? " (" : "", has_reason ? text_of(service, "reason") : "",
+                   has_reason ? ")" : "", is_contained ? ", contained" : "");
+    table_add(table, text_of(service, "name"));
+    table_add(table, text_of(service, "phase"));
+    table_add(table, percent_text(json_object_get(weight, "set"), set));
+    table_add(table, percent_text(json_object_get(weight, "realised"), realised));
+    table_add(table, verdict);
+    table_add(table, number > 0 ? step : "-");
+    table_add(table, deployment_of(service, "current"));
+    table_add(table, deployment_of(service, "previous"));
+}
+
+static void append_sentences(json_t *status, struct buf *out)
+{
+    size_t index;
+    json_t *row;
+    json_array_foreach(json_object_get(status, "services"), index, row)
+    {
+        const char *sentence = json_string_value(json_object_get(row, "sentence"));
+        if (sentence != NULL && sentence[0] != '\0') {
+            (void)buf_append_byte(out, '\n');
+            (void)table_append_clean(out, text_of(row, "name"));
+            (void)buf_append(out, BYTES(": "));
+            (void)table_append_clean(out, sentence);
+        }
+    }
+    json_array_foreach(json_object_get(status, "conditions"), index, row)
+    {
+        (void)buf_append(out, BYTES("\ncondition: "));
+        (void)table_append_clean(out,
+                                 json_string_value(row) != NULL ? json_string_value(row) : "-");
+    }
+    (void)buf_append_byte(out, '\n');
+}
+
+enum err show_status(json_t *status, struct buf *out)
+{
+    static const char *const headings[] = {"SERVICE", "PHASE", "WEIGHT",  "REALISED",
+                                           "VERDICT", "STEP",  "CURRENT", "PREVIOUS"};
+    struct table *table = NULL;
+    enum err err = table_create(headings, COUNT_OF(headings), &table);
+    if (err != OK) {
+        return err;
+    }
+    size_t index;
+    json_t *service;
+    json_array_foreach(json_object_get(status, "services"), index, service)
+    {
+        add_service(table, service);
+    }
+    err = render(table, out);
+    if (err == OK) {
+        append_sentences(status, out);
+    }
+    return out->is_failed ? ERR_NOMEM : err;
+}
+
+enum err show_weights(json_t *status, struct buf *out)
+{
+    size_t index;
+    json_t *service;
+    json_array_foreach(json_object_get(status, "services"), index, service)
+    {
+        char set[NUMBER_SIZE];
+        char realised[NUMBER_SIZE];
+        const json_t *weight = json_object_get(service, "weight");
+        (void)table_append_clean(out, text_of(service, "name"));
+        (void)buf_printf(out, ": %s set, %s realised, current ",
+                         percent_text(json_object_get(weight, "set"), set),
+                         percent_text(json_object_get(weight, "realised"), realised));
+        (void)table_append_clean(out, deployment_of(service, "current"));
+        (void)buf_append_byte(out, '\n');
+    }
+    return out->is_failed ? ERR_NOMEM : OK;
+}
+
+/* ---- history ---- */
+
+static void add_rollback(struct table *table, const json_t *record)
+{
+    char at[NUMBER_SIZE];
+    char duration[NUMBER_SIZE];
+    char status[LABEL_SIZE];
+    const char *trigger = text_of(record, "trigger");
+    bool is_manual = strcmp(trigger, "manual") == 0;
+    char reason[LABEL_SIZE];
+    (void)snprintf(reason, sizeof reason, "%s%s%s", trigger_text(trigger), is_manual ? ": " : "",
+                   is_manual ? text_of(record, "reason") : "");
+    table_add(table, time_text(text_of(record, "timestamp"), at));
+    table_add(table, text_of(record, "deployment"));
+    table_add(table, reason);
+    table_add(table, seconds_text(json_object_get(record, "duration_s"), duration));
+    table_add(table, label_text(text_of(record, "status"), status));
+}
+
+enum err show_history(json_t *document, struct buf *out)
+{
+    static const char *const headings[] = {"Timestamp", "Deployment ID", "Reason", "Duration",
+                                           "Status"};
+    struct table *table = NULL;
+    enum err err = table_create(headings, COUNT_OF(headings), &table);
+    if (err != OK) {
+        return err;
+    }
+    size_t index;
+    json_t *record;
+    json_array_foreach(json_object_get(document, "rollbacks"), index, record)
+    {
+        add_rollback(table, record);
+    }
+    return render(table, out);
+}
+
+enum err show_audit(json_t *document, struct buf *out)
+{
+    static const char *const headings[] = {"Timestamp", "Actor", "Action", "Service", "Detail"};
+    struct table *table = NULL;
+    enum err err = table_create(headings, COUNT_OF(headings), &table);
+    if (err != OK) {
+        return err;
+    }
+    size_t index;
+    json_t *entry;
+    json_array_foreach(json_object_get(document, "audit"), index, entry)
+    {
+        char at[NUMBER_SIZE];
+        json_t *detail = json_object_get(entry, "detail");
+        char *text =
+            json_is_null(detail) ? NULL : json_dumps(detail, JSON_COMPACT | JSON_ENCODE_ANY);
+        table_add(table, time_text(text_of(entry, "timestamp"), at));
+        table_add(table, text_of(entry, "actor"));
+        table_add(table, text_of(entry, "action"));
+        table_add(table, text_of(entry, "service"));
+        table_add(table, text != NULL ? text : "-");
+        free(text);
+    }
+    return render(table, out);
+}
+
+static void append_phases(const json_t *phases, struct buf *out)
+{
+    static const struct {
+        const char *name;
+        const char *label;
+    } rows[] = {{"detect_s", "  detected"},       {"decide_s", "  decided"},
+                {"shift_s", "  shifted"},         {"drain_s", "  drained"},
+                {"platform_ack_s", "  platform"}, {"verify_s", "  verified"}};
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[NUMBER_SIZE];
+        const json_t *value = json_object_get(phases, rows[i].name);
+        if (json_is_number(value)) {
+            (void)snprintf(text, sizeof text, "%.2f s", json_number_value(value));
+            append_line(out, rows[i].label, text);
+        }
+    }
+}
+
+enum err show_rollback(json_t *record, struct buf *out)
+{
+    char text[LABEL_SIZE];
+    append_line(out, "rollback", text_of(record, "id"));
+    append_line(out, "service", text_of(record, "service"));
+    append_line(out, "from", text_of(record, "deployment"));
+    append_line(out, "to", text_of(record, "target"));
+    append_line(out, "reason", text_of(record, "reason"));
+    append_line(out, "mode", text_of(record, "mode"));
+    append_line(out, "status", label_text(text_of(record, "status"), text));
+    append_phases(json_object_get(record, "phases"), out);
+    return out->is_failed ? ERR_NOMEM : OK;
+}
+
+/* ---- explain, events ---- */
+
+enum err show_explanation(json_t *explanation, struct buf *out)
+{
+    char text[NUMBER_SIZE];
+    if (!json_is_string(json_object_get(explanation, "service"))) {
+        append_line(out, "service", "none: no route matches, the answer is 404");
+        return out->is_failed ? ERR_NOMEM : OK;
+    }
+    append_line(out, "service", text_of(explanation, "service"));
+    append_line(out, "matched host", text_of(explanation, "host"));
+    append_line(out, "matched path", text_of(explanation, "path"));
+    append_line(out, "version", text_of(explanation, "version"));
+    append_line(out, "deployment", text_of(explanation, "deployment"));
+    append_line(out, "because", text_of(explanation, "reason"));
+    append_line(out, "weight", percent_text(json_object_get(explanation, "weight"), text));
+    json_t *bucket = json_object_get(explanation, "bucket");
+    if (json_is_integer(bucket)) {
+        (void)snprintf(text, sizeof text, "%lld of 1000000", (long long)json_integer_value(bucket));
+        append_line(out, "bucket", text);
+    }
+    append_line(out, "judged", json_is_true(json_object_get(explanation, "judged")) ? "yes" : "no");
+    return out->is_failed ? ERR_NOMEM : OK;
+}
+
+enum err show_event(json_t *event, struct buf *out)
+{
+    char at[NUMBER_SIZE];
+    json_t *detail = json_object_get(event, "detail");
+    bool has_kind = json_is_string(json_object_get(event, "kind"));
+    (void)table_append_clean(out, time_text(text_of(event, "timestamp"), at));
+    (void)buf_append_byte(out, ' ');
+    (void)table_append_clean(out, has_kind ? text_of(event, "kind") : "counters");
+    if (json_is_string(json_object_get(event, "service"))) {
+        (void)buf_append_byte(out, ' ');
+        (void)table_append_clean(out, text_of(event, "service"));
+    }
+    json_t *shown = has_kind ? detail : json_object_get(event, "services");
+    char *text = shown != NULL && !json_is_null(shown)
+                     ? json_dumps(shown, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(6))
+                     : NULL;
+    if (text != NULL) {
+        (void)buf_append_byte(out, ' ');
+        (void)table_append_clean(out, text);
+        free(text);
+    }
+    (void)buf_append_byte(out, '\n');
+    return out->is_failed ? ERR_NOMEM : OK;
+}

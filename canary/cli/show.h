@@ -1,0 +1,17 @@
+/* canary/cli/show.h — the API's JSON as text for people. Pure: values in, text out. */
+#pragma once
+#include <jansson.h>
+
+#include "proxy/base/buf.h"
+
+/* Each appends to `out`; ERR_NOMEM. What is missing in the document is shown as "-". */
+MUST_USE enum err show_status(json_t *status, struct buf *out);
+MUST_USE enum err show_weights(json_t *status, struct buf *out);
+/* Timestamp, Deployment ID, Reason, Duration, Status. */
+MUST_USE enum err show_history(json_t *document, struct buf *out);
+MUST_USE enum err show_audit(json_t *document, struct buf *out);
+/* One rollback's record as lines. */
+MUST_USE enum err show_rollback(json_t *record, struct buf *out);
+MUST_USE enum err show_explanation(json_t *explanation, struct buf *out);
+/* One event's data as a line. */
+MUST_USE enum err show_event(json_t *event, struct buf *out);

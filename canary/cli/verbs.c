@@ -1,0 +1,447 @@
+/* What each verb asks and how it shows the answer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "canary/cli/client.h"
+#include "canary/cli/options.h"
+#include "canary/cli/show.h"
+#include "canary/cli/table.h"
+#include "conf/conf_number.h"
+#include "proxy/base/check.h"
+
+enum { PATH_MAX_SIZE = 2048, NAME_MAX_SIZE = 512, EVENT_MAX = 4 * 1024 * 1024 };
+
+/* ---- shared ---- */
+
+static struct client *open_client(const struct cli_options *options, int *ret_exit)
+{
+    struct note note = {""};
+    struct client *client = NULL;
+    enum err err = client_create(options, &client, &note);
+    if (err != OK) {
+        (void)fprintf(stderr, "serin: %s\n", note.text[0] != '\0' ? note.text : err_text(err));
+        *ret_exit = err == ERR_SYNTAX ? CLI_USAGE : CLI_FAILED;
+        return NULL;
+    }
+    return client;
+}
+
+/* As the API gave it, with --json; otherwise as `show` makes it. */
+static int print_answer(const struct client *client, const struct cli_options *options,
+                        enum err (*show)(json_t *, struct buf *))
+{
+    struct bytes body = client_body(client);
+    if (options->is_json) {
+        (void)printf("%.*s\n", BYTES_ARGS(body));
+        return CLI_DONE;
+    }
+    struct buf text;
+    buf_init(&text, TABLE_TEXT_MAX);
+    enum err err = show(client_json(client), &text);
+    if (err == OK) {
+        struct bytes bytes = buf_bytes(&text);
+        (void)fwrite(bytes.data, 1, bytes.size, stdout);
+    } else {
+        (void)fprintf(stderr, "serin: %s\n", err_text(err));
+    }
+    buf_finish(&text);
+    return err == OK ? CLI_DONE : CLI_FAILED;
+}
+
+static void tell_services(const json_t *services)
+{
+    size_t index;
+    json_t *service;
+    (void)fprintf(stderr, "serin: there are several services, --service says which:");
+    json_array_foreach(services, index, service)
+    {
+        (void)fprintf(stderr, " %s", json_string_value(json_object_get(service, "name")));
+    }
+    (void)fprintf(stderr, "\n");
+}
+
+/* The service that is meant, escaped for a path: the named one, or the only one there is. */
+static int find_service(struct client *client, const struct cli_options *options,
+                        char name[NAME_MAX_SIZE])
+{
+    const char *found = options->service;
+    if (found == NULL) {
+        int exit = client_call(client, &(struct client_request){.path = "/api/v1/status"});
+        if (exit != CLI_DONE) {
+            return exit;
+        }
+        json_t *services = json_object_get(client_json(client), "services");
+        if (json_array_size(services) != 1) {
+            tell_services(services);
+            return CLI_USAGE;
+        }
+        found = json_string_value(json_object_get(json_array_get(services, 0), "name"));
+    }
+    if (found == NULL || !client_escape(found, name, NAME_MAX_SIZE)) {
+        (void)fprintf(stderr, "serin: this is no service's name\n");
+        return CLI_USAGE;
+    }
+    return CLI_DONE;
+}
+
+/* `format` has one %s, the service. Takes `body`. */
+static int change_service(struct client *client, const struct cli_options *options,
+                          const char *action, json_t *body)
+{
+    char name[NAME_MAX_SIZE];
+    char path[PATH_MAX_SIZE];
+    int exit = find_service(client, options, name);
+    if (exit == CLI_DONE) {
+        (void)snprintf(path, sizeof path, "/api/v1/services/%s/%s", name, action);
+        exit = client_call(client,
+                           &(struct client_request){.method = "POST", .path = path, .body = body});
+    }
+    json_decref(body);
+    return exit;
+}
+
+/* The answer of a change to a service, as a status of one line. */
+static enum err show_changed(json_t *service, struct buf *out)
+{
+    json_t *status = json_pack("{s:[O]}", "services", service);
+    enum err err = status != NULL ? show_status(status, out) : ERR_NOMEM;
+    json_decref(status);
+    return err;
+}
+
+/* ---- looking ---- */
+
+static int run_status(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    char name[NAME_MAX_SIZE];
+    char path[PATH_MAX_SIZE] = "/api/v1/status";
+    bool is_one = options->service != NULL;
+    exit = is_one ? find_service(client, options, name) : CLI_DONE;
+    if (exit == CLI_DONE && is_one) {
+        (void)snprintf(path, sizeof path, "/api/v1/services/%s", name);
+    }
+    if (exit == CLI_DONE) {
+        exit = client_call(client, &(struct client_request){.path = path});
+    }
+    if (exit == CLI_DONE) {
+        exit = print_answer(client, options, is_one ? show_changed : show_status);
+    }
+    client_destroy(client);
+    return exit;
+}
+
+static int run_history(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    char name[NAME_MAX_SIZE] = "";
+    char path[PATH_MAX_SIZE];
+    bool is_one = options->service != NULL && client_escape(options->service, name, sizeof name);
+    (void)snprintf(path, sizeof path, "/api/v1/%s?limit=%u%s%s",
+                   options->is_audit ? "audit" : "rollbacks", options->limit,
+                   is_one ? "&service=" : "", name);
+    exit = client_call(client, &(struct client_request){.path = path});
+    if (exit == CLI_DONE) {
+        exit = print_answer(client, options, options->is_audit ? show_audit : show_history);
+    }
+    client_destroy(client);
+    return exit;
+}
+
+static json_t *headers_to_json(const struct cli_options *options)
+{
+    json_t *headers = json_object();
+    for (size_t i = 0; i < options->header_count; i++) {
+        struct bytes line = bytes_of(options->headers[i]);
+        size_t cut = bytes_find(line, ':');
+        struct bytes name = bytes_slice(line, 0, cut);
+        struct bytes value = bytes_trim(bytes_slice(line, cut + 1, line.size - cut - 1));
+        char name_text[NAME_MAX_SIZE];
+        (void)snprintf(name_text, sizeof name_text, "%.*s", BYTES_ARGS(name));
+        (void)json_object_set_new(headers, name_text, json_stringn(value.data, value.size));
+    }
+    return headers;
+}
+
+static int run_explain(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    bool has_scheme = strstr(options->argument, "://") != NULL;
+    char url[PATH_MAX_SIZE];
+    (void)snprintf(url, sizeof url, "%s%s", has_scheme ? "" : "http://", options->argument);
+    json_t *body = json_pack("{s:s, s:o}", "url", url, "headers", headers_to_json(options));
+    if (body != NULL && options->client != NULL) {
+        (void)json_object_set_new(body, "client", json_string(options->client));
+    }
+    exit = client_call(client, &(struct client_request){
+                                   .method = "POST", .path = "/api/v1/explain", .body = body});
+    json_decref(body);
+    if (exit == CLI_DONE) {
+        exit = print_answer(client, options, show_explanation);
+    }
+    client_destroy(client);
+    return exit;
+}
+
+/* ---- events ---- */
+
+struct event_reader {
+    const struct cli_options *options;
+    struct buf line;
+    bool is_counters; /* the event that is being read */
+};
+
+static void print_event(struct event_reader *reader, struct bytes data)
+{
+    if (reader->is_counters && !reader->options->has_counters) {
+        return;
+    }
+    if (reader->options->is_json) {
+        (void)printf("%.*s\n", BYTES_ARGS(data));
+        return;
+    }
+    json_t *event = json_loadb(data.data, data.size, 0, NULL);
+    struct buf text;
+    buf_init(&text, EVENT_MAX);
+    if (event != NULL && show_event(event, &text) == OK) {
+        struct bytes shown = buf_bytes(&text);
+        (void)fwrite(shown.data, 1, shown.size, stdout);
+    }
+    buf_finish(&text);
+    json_decref(event);
+}
+
+static void read_event_line(struct event_reader *reader, struct bytes line)
+{
+    static const struct bytes event = {"event: ", 7};
+    static const struct bytes data = {"data: ", 6};
+    if (bytes_starts_with(line, event)) {
+        reader->is_counters = bytes_equal(line, BYTES("event: counters"));
+    } else if (bytes_starts_with(line, data)) {
+        print_event(reader, bytes_slice(line, data.size, line.size - data.size));
+    }
+}
+
+static bool on_event_data(void *context, struct bytes data)
+{
+    struct event_reader *reader = context;
+    if (buf_append(&reader->line, data) != OK) {
+        return false;
+    }
+    struct bytes waiting = buf_bytes(&reader->line);
+    for (size_t cut = bytes_find(waiting, '\n'); cut < waiting.size;
+         cut = bytes_find(waiting, '\n')) {
+        read_event_line(reader, bytes_slice(waiting, 0, cut));
+        buf_consume(&reader->line, cut + 1);
+        waiting = buf_bytes(&reader->line);
+    }
+    return fflush(stdout) == 0;
+}
+
+static int run_events(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    struct event_reader reader = {.options = options};
+    buf_init(&reader.line, EVENT_MAX);
+    exit = client_call(client, &(struct client_request){.path = "/api/v1/events",
+                                                        .on_data = on_event_data,
+                                                        .context = &reader});
+    if (exit == CLI_DONE) {
+        (void)fprintf(stderr, "serin: the stream has ended\n");
+        exit = CLI_FAILED;
+    }
+    buf_finish(&reader.line);
+    client_destroy(client);
+    return exit;
+}
+
+/* ---- changing ---- */
+
+static bool read_percent(const char *text, double *ret_percent)
+{
+    char with_unit[64];
+    uint64_t ppm = 0;
+    struct note note = {""};
+    size_t size = strlen(text);
+    bool has_unit = size > 0 && text[size - 1] == '%';
+    (void)snprintf(with_unit, sizeof with_unit, "%s%s", text, has_unit ? "" : "%");
+    enum err err = conf_number_parse(CONF_TYPE_RATE, bytes_of(with_unit), &note, &ppm);
+    if (err != OK || size >= sizeof with_unit - 1 || ppm > 1000000) {
+        (void)fprintf(stderr, "serin: a weight is a percentage from 0 to 100, not %s\n", text);
+        return false;
+    }
+    *ret_percent = (double)ppm / 10000.0;
+    return true;
+}
+
+/* Reads the revision first, so that a change in between is noticed and not overwritten. */
+static int put_weight(struct client *client, const struct cli_options *options, double percent)
+{
+    char name[NAME_MAX_SIZE];
+    char path[PATH_MAX_SIZE];
+    char etag[128];
+    int exit = find_service(client, options, name);
+    if (exit != CLI_DONE) {
+        return exit;
+    }
+    (void)snprintf(path, sizeof path, "/api/v1/services/%s", name);
+    exit = client_call(client, &(struct client_request){.path = path});
+    if (exit != CLI_DONE) {
+        return exit;
+    }
+    (void)snprintf(etag, sizeof etag, "%s", client_etag(client));
+    (void)snprintf(path, sizeof path, "/api/v1/services/%s/weight", name);
+    json_t *body = json_pack("{s:f}", "current", percent);
+    exit = client_call(client, &(struct client_request){
+                                   .method = "PUT", .path = path, .body = body, .if_match = etag});
+    json_decref(body);
+    return exit;
+}
+
+static int run_weight(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    double percent = 0;
+    bool is_change = options->argument != NULL;
+    if (is_change && !read_percent(options->argument, &percent)) {
+        return CLI_USAGE;
+    }
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    exit = is_change ? put_weight(client, options, percent)
+                     : (int)client_call(client, &(struct client_request){.path = "/api/v1/status"});
+    if (exit == CLI_DONE) {
+        exit = print_answer(client, options, is_change ? show_changed : show_weights);
+    }
+    client_destroy(client);
+    return exit;
+}
+
+static int post_and_show(const struct cli_options *options, const char *action, json_t *body,
+                         enum err (*show)(json_t *, struct buf *))
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        json_decref(body);
+        return exit;
+    }
+    exit = change_service(client, options, action, body);
+    if (exit == CLI_DONE) {
+        exit = print_answer(client, options, show);
+    }
+    client_destroy(client);
+    return exit;
+}
+
+static int run_rollback(const struct cli_options *options)
+{
+    json_t *body =
+        json_pack("{s:s, s:s, s:b}", "reason", options->reason, "mode",
+                  options->is_instant ? "instant" : "gradual", "dry_run", (int)options->is_dry_run);
+    if (body == NULL) {
+        (void)fprintf(stderr, "serin: the reason is not UTF-8\n");
+        return CLI_USAGE;
+    }
+    return post_and_show(options, "rollback", body, show_rollback);
+}
+
+static int run_pause(const struct cli_options *options)
+{
+    return post_and_show(options, "rollout/pause", NULL, show_changed);
+}
+
+static int run_resume(const struct cli_options *options)
+{
+    return post_and_show(options, "rollout/resume", NULL, show_changed);
+}
+
+static int run_abort(const struct cli_options *options)
+{
+    return post_and_show(options, "rollout/abort", NULL, show_changed);
+}
+
+static int run_release(const struct cli_options *options)
+{
+    char deployment[NAME_MAX_SIZE];
+    char action[NAME_MAX_SIZE + 64];
+    json_t *body = json_pack("{s:s}", "reason", options->reason);
+    if (body == NULL || !client_escape(options->argument, deployment, sizeof deployment)) {
+        (void)fprintf(stderr, "serin: this is no deployment's name, or the reason is not UTF-8\n");
+        json_decref(body);
+        return CLI_USAGE;
+    }
+    (void)snprintf(action, sizeof action, "quarantine/%s/release", deployment);
+    return post_and_show(options, action, body, show_changed);
+}
+
+static enum err show_nothing(json_t *answer, struct buf *out)
+{
+    (void)answer;
+    return buf_append(out, BYTES("reloaded\n"));
+}
+
+static int run_reload(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    exit =
+        client_call(client, &(struct client_request){.method = "POST", .path = "/api/v1/reload"});
+    if (exit == CLI_DONE) {
+        exit = print_answer(client, options, show_nothing);
+    }
+    client_destroy(client);
+    return exit;
+}
+
+/* ---- the table ---- */
+
+enum { ON_SERVICE = CLI_OPTION_COMMON | CLI_OPTION_SERVICE };
+
+const struct cli_verb cli_verbs[] = {
+    {"status", NULL, ON_SERVICE, 0, "what every service does now, and what is wrong", NULL,
+     run_status},
+    {"weight", "[PERCENT]", ON_SERVICE, 0, "show or set the canary's share of the traffic",
+     "PERCENT is 0 to 100, as 12.5 or 0.25%. Refused when somebody else changed the service\n"
+     "in between, or when its deployment was rolled back and not released.",
+     run_weight},
+    {"rollback", NULL, ON_SERVICE | CLI_OPTION_REASON | CLI_OPTION_INSTANT | CLI_OPTION_DRY_RUN,
+     CLI_OPTION_REASON, "shift all traffic back to the stable version",
+     "In steps that watch both versions, or with --instant at once.", run_rollback},
+    {"pause", NULL, ON_SERVICE, 0, "hold the rollout where it is", NULL, run_pause},
+    {"resume", NULL, ON_SERVICE, 0, "go on with a paused or frozen rollout", NULL, run_resume},
+    {"abort", NULL, ON_SERVICE, 0, "shift back and end the rollout, without quarantine", NULL,
+     run_abort},
+    {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,
+     "let a deployment that was rolled back be tried again", NULL, run_release},
+    {"history", NULL, ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT, 0,
+     "the rollbacks, newest first", NULL, run_history},
+    {"explain", "URL", CLI_OPTION_COMMON | CLI_OPTION_HEADER | CLI_OPTION_CLIENT, 0,
+     "where a request would go, and why", "Nothing is sent to any origin.", run_explain},
+    {"events", NULL, CLI_OPTION_COMMON | CLI_OPTION_COUNTERS, 0, "watch changes as they happen",
+     NULL, run_events},
+    {"reload", NULL, CLI_OPTION_COMMON, 0, "load the configuration file again",
+     "A file with errors changes nothing; every error is listed.", run_reload},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
