@@ -204,7 +204,7 @@ static const struct conf_section timeouts_section = {
 static const struct conf_key limit_keys[] = {
     {.name = "header_size",
      LIMIT(CONF_TYPE_SIZE, header_size),
-     FROM_TO(KIB, MIB),
+     FROM_TO(KIB, 128 * KIB),
      .fallback = "32KiB",
      .help = "A whole head, of requests and of responses."},
     {.name = "header_line",

@@ -103,7 +103,7 @@ static void numbers_need_their_unit_and_bounds(void **state)
         {"limits.header_size", "8KB",
          "has an unknown unit: write it with B, KiB, MiB or GiB, as in 8KiB"},
         {"limits.header_size", "8192", "has no unit: write it with B, KiB, MiB or GiB, as in 8KiB"},
-        {"limits.header_size", "2MiB", "is above the most, 1MiB"},
+        {"limits.header_size", "2MiB", "is above the most, 128KiB"},
         {"limits.headers", "100s", "has an unknown unit: write a plain whole number"},
         {"limits.headers", "1.5", "is finer than can be kept: write a plain whole number"},
         {"limits.headers", "many", "is not a number: write a plain whole number"},
