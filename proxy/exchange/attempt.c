@@ -167,6 +167,19 @@ static void watch_slowness(struct exchange *exchange)
     }
 }
 
+/* A connection for a configuration that is no longer the newest is not kept, unless the newest
+ * names the endpoint too. */
+static void note_epoch(const struct exchange *exchange, struct endpoint_seat *seat)
+{
+    uint64_t newest = exchange->host->snapshot->number;
+    if (exchange->lease->is_current) {
+        seat->epoch = newest;
+        seat->is_retired = false;
+    } else if (seat->epoch < newest) {
+        seat->is_retired = true;
+    }
+}
+
 static void begin(struct exchange *exchange, const struct snapshot_version *version, size_t index)
 {
     struct exchange_host *host = exchange->host;
@@ -181,6 +194,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .is_judged = exchange->decision.is_judged,
     };
     exchange->attempt_count++;
+    note_epoch(exchange, exchange->attempt.seat);
     exchange->attempt.seat->in_flight++;
     cell_increment(&exchange->attempt.seat->cells->in_flight);
     if (exchange->service->conf->host == CONF_HOST_ORIGIN) {
@@ -202,7 +216,7 @@ static void send_request(struct exchange *exchange)
     struct http1_client *client = exchange->attempt.client;
     exchange_enter(exchange, EXCHANGE_WAITING);
     if (http1_client_send(client, &exchange->forwarded) != OK) {
-        http1_client_close(client);
+        seat_drop(exchange->attempt.seat, client);
         exchange->attempt.client = NULL;
         give_up(exchange, ATTEMPT_REFUSED, 431, REJECT_HEAD_TOO_LONG);
         return;
@@ -225,9 +239,9 @@ static void connect_endpoint(struct exchange *exchange)
         target->address_count > 1 ? random_below(&host->loop->random, target->address_count) : 0;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
     enum err err = seat_connect(
-        attempt->seat, host->loop, &target->addresses[which].any, &host->upstream_limits,
-        exchange->lease->snapshot->base->conf->timeouts.connect_us, host->upstream_open_max,
-        &exchange_client_ops, exchange, &attempt->client);
+        attempt->seat, &host->seats, host->loop, &target->addresses[which].any,
+        &host->upstream_limits, exchange->lease->snapshot->base->conf->timeouts.connect_us,
+        host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
     if (err == ERR_LIMIT) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_UPSTREAM_LIMIT);
     } else if (err == ERR_NOMEM) {
@@ -284,6 +298,13 @@ static void on_failed(void *call, enum client_failure failure)
 {
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
+    if (exchange->state == EXCHANGE_TUNNEL) {
+        /* The answer was the switch; how peers of other protocols hang up is not ours to judge. */
+        exchange_count(exchange, ATTEMPT_DONE, false);
+        exchange_release_client(exchange);
+        exchange_abandon(exchange);
+        return;
+    }
     struct attempt *attempt = &exchange->attempt;
     struct attempt_facts facts = {
         .end = end_of(exchange, failure),
@@ -304,6 +325,10 @@ static void on_failed(void *call, enum client_failure failure)
     switch (decision.action) {
     case RETRY_SAME_VERSION:
         exchange->retry_count++;
+        if (!exchange->is_request_done) {
+            /* Its body has to wait until the head is out again. */
+            exchange->responder->ops->want_body(exchange->responder, false);
+        }
         exchange_attempt(exchange, index, true);
         break;
     case RETRY_ANSWER:

@@ -65,10 +65,9 @@ static void retire_seats(struct exchange_host *host, const struct snapshot *snap
         mark_version(host, &snapshot->services[i].versions[ROLE_CURRENT], snapshot->number);
         mark_version(host, &snapshot->services[i].versions[ROLE_PREVIOUS], snapshot->number);
     }
-    for (struct list *link = host->seats.next; link != &host->seats;) {
+    for (struct list *link = host->seats.next; link != &host->seats; link = link->next) {
         struct endpoint_seat *seat = CONTAINER_OF(link, struct endpoint_seat, link);
-        link = link->next;
-        if (seat->epoch < snapshot->number && !seat->is_retired) {
+        if (seat->epoch < snapshot->number) {
             seat_retire(seat);
         }
     }
@@ -76,12 +75,7 @@ static void retire_seats(struct exchange_host *host, const struct snapshot *snap
 
 struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint *endpoint)
 {
-    struct endpoint_seat *seat = endpoint_seat(endpoint, host->worker_index);
-    if (list_is_empty(&seat->link)) {
-        list_push_back(&host->seats, &seat->link);
-        seat->epoch = host->snapshot->number;
-    }
-    return seat;
+    return endpoint_seat(endpoint, host->worker_index);
 }
 
 void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
@@ -106,10 +100,8 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
 void exchange_host_finish(struct exchange_host *host)
 {
     CHECK(host->exchange_count == 0);
-    for (struct list *link = host->seats.next; link != &host->seats;) {
-        struct endpoint_seat *seat = CONTAINER_OF(link, struct endpoint_seat, link);
-        link = link->next;
-        seat_retire(seat);
+    for (struct list *link = host->seats.next; link != &host->seats; link = link->next) {
+        seat_retire(CONTAINER_OF(link, struct endpoint_seat, link));
     }
     if (host->snapshot != NULL) {
         struct snapshot *last = host->snapshot;
@@ -158,13 +150,20 @@ static void count_client_bad(struct exchange *exchange)
     }
 }
 
-void exchange_cut(struct exchange *exchange)
+void exchange_abandon(struct exchange *exchange)
 {
     struct responder *responder = exchange->responder;
-    exchange->is_bad_for_client = true;
-    count_client_bad(exchange);
     exchange_close(exchange);
     responder->ops->cut(responder);
+}
+
+void exchange_cut(struct exchange *exchange)
+{
+    exchange->is_bad_for_client = true;
+    if (exchange->client_status < 500) {
+        count_client_bad(exchange);
+    }
+    exchange_abandon(exchange);
 }
 
 void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason)
@@ -302,11 +301,32 @@ static enum err forward(struct exchange *exchange, bool is_trusted)
                            arena, &exchange->forwarded);
 }
 
+/* Is it the client who keeps us waiting, with its body or with reading? */
+static bool is_client_slow(const struct exchange *exchange)
+{
+    const struct http1_client *client = exchange->attempt.client;
+    if (exchange->client_status != 0) {
+        return exchange->responder->ops->is_blocked(exchange->responder);
+    }
+    bool is_sending = exchange->state == EXCHANGE_WAITING && !exchange->is_request_done;
+    return is_sending && !http1_client_is_blocked(client);
+}
+
 static void on_total(struct deadline *deadline)
 {
     struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, total);
     CHECK(exchange->tag == EXCHANGE_TAG);
     bool has_answered = exchange->client_status != 0;
+    if (is_client_slow(exchange)) {
+        exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
+        exchange_release_client(exchange);
+        if (has_answered) {
+            exchange_abandon(exchange);
+        } else {
+            exchange_reply(exchange, 408, REJECT_BODY_TIMEOUT);
+        }
+        return;
+    }
     exchange_count(exchange, has_answered ? ATTEMPT_BODY_TIMEOUT : ATTEMPT_HEAD_TIMEOUT, false);
     exchange_release_client(exchange);
     if (has_answered) {
@@ -387,8 +407,11 @@ static void route(struct exchange *exchange)
     if (exchange->decision.is_judged) {
         cell_increment(&exchange->service_cells->picks[role]);
     }
-    if (forward(exchange, is_trusted) != OK) {
-        exchange_reply(exchange, 503, REJECT_MEMORY);
+    enum err err = forward(exchange, is_trusted);
+    if (err != OK) {
+        bool is_ours = err == ERR_NOMEM;
+        exchange_reply(exchange, is_ours ? 503 : 431,
+                       is_ours ? REJECT_MEMORY : REJECT_TOO_MANY_FIELDS);
         return;
     }
     deadline_arm(&host->loop->wheel, &exchange->total, snapshot->base->conf->timeouts.total_us);

@@ -33,7 +33,7 @@ struct exchange_host {
     struct inbox *control;         /* borrowed: where leases go home to */
     struct framing_limits
         upstream_limits;        /* of answers' heads; lent to connections, so it stays put */
-    struct list seats;          /* at endpoints that this worker has used */
+    struct list seats;          /* at endpoints to which this worker has connections */
     uint32_t upstream_open_max; /* this worker's connections to one endpoint */
     size_t exchange_count;
 };

@@ -65,7 +65,7 @@ struct exchange {
     char peer_text[IP_TEXT_SIZE];
 };
 
-/* The worker's seat at an endpoint, in the list of those it uses. */
+/* The worker's seat at an endpoint. */
 struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint *endpoint);
 /* Not ejected, or back from it: may this worker use the endpoint as far as outliers go? */
 bool exchange_is_allowed(const struct exchange_host *host, struct endpoint_seat *seat);
@@ -78,6 +78,8 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh);
 void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason);
 /* The client's connection is broken off: the last call. */
 void exchange_cut(struct exchange *exchange);
+/* The same where the client did not get a bad answer by it: it was too slow, or had a tunnel. */
+void exchange_abandon(struct exchange *exchange);
 /* Everything is counted and let go; the caller then makes the last call to the responder, or has
  * had it. */
 void exchange_close(struct exchange *exchange);

@@ -22,9 +22,9 @@ static const struct conf_timeouts *timeouts_of(const struct exchange *exchange)
 
 /* ---- the answer: origin to client ---- */
 
-static bool may_forward(struct exchange *exchange, const struct response *response,
-                        struct field *items, size_t items_max, const struct field *extra,
-                        size_t extra_count, struct response *ret_out)
+static enum err make_head(struct exchange *exchange, const struct response *response,
+                          struct field *items, size_t items_max, const struct field *extra,
+                          size_t extra_count, struct response *ret_out)
 {
     struct forward_back_facts facts = {
         .client_version = exchange->request->version,
@@ -34,29 +34,30 @@ static bool may_forward(struct exchange *exchange, const struct response *respon
         .extra = extra,
         .extra_count = extra_count,
     };
-    return forward_response(response, &facts, items, items_max, ret_out) == OK;
+    return forward_response(response, &facts, items, items_max, ret_out);
 }
 
 /* Runs `send` on the response as the client should see it; the items live on the stack unless they
  * are many. */
-static bool forward_head(struct exchange *exchange, const struct response *response,
-                         const struct field *extra, size_t extra_count,
-                         void (*send)(struct responder *, const struct response *))
+static enum err forward_head(struct exchange *exchange, const struct response *response,
+                             const struct field *extra, size_t extra_count,
+                             void (*send)(struct responder *, const struct response *))
 {
     struct field on_stack[FIELDS_ON_STACK];
     size_t items_max = response->fields.count + FORWARD_FIELDS_ADDED_MAX + extra_count;
     struct field *items =
         items_max <= FIELDS_ON_STACK ? on_stack : malloc(items_max * sizeof *items);
     struct response out;
-    bool is_sent = items != NULL &&
-                   may_forward(exchange, response, items, items_max, extra, extra_count, &out);
-    if (is_sent) {
+    enum err err = items != NULL
+                       ? make_head(exchange, response, items, items_max, extra, extra_count, &out)
+                       : ERR_NOMEM;
+    if (err == OK) {
         send(exchange->responder, &out);
     }
     if (items != on_stack) {
         free(items);
     }
-    return is_sent;
+    return err;
 }
 
 void relay_on_inform(void *call, const struct response *response)
@@ -84,7 +85,8 @@ static size_t sticky_field(struct exchange *exchange, struct field *ret_field)
 /* A stream that never ends would never count as good: one second after its head it does. */
 static void watch_settling(struct exchange *exchange)
 {
-    if (exchange->attempt.is_counted || exchange->response_body == BODY_NONE) {
+    bool ends_at_once = exchange->response_body == BODY_NONE && exchange->state != EXCHANGE_TUNNEL;
+    if (exchange->attempt.is_counted || ends_at_once) {
         deadline_disarm(&exchange->watch);
     } else {
         deadline_arm(&exchange->host->loop->wheel, &exchange->watch,
@@ -92,12 +94,21 @@ static void watch_settling(struct exchange *exchange)
     }
 }
 
+/* A tunnel may be silent for as long as it likes, but half of one has to show signs of life. */
+static void watch_origin(struct exchange *exchange)
+{
+    bool is_whole_tunnel = exchange->state == EXCHANGE_TUNNEL && !exchange->is_request_done;
+    http1_client_arm(exchange->attempt.client,
+                     is_whole_tunnel ? 0 : timeouts_of(exchange)->response_body_us);
+}
+
 static void begin_tunnel(struct exchange *exchange)
 {
     exchange_enter(exchange, EXCHANGE_TUNNEL);
     exchange->is_request_done = false;
     deadline_disarm(&exchange->total);
-    http1_client_arm(exchange->attempt.client, 0);
+    watch_settling(exchange);
+    watch_origin(exchange);
     exchange->responder->ops->want_body(exchange->responder, true);
 }
 
@@ -110,30 +121,45 @@ static void count_bad_answer(struct exchange *exchange)
     }
 }
 
+/* An answer that cannot go on, before a byte of it was sent. */
+static void refuse_answer(struct exchange *exchange, enum attempt_end end, unsigned status)
+{
+    exchange_count(exchange, end, false);
+    exchange_release_client(exchange);
+    exchange_reply(exchange, status, REJECT_REASON_COUNT);
+}
+
 void relay_on_head(void *call, const struct response *response)
 {
     struct exchange *exchange = exchange_of(call);
+    if (response->status == 101 && !exchange->is_request_done) {
+        /* RFC 9110 section 7.8: the request comes to its end before the protocol changes. */
+        refuse_answer(exchange, ATTEMPT_BAD_RESPONSE, 502);
+        return;
+    }
     exchange->attempt.status = response->status;
     exchange->response_body = response->body;
     exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     struct field cookie;
     size_t extra_count = sticky_field(exchange, &cookie);
-    exchange->client_status = response->status;
-    count_bad_answer(exchange);
-    if (!forward_head(exchange, response, &cookie, extra_count, exchange->responder->ops->head)) {
-        exchange_count(exchange, ATTEMPT_REFUSED, false);
-        exchange_release_client(exchange);
-        exchange_cut(exchange);
+    enum err err =
+        forward_head(exchange, response, &cookie, extra_count, exchange->responder->ops->head);
+    if (err != OK) {
+        bool is_ours = err == ERR_NOMEM;
+        refuse_answer(exchange, is_ours ? ATTEMPT_REFUSED : ATTEMPT_BAD_RESPONSE,
+                      is_ours ? 503 : 502);
         return;
     }
+    exchange->client_status = response->status;
+    count_bad_answer(exchange);
     if (response->status == 101) {
         begin_tunnel(exchange);
         return;
     }
     exchange_enter(exchange, EXCHANGE_RELAYING);
     watch_settling(exchange);
-    http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_body_us);
+    watch_origin(exchange);
 }
 
 void relay_on_body(void *call, struct bytes piece)
@@ -154,8 +180,8 @@ void relay_on_body(void *call, struct bytes piece)
     if (responder->ops->is_blocked(responder)) {
         http1_client_want(exchange->attempt.client, false);
         http1_client_arm(exchange->attempt.client, 0);
-    } else if (!is_tunnel) {
-        http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_body_us);
+    } else {
+        watch_origin(exchange);
     }
 }
 
@@ -216,11 +242,14 @@ static void on_body(void *request, struct bytes piece)
 static void on_body_end(void *request, const struct fields *trailers)
 {
     struct exchange *exchange = exchange_of(request);
-    bool is_answered_tunnel = exchange->state == EXCHANGE_TUNNEL && exchange->attempt.is_over;
+    bool is_tunnel = exchange->state == EXCHANGE_TUNNEL;
     exchange->is_request_done = true;
+    exchange->has_sent_body = true; /* a chunked body is more than nothing even without a byte */
     http1_client_send_end(exchange->attempt.client, trailers);
-    if (is_answered_tunnel) {
+    if (is_tunnel && exchange->attempt.is_over) {
         finish(exchange, NULL);
+    } else if (is_tunnel) {
+        watch_origin(exchange);
     } else if (exchange->state == EXCHANGE_WAITING) {
         http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_header_us);
     }
@@ -247,9 +276,7 @@ static void on_client_drained(void *request)
     if (client == NULL || !is_answering) {
         return;
     }
-    if (exchange->state == EXCHANGE_RELAYING) {
-        http1_client_arm(client, timeouts_of(exchange)->response_body_us);
-    }
+    watch_origin(exchange);
     http1_client_want(client, true);
 }
 
@@ -261,7 +288,7 @@ static void on_gone(void *request, enum err why)
     struct http1_client *client = exchange->attempt.client;
     exchange->attempt.client = NULL;
     if (client != NULL) {
-        http1_client_close(client);
+        seat_drop(exchange->attempt.seat, client);
     }
     exchange_close(exchange);
 }

@@ -48,8 +48,8 @@ struct stream {
     size_t queued;              /* bytes copied and not yet taken by the kernel */
     bool is_reading;
     bool is_broken;  /* a write failed: nothing more will go out */
-    bool is_patient; /* the owner's: a failed write is not told, since what the other side said before
-                        it went is still to be read, and its end after that */
+    bool is_patient; /* the owner's: a failed write is not told, since what the other side said
+                        before it went is still to be read, and its end after that */
     bool is_closing;
     bool is_end_told; /* on_end was called with an error */
 };

@@ -44,7 +44,7 @@ void endpoint_unref(struct endpoint *endpoint)
     }
     for (size_t i = 0; i < endpoint->seats->worker_count; i++) {
         const struct endpoint_seat *seat = block_cells(endpoint->seats, i);
-        CHECK(seat->open_count == 0);
+        CHECK(cell_read(&seat->open_count) == 0);
     }
     block_unref(endpoint->cells);
     block_unref(endpoint->seats);
@@ -62,6 +62,7 @@ static void on_idle_ended(struct client_keeper *keeper, struct http1_client *cli
     struct endpoint_seat *seat = seat_of(keeper);
     list_remove(http1_client_link(client));
     seat->idle_count--;
+    seat->live_count--;
     cell_sub(&seat->cells->connections[METRIC_CONNECTION_IDLE], 1);
     /* Until it is closed for good it still counts as open, among the busy. */
     cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
@@ -71,25 +72,21 @@ static void on_closed(struct client_keeper *keeper, struct http1_client *client)
 {
     (void)client;
     struct endpoint_seat *seat = seat_of(keeper);
-    seat->open_count--;
-    if (seat->is_retired && seat->open_count == 0) {
+    cell_sub(&seat->cells->connections[METRIC_CONNECTION_ACTIVE], 1);
+    uint64_t open_count = cell_read(&seat->open_count) - 1;
+    if (open_count == 0) {
         list_remove(&seat->link);
     }
     /* The last touch of the seat: endpoint_is_unused may see it, and control then frees the
      * endpoint. */
-    struct cell *cell = &seat->cells->connections[METRIC_CONNECTION_ACTIVE];
-    atomic_store_explicit(&cell->value, cell_read(cell) - 1, memory_order_release);
+    atomic_store_explicit(&seat->open_count.value, open_count, memory_order_release);
 }
 
 bool endpoint_is_unused(const struct endpoint *endpoint)
 {
-    for (size_t i = 0; i < endpoint->cells->worker_count; i++) {
-        const struct endpoint_cells *cells = block_cells(endpoint->cells, i);
-        uint64_t open = 0;
-        for (size_t state = 0; state < METRIC_CONNECTION_COUNT; state++) {
-            open += atomic_load_explicit(&cells->connections[state].value, memory_order_acquire);
-        }
-        if (open != 0) {
+    for (size_t i = 0; i < endpoint->seats->worker_count; i++) {
+        const struct endpoint_seat *seat = block_cells(endpoint->seats, i);
+        if (atomic_load_explicit(&seat->open_count.value, memory_order_acquire) != 0) {
             return false;
         }
     }
@@ -124,11 +121,22 @@ struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct clie
     return client;
 }
 
-enum err seat_connect(struct endpoint_seat *seat, struct loop *loop, const struct sockaddr *address,
-                      const struct framing_limits *limits, uint64_t connect_us, uint32_t open_max,
-                      const struct client_ops *ops, void *call, struct http1_client **ret_client)
+static void close_idle_one(struct endpoint_seat *seat, struct list *link)
 {
-    if (seat->open_count >= open_max) {
+    struct http1_client *client = http1_client_of_link(link);
+    on_idle_ended(&seat->keeper, client);
+    http1_client_close(client);
+}
+
+enum err seat_connect(struct endpoint_seat *seat, struct list *seats, struct loop *loop,
+                      const struct sockaddr *address, const struct framing_limits *limits,
+                      uint64_t connect_us, uint32_t open_max, const struct client_ops *ops,
+                      void *call, struct http1_client **ret_client)
+{
+    if (seat->live_count >= open_max && !list_is_empty(&seat->idle)) {
+        close_idle_one(seat, seat->idle.previous);
+    }
+    if (seat->live_count >= open_max) {
         return ERR_LIMIT;
     }
     enum err err = http1_client_connect(loop, address, limits, connect_us, &seat->keeper, ops, call,
@@ -136,15 +144,24 @@ enum err seat_connect(struct endpoint_seat *seat, struct loop *loop, const struc
     if (err != OK) {
         return err;
     }
-    seat->open_count++;
+    seat->live_count++;
+    cell_increment(&seat->open_count);
     cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
+    list_remove(&seat->link);
+    list_push_back(seats, &seat->link);
     return OK;
+}
+
+void seat_drop(struct endpoint_seat *seat, struct http1_client *client)
+{
+    seat->live_count--;
+    http1_client_close(client);
 }
 
 void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us)
 {
-    if (!http1_client_is_reusable(client)) {
-        http1_client_close(client);
+    if (seat->is_retired || !http1_client_is_reusable(client)) {
+        seat_drop(seat, client);
         return;
     }
     list_push_front(&seat->idle, http1_client_link(client));
@@ -157,11 +174,7 @@ void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint6
 void seat_retire(struct endpoint_seat *seat)
 {
     seat->is_retired = true;
-    if (seat->open_count == 0) {
-        list_remove(&seat->link);
-    } else {
-        seat_close_idle(seat);
-    }
+    seat_close_idle(seat);
 }
 
 void seat_close_idle(struct endpoint_seat *seat)
@@ -170,8 +183,6 @@ void seat_close_idle(struct endpoint_seat *seat)
         return;
     }
     while (!list_is_empty(&seat->idle)) {
-        struct http1_client *client = http1_client_of_link(seat->idle.next);
-        on_idle_ended(&seat->keeper, client);
-        http1_client_close(client);
+        close_idle_one(seat, seat->idle.next);
     }
 }

@@ -26,14 +26,14 @@ struct endpoint_seat {
     struct client_keeper keeper;
     struct endpoint *endpoint; /* borrowed; NULL before the first use */
     struct endpoint_cells *cells;
-    struct list link; /* in the worker's list of seats that it uses */
+    struct list link; /* in the worker's list, exactly while there are connections */
     struct list idle; /* connections, the latest used first */
     uint32_t idle_count;
-    uint32_t open_count; /* connections, idle or not */
-    uint32_t in_flight;  /* requests */
-    uint64_t epoch;      /* the newest snapshot that names the endpoint */
-    bool is_retired; /* the configuration has forgotten it: leaves the list with its last connection
-                      */
+    uint32_t live_count;    /* connections that are not being closed: what the cap is about */
+    uint32_t in_flight;     /* requests */
+    struct cell open_count; /* connections, idle or not; control waits for its end */
+    uint64_t epoch;         /* the newest snapshot that is known to name the endpoint */
+    bool is_retired;        /* the configuration has forgotten it: connections are not kept */
     struct eject_state eject;
 };
 
@@ -60,18 +60,21 @@ static inline bool endpoint_is_healthy(const struct endpoint *endpoint)
 /* The most recently used idle connection, now busy, or NULL. The seat's worker, as all below. */
 struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
                                    void *call);
-/* Opens a further connection for the call. `open_max` bounds this worker's connections to the
- * endpoint; when it is reached the error is ERR_LIMIT, as when the process is out of descriptors:
+/* Opens a further connection for the call; `seats` is the worker's list of seats with connections.
+ * `open_max` bounds this worker's connections to the endpoint: the longest idle one makes room,
+ * without one the error is ERR_LIMIT, as when the process is out of descriptors:
  * our own lack, never the endpoint's failure. ERR_NOMEM and ERR_IO are the kernel's. */
-MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct loop *loop,
+MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct list *seats, struct loop *loop,
                                const struct sockaddr *address, const struct framing_limits *limits,
                                uint64_t connect_us, uint32_t open_max, const struct client_ops *ops,
                                void *call, struct http1_client **ret_client);
 /* The call is over: keeps the connection for the next one where it can carry one, else closes it.
  */
 void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us);
+/* The call is over, and so is the connection. */
+void seat_drop(struct endpoint_seat *seat, struct http1_client *client);
 /* Closes what is idle. */
 void seat_close_idle(struct endpoint_seat *seat);
-/* The configuration no longer names the endpoint: closes what is idle, and leaves the worker's list
- * at the last close. */
+/* The configuration no longer names the endpoint: closes what is idle, and later what comes back.
+ */
 void seat_retire(struct endpoint_seat *seat);
