@@ -165,8 +165,8 @@ def own_lack_of_descriptors_is_no_failure_of_the_origin(stage):
     """Each request holds two descriptors: when they run out the origin must not be blamed (section 9)."""
     release = threading.Event()
     stage.origin.reply = lambda request: release.wait(20 * SLOW) and answer()
-    stage.start_serin(descriptors=80, workers=1)
-    links = [stage.connect(f"c{number}") for number in range(90)]
+    stage.start_serin(descriptors=140, workers=1)
+    links = [stage.connect(f"c{number}") for number in range(150)]
     for link in links:
         try:
             link.send(stage.request())

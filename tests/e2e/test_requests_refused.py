@@ -180,40 +180,40 @@ def play(stage, text, cut):
     return response
 
 
-def counts_one_more(stage, before):
+def is_counted(stage, before, plays):
+    """As often as it was played, for one reason."""
     after = stage.rejected()
     grown = {reason: after[reason] - before.get(reason, 0) for reason in after if after[reason] != before.get(reason, 0)}
-    expect(list(grown.values()), [1], f"one more refusal: {grown}")
+    expect(list(grown.values()), [plays], f"further refusals: {grown}")
 
 
 def refuses_head(statuses, text):
     wanted = (statuses,) if isinstance(statuses, int) else statuses
 
     def function(stage):
+        before = stage.rejected()
+        links_before = len(stage.everything_else.origin.links)
         for cut in (0, 1):
-            before = stage.rejected()
-            links_before = len(stage.everything_else.origin.links)
             response = play(stage, text, cut)
             if response.status not in wanted:
                 raise AssertionError(f"status {response.status}, wanted {wanted}")
-            counts_one_more(stage, before)
-            expect(stage.origin.received, [], "what the origin got")
-            expect(len(stage.everything_else.origin.links), links_before, "connections elsewhere")
+        is_counted(stage, before, 2)
+        expect(stage.origin.received, [], "what the origin got")
+        expect(len(stage.everything_else.origin.links), links_before, "connections elsewhere")
 
     return function
 
 
 def refuses_body(text):
     def function(stage):
+        before = stage.rejected()
         for cut in (0, 0 if len(text) > 4096 else 1):
-            before = stage.rejected()
-            response = play(stage, text, cut)
-            expect(response.status, 400, "status")
-            counts_one_more(stage, before)
-            expect(stage.origin.requests, [], "whole requests at the origin")
-            for received in stage.origin.received:
-                if b"smuggled" in received or received.endswith(b"0\r\n\r\n"):
-                    raise AssertionError(f"the origin got {received!r}")
+            expect(play(stage, text, cut).status, 400, "status")
+        is_counted(stage, before, 2)
+        expect(stage.origin.requests, [], "whole requests at the origin")
+        for received in stage.origin.received:
+            if b"smuggled" in received or received.endswith(b"0\r\n\r\n"):
+                raise AssertionError(f"the origin got {received!r}")
 
     return function
 
