@@ -263,7 +263,9 @@ static void open_exchange(struct handler *handler, struct responder *responder,
     buf_init(&exchange->body, ADMIN_CONFIG_MAX);
     responder->request_ops = &request_ops;
     responder->request = exchange;
-    if (request->body == BODY_NONE) {
+    bool has_no_body = request->body == BODY_NONE ||
+                       (request->body == BODY_LENGTH && request->content_length == 0);
+    if (has_no_body) {
         handle(exchange);
         return;
     }
