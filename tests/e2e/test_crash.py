@@ -1,7 +1,8 @@
 """kill -9 at any moment of a rollback: the next start resumes where safety asks.
 
 A rollback on disk means weight 0 before the first request, and the rollback goes on to its end. Killed before it
-was written: the last written weight, and the canary is judged anew."""
+was written: the last written weight, and the canary is judged anew. Half of the rounds kill at a random moment
+after the canary broke, half at one of the steps of the shift."""
 
 import os
 import random
@@ -29,7 +30,8 @@ def rollbacks_on_disk(path):
 
 def survives(number):
     def function(stage):
-        delay_s = random.Random(SEED + number).uniform(0, 1.6 * SLOW)
+        is_early = number % 2 == 0
+        delay_s = random.Random(SEED + number).uniform(0, (0.8 if is_early else 0.7) * SLOW)
         stable, canary = LoadOrigin("stable"), LoadOrigin("canary")
         load = None
         try:
@@ -41,14 +43,18 @@ def survives(number):
             load.start()
             wait_for(lambda: load.tally.of("canary") > 40, "traffic flows", 30)
             canary.order(status=500, every=3)
+            if not is_early:
+                wait_for(lambda: serin.service(stage.name)["phase"] != "idle", "the shift begins", 60, 0.005)
+                canary.order(status=200)
             time.sleep(delay_s)  # the stimulus: when the power goes
             serin.kill()
             load._ended.set()
             load.join(10)
             recorded = rollbacks_on_disk(serin.settings["state"])
+            canary.order(status=500, every=3)
             before = sum(canary.counts().values())
             serin.start()
-            stage.transcript.note("test", f"killed {delay_s:.3f} s after the canary broke, {recorded} records (seed {SEED})")
+            stage.transcript.note("test", f"killed after {delay_s:.3f} s, {recorded} records (seed {SEED})")
             if recorded:
                 expect(serin.service(stage.name)["weight"]["set"], 0, "weight after the restart")
             load = Load(serin.port, stage.host, connections=8, rate=400 / SLOW)
