@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "canary/cli/cli.h"
+#include "canary/cli/demo.h"
 #include "canary/controller/controller.h"
 #include "conf/conf_load.h"
 #include "proxy/base/log.h"
@@ -208,6 +209,9 @@ int main(int argc, char **argv)
     }
     if (argc >= 2 && strcmp(argv[1], "check") == 0) {
         return check(argc - 1, argv + 1);
+    }
+    if (argc >= 2 && strcmp(argv[1], "demo") == 0) {
+        return demo_run(argc - 1, argv + 1, "/proc/self/exe");
     }
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
         (void)printf("serin %s (%s)\n", SERIN_VERSION, SERIN_COMMIT);
