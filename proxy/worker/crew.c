@@ -28,6 +28,7 @@ struct crew {
     _Atomic size_t connection_max;
     _Atomic unsigned ended_count;
     bool is_draining;
+    bool is_cut;
 };
 
 /* ---- snapshots ---- */
@@ -306,25 +307,31 @@ enum err crew_start(struct crew *crew)
     return OK;
 }
 
-static void order_all(struct crew *crew, enum worker_order kind)
+static void tell_end(struct worker *worker, struct worker_message *message, enum worker_order kind)
 {
-    for (unsigned i = 0; i < crew->started_count; i++) {
-        (void)!order(crew, i, kind, -1, 0);
-    }
+    message->message.run = worker_on_order;
+    message->order = kind;
+    inbox_push(&worker->inbox, &message->message);
 }
 
 void crew_drain(struct crew *crew)
 {
     if (!crew->is_draining) {
         crew->is_draining = true;
-        order_all(crew, WORKER_DRAIN);
+        for (unsigned i = 0; i < crew->started_count; i++) {
+            tell_end(&crew->workers[i], &crew->workers[i].drain_order, WORKER_DRAIN);
+        }
     }
 }
 
 void crew_cut(struct crew *crew)
 {
-    if (!crew_has_ended(crew)) {
-        order_all(crew, WORKER_CUT);
+    crew_drain(crew);
+    if (!crew->is_cut) {
+        crew->is_cut = true;
+        for (unsigned i = 0; i < crew->started_count; i++) {
+            tell_end(&crew->workers[i], &crew->workers[i].cut_order, WORKER_CUT);
+        }
     }
 }
 

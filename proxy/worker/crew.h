@@ -34,7 +34,7 @@ unsigned crew_port(const struct crew *crew, size_t index);
 void crew_set_connection_max(struct crew *crew, size_t connection_max);
 /* Stops accepting, lets requests end and connections close. */
 void crew_drain(struct crew *crew);
-/* Cuts what is still open. */
+/* Drains, and cuts what is still open. */
 void crew_cut(struct crew *crew);
 /* Waits for the threads and lets everything go; the last of it when control's loop runs next. NULL
  * is fine. */

@@ -130,9 +130,11 @@ void worker_on_order(struct inbox_message *message, void *context)
     switch (order->order) {
     case WORKER_LISTEN:
         start_listening(worker, order->fd, order->address_id);
+        free(order);
         break;
     case WORKER_UNLISTEN:
         stop_listening_on(worker, order->address_id);
+        free(order);
         break;
     case WORKER_DRAIN:
         drain(worker);
@@ -141,7 +143,6 @@ void worker_on_order(struct inbox_message *message, void *context)
         http1_server_host_close_all(&worker->servers);
         break;
     }
-    free(order);
 }
 
 static struct http1_server_settings settings_of(const struct conf *conf)
@@ -209,6 +210,17 @@ void *worker_run(void *context)
     return NULL;
 }
 
+/* What was left after the thread had looked for the last time. */
+static void answer_late_messages(struct worker *worker)
+{
+    loop_enter(&worker->loop);
+    inbox_drain(&worker->inbox);
+    if (worker->exchanges.snapshot != NULL) {
+        exchange_host_finish(&worker->exchanges);
+    }
+    loop_leave(&worker->loop);
+}
+
 void worker_finish(struct worker *worker, bool has_run)
 {
     if (!has_run) {
@@ -217,6 +229,8 @@ void worker_finish(struct worker *worker, bool has_run)
         drain(worker);
         loop_leave(&worker->loop);
         loop_run(&worker->loop);
+    } else {
+        answer_late_messages(worker);
     }
     http1_server_host_finish(&worker->servers);
     loop_finish(&worker->loop);

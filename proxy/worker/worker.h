@@ -14,6 +14,17 @@
 struct crew;
 struct worker;
 
+/* What the crew can ask of a worker. Orders to listen or not are heap, taken and freed by the
+ * worker; those to end lie ready in it, since they must get through without memory. */
+enum worker_order { WORKER_LISTEN, WORKER_UNLISTEN, WORKER_DRAIN, WORKER_CUT };
+
+struct worker_message {
+    struct inbox_message message;
+    enum worker_order order;
+    int fd;              /* WORKER_LISTEN: taken */
+    uint64_t address_id; /* WORKER_LISTEN, WORKER_UNLISTEN */
+};
+
 /* A listening socket of this worker. */
 struct worker_listener {
     struct list link;
@@ -33,18 +44,11 @@ struct worker {
     struct http1_server_host servers;
     struct list listeners;
     uv_timer_t drain_timer;
+    struct worker_message drain_order; /* each is left once */
+    struct worker_message cut_order;
     bool is_draining;
 };
 
-/* What the crew can ask of a worker; each message is heap, taken and freed by the worker. */
-enum worker_order { WORKER_LISTEN, WORKER_UNLISTEN, WORKER_DRAIN, WORKER_CUT };
-
-struct worker_message {
-    struct inbox_message message;
-    enum worker_order order;
-    int fd;              /* WORKER_LISTEN: taken */
-    uint64_t address_id; /* WORKER_LISTEN, WORKER_UNLISTEN */
-};
 
 /* Prepares everything but the thread; control. */
 MUST_USE enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
