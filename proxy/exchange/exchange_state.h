@@ -41,7 +41,6 @@ struct exchange {
     struct exchange_host *host;             /* borrowed */
     struct responder *responder;            /* borrowed until the last call */
     const struct request *request;          /* the client's; in the arena */
-    struct request forwarded;               /* what origins get */
     struct lease *lease;                    /* held until closed */
     const struct snapshot_service *service; /* NULL: no route */
     struct decision decision;
@@ -61,6 +60,7 @@ struct exchange {
     bool is_request_done; /* the body has come to its end */
     bool has_sent_body;   /* a byte of it went to an origin */
     bool is_bad_for_client;
+    struct request forwarded; /* what origins get */
     char set_cookie[STICKY_SET_COOKIE_MAX];
     char peer_text[IP_TEXT_SIZE];
 };

@@ -44,7 +44,6 @@ struct http1_client {
     uint8_t in_body;  /* enum body_kind of the answer */
     uint8_t out_body; /* enum body_kind of the request */
     uint8_t informational_count;
-    char upgrade[UPGRADE_MAX];
     uint8_t upgrade_size;
     bool is_head : 1; /* the request was HEAD */
     bool is_reused : 1;
@@ -67,6 +66,7 @@ struct http1_client {
     uint64_t body_left;
     struct reading *reading; /* owned; NULL while not needed */
     struct reject reject;
+    char upgrade[UPGRADE_MAX]; /* rarely used, and so behind what every answer touches */
 };
 
 static struct http1_client *client_of(struct stream *stream)

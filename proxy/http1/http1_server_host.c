@@ -7,7 +7,7 @@
 #include "proxy/http1/http1_server_state.h"
 
 enum {
-    SPARES_MAX = 256,       /* request blocks kept for use */
+    SPARES_MAX = 1024,      /* request blocks kept for use */
     ARENA_MAX = 512 * 1024, /* bytes of one request's memory */
 };
 

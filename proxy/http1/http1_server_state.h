@@ -32,19 +32,12 @@ struct http1_server {
     uint64_t request_count;
 };
 
-/* One request on the connection, and the bytes that wait behind it. */
+/* One request on the connection, and the bytes that wait behind it. While the origin works the
+ * block falls out of the caches, so what an answer touches stands together. */
 struct http1_request {
     struct list link; /* in host->spares */
     struct responder responder;
     struct http1_server *server; /* borrowed */
-    struct arena arena;
-    struct buf pending; /* read and not yet consumed */
-    struct framing_scanner scanner;
-    struct framing_limits limits; /* as they were when the head began */
-    struct chunked_decoder decoder;
-    struct request message;
-    uint64_t body_left;     /* BODY_LENGTH: bytes to come */
-    uint64_t body_received; /* BODY_CHUNKED: bytes so far */
     enum body_kind out_body;
     bool is_open;  /* the handler has it: open() was called and no last call yet */
     bool is_ended; /* a last call was made: the block is done with when pump gets to it */
@@ -54,6 +47,14 @@ struct http1_request {
     bool is_tunnel;
     bool is_half_tunnel; /* the origin has finished, the client may go on */
     bool is_keep_alive;  /* decided with the head */
+    struct arena arena;
+    struct buf pending;     /* read and not yet consumed */
+    uint64_t body_left;     /* BODY_LENGTH: bytes to come */
+    uint64_t body_received; /* BODY_CHUNKED: bytes so far */
+    struct request message;
+    struct framing_scanner scanner;
+    struct framing_limits limits; /* as they were when the head began */
+    struct chunked_decoder decoder;
 };
 
 extern const struct responder_ops http1_responder_ops;
