@@ -17,7 +17,6 @@ enum {
     EXCHANGE_TAG = TAG('a', 'e', 'x', 'c'),
     BACKLOG = 64,
     FIELDS_MAX = 16,
-    TICK_MS = 1000,
     CLOSE_LOOK_MS = 5,
     HEAD_MAX = 32 * 1024,
     HEAD_LINE_MAX = 8 * 1024,
@@ -34,8 +33,7 @@ struct admin_server {
     struct listener *listener;
     char *unix_path; /* owned; NULL for TCP */
     unsigned port;
-    uv_timer_t
-        timer; /* one event with counters per second; while closing, a look whether all are gone */
+    uv_timer_t timer; /* while closing: a look whether all are gone */
     bool is_closing;
     void (*on_closed)(void *context);
     void *closed_context;
@@ -357,15 +355,6 @@ static const struct http1_server_settings settings = {
     .client_idle_us = 60 * 1000 * 1000,
 };
 
-static void on_tick(uv_timer_t *timer)
-{
-    struct admin_server *server = timer->data;
-    CHECK(server->tag == SERVER_TAG_ADMIN);
-    loop_enter(server->loop);
-    admin_tick(server->admin);
-    loop_leave(server->loop);
-}
-
 enum err admin_server_open(struct loop *loop, struct admin *admin,
                            const struct conf_address *address, struct admin_server **ret_server,
                            struct note *note)
@@ -393,7 +382,6 @@ enum err admin_server_open(struct loop *loop, struct admin *admin,
     int failed = uv_timer_init(&loop->uv, &server->timer);
     CHECK(failed == 0);
     server->timer.data = server;
-    (void)uv_timer_start(&server->timer, on_tick, TICK_MS, TICK_MS);
     *ret_server = server;
     return OK;
 }

@@ -115,6 +115,14 @@ static void append_line(struct buf *out, const char *label, const char *text)
     (void)buf_append_byte(out, '\n');
 }
 
+static void append_if_there(struct buf *out, const char *label, const json_t *object,
+                            const char *name)
+{
+    if (json_is_string(json_object_get(object, name))) {
+        append_line(out, label, text_of(object, name));
+    }
+}
+
 /* ---- status ---- */
 
 static void add_service(struct table *table, const json_t *service)
@@ -310,8 +318,8 @@ enum err show_explanation(json_t *explanation, struct buf *out)
         return out->is_failed ? ERR_NOMEM : OK;
     }
     append_line(out, "service", text_of(explanation, "service"));
-    append_line(out, "matched host", text_of(explanation, "host"));
-    append_line(out, "matched path", text_of(explanation, "path"));
+    append_if_there(out, "matched host", explanation, "host");
+    append_if_there(out, "matched path", explanation, "path");
     append_line(out, "version", text_of(explanation, "version"));
     append_line(out, "deployment", text_of(explanation, "deployment"));
     append_line(out, "because", text_of(explanation, "reason"));

@@ -1,5 +1,6 @@
 #include "canary/history/change.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,13 @@ static bool copy_audit(struct arena *arena, struct history_audit *audit)
            copy_optional(arena, &audit->service) && copy_detail(arena, &audit->detail);
 }
 
+/* When the record was last added to: its begin and its duration so far. */
+static int64_t changed_at_us(const struct history_rollback *rollback)
+{
+    bool has_duration = isfinite(rollback->duration_s) && fabs(rollback->duration_s) < 1e9;
+    return rollback->at_us + (has_duration ? (int64_t)(rollback->duration_s * 1e6) : 0);
+}
+
 /* The trail's row for a record that changed and brought none of its own. */
 static bool audit_rollback(struct change *change)
 {
@@ -110,7 +118,7 @@ static bool audit_rollback(struct change *change)
     char action[64];
     (void)snprintf(action, sizeof action, "rollback.%.48s", rollback->status);
     change->audit = (struct history_audit){
-        .at_us = rollback->at_us,
+        .at_us = changed_at_us(rollback),
         .actor = rollback->actor,
         .action = action,
         .service = rollback->service,

@@ -189,6 +189,15 @@ static void records_come_from_the_state_file(void **state)
     assert_int_equal(call(stage, "GET", "/api/v1/rollbacks?page=2", NULL), 400);
 }
 
+static void body_of_no_bytes_is_complete(void **state)
+{
+    struct stage *stage = *state;
+    open_server(stage);
+    assert_int_equal(call(stage, "POST", "/api/v1/reload", ""), 200);
+    assert_int_equal(call(stage, "POST", "/api/v1/reload", NULL), 200);
+    assert_int_equal(stage->bench.fake.asked, 2);
+}
+
 static void body_over_every_limit_is_answered(void **state)
 {
     struct stage *stage = *state;
@@ -211,6 +220,7 @@ static bool on_data(void *context, struct bytes data)
     (void)snprintf(stage->events + size, sizeof stage->events - size, "%.*s", BYTES_ARGS(data));
     if (size == 0) {
         admin_publish(stage->bench.admin, "phase", "showcase", NULL);
+        admin_tick(stage->bench.admin);
     }
     return strstr(stage->events, stage->events_until) == NULL;
 }
@@ -279,6 +289,7 @@ int main(void)
         TEST(api_answers_over_tcp),
         TEST(api_answers_on_a_unix_socket),
         TEST(records_come_from_the_state_file),
+        TEST(body_of_no_bytes_is_complete),
         TEST(body_over_every_limit_is_answered),
         TEST(events_stream_changes_and_counters),
         TEST(closing_ends_streams_and_waiting_calls),
