@@ -11,41 +11,33 @@
 
 #include "proxy/base/bytes.h"
 #include "proxy/base/check.h"
+#include "proxy/io/watch.h"
 
 /* So many accepts per event, so that a flood of new connections does not starve the old ones. */
 enum { ACCEPTS_PER_EVENT = 64, RETRY_MS = 50 };
 
 struct listener {
-    uv_poll_t poll;
+    struct watch watch;
     uv_timer_t retry;
     struct loop *loop;              /* borrowed */
     const struct listener_ops *ops; /* borrowed */
     void *context;                  /* borrowed */
-    int fd;                         /* owned */
     int open_handles;
     bool is_closing;
 };
-
-static void on_readable(uv_poll_t *poll, int status, int events);
-
-static void resume(struct listener *listener)
-{
-    int status = uv_poll_start(&listener->poll, UV_READABLE, on_readable);
-    CHECK(status == 0);
-}
 
 static void on_retry(uv_timer_t *timer)
 {
     struct listener *listener = timer->data;
     if (!listener->is_closing) {
-        resume(listener);
+        watch_set_paused(listener->loop, &listener->watch, false);
     }
 }
 
 /* Level-triggered readiness would spin while accept cannot succeed: look away for a moment. */
 static void pause_accepting(struct listener *listener)
 {
-    (void)uv_poll_stop(&listener->poll);
+    watch_set_paused(listener->loop, &listener->watch, true);
     (void)uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0);
     listener->ops->on_exhausted(listener->context);
 }
@@ -62,7 +54,7 @@ static void accept_some(struct listener *listener, int limit)
     for (int i = 0; i < limit; i++) {
         struct sockaddr_storage peer = {0};
         socklen_t peer_size = sizeof peer;
-        int fd = accept4(listener->fd, (struct sockaddr *)&peer, &peer_size,
+        int fd = accept4(listener->watch.fd, (struct sockaddr *)&peer, &peer_size,
                          SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             listener->ops->on_accept(listener->context, fd, &peer);
@@ -77,15 +69,10 @@ static void accept_some(struct listener *listener, int limit)
     }
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events)
+static void on_readable(struct watch *watch, uint32_t events)
 {
-    (void)status;
     (void)events;
-    struct listener *listener = poll->data;
-    struct loop *loop = listener->loop;
-    loop_enter(loop);
-    accept_some(listener, ACCEPTS_PER_EVENT);
-    loop_leave(loop);
+    accept_some(CONTAINER_OF(watch, struct listener, watch), ACCEPTS_PER_EVENT);
 }
 
 static enum err bind_unix(const char *path, int backlog, int *ret_fd, struct note *note)
@@ -214,6 +201,23 @@ unsigned listener_port(int fd)
                : 0;
 }
 
+static void on_part_closed(struct listener *listener)
+{
+    if (--listener->open_handles == 0) {
+        free(listener);
+    }
+}
+
+static void on_watch_closed(struct watch *watch)
+{
+    on_part_closed(CONTAINER_OF(watch, struct listener, watch));
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    on_part_closed(handle->data);
+}
+
 enum err listener_open(struct loop *loop, int fd, const struct listener_ops *ops, void *context,
                        struct listener **ret_listener)
 {
@@ -224,27 +228,18 @@ enum err listener_open(struct loop *loop, int fd, const struct listener_ops *ops
     listener->loop = loop;
     listener->ops = ops;
     listener->context = context;
-    if (uv_poll_init(&loop->uv, &listener->poll, fd) != 0) {
+    listener->watch = (struct watch){.on_ready = on_readable, .on_closed = on_watch_closed};
+    enum err err = watch_open(loop, &listener->watch, fd, WATCH_LEVEL_IN);
+    if (err != OK) {
         free(listener);
-        return ERR_IO;
+        return err;
     }
     int status = uv_timer_init(&loop->uv, &listener->retry);
     CHECK(status == 0);
-    listener->fd = fd;
-    listener->open_handles = 2;
-    listener->poll.data = listener;
     listener->retry.data = listener;
-    resume(listener);
+    listener->open_handles = 2;
     *ret_listener = listener;
     return OK;
-}
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct listener *listener = handle->data;
-    if (--listener->open_handles == 0) {
-        free(listener);
-    }
 }
 
 void listener_close(struct listener *listener)
@@ -252,11 +247,9 @@ void listener_close(struct listener *listener)
     if (listener == NULL || listener->is_closing) {
         return;
     }
-    listener->is_closing = true;
-    (void)uv_poll_stop(&listener->poll);
     enum { QUEUE_MAX = 65536 };
+    listener->is_closing = true;
     accept_some(listener, QUEUE_MAX);
-    uv_close((uv_handle_t *)&listener->poll, on_handle_closed);
-    uv_close((uv_handle_t *)&listener->retry, on_handle_closed);
-    (void)close(listener->fd);
+    watch_close(listener->loop, &listener->watch);
+    uv_close((uv_handle_t *)&listener->retry, on_timer_closed);
 }

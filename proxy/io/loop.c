@@ -1,49 +1,151 @@
 #include "proxy/io/loop.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "proxy/base/check.h"
 #include "proxy/io/stream.h"
+#include "proxy/io/watch.h"
+
+/* News taken from the kernel at a time: enough to spread the cost, few enough that timers stay
+ * punctual. */
+enum { EVENTS_PER_TURN = 128 };
+
+static enum err embed_libuv(struct loop *loop)
+{
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll_fd < 0) {
+        return ERR_IO;
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, uv_backend_fd(&loop->uv), &event) != 0) {
+        (void)close(loop->epoll_fd);
+        return ERR_IO;
+    }
+    return OK;
+}
 
 enum err loop_init(struct loop *loop)
 {
+    enum err err = ERR_NOMEM;
     *loop = (struct loop){.now_us = uv_hrtime() / 1000};
+    list_init(&loop->resumed);
+    list_init(&loop->closed);
     loop->read_buffer = malloc(LOOP_READ_SIZE);
     loop->cork_buffer = malloc(LOOP_CORK_SIZE);
-    if (loop->read_buffer == NULL || loop->cork_buffer == NULL) {
-        goto no_memory;
+    if (loop->read_buffer == NULL || loop->cork_buffer == NULL || uv_loop_init(&loop->uv) != 0) {
+        goto no_loop;
     }
-    if (uv_loop_init(&loop->uv) != 0) {
-        goto no_memory;
+    err = embed_libuv(loop);
+    if (err != OK) {
+        goto no_epoll;
     }
     random_init(&loop->random, 0);
     deadline_wheel_init(&loop->wheel, loop);
     return OK;
 
-no_memory:
+no_epoll:
+    (void)uv_loop_close(&loop->uv);
+no_loop:
     free(loop->read_buffer);
     free(loop->cork_buffer);
-    return ERR_NOMEM;
+    return err;
 }
 
 void loop_finish(struct loop *loop)
 {
+    CHECK(loop->stream_count == 0);
     int status = uv_loop_close(&loop->uv);
     CHECK(status == 0);
+    (void)close(loop->epoll_fd);
     free(loop->read_buffer);
     free(loop->cork_buffer);
     loop->read_buffer = NULL;
     loop->cork_buffer = NULL;
 }
 
+/* Who is resumed during these turns comes in the next one, so that nobody can keep the loop for
+ * itself. */
+static void run_resumed(struct loop *loop)
+{
+    struct list turn;
+    list_init(&turn);
+    while (!list_is_empty(&loop->resumed)) {
+        list_push_back(&turn, list_pop_front(&loop->resumed));
+    }
+    for (struct list *link = list_pop_front(&turn); link != NULL; link = list_pop_front(&turn)) {
+        struct watch *watch = CONTAINER_OF(link, struct watch, link);
+        loop_enter(loop);
+        watch->on_ready(watch, 0);
+        loop_leave(loop);
+    }
+}
+
+static void run_news(struct loop *loop, const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct watch *watch = events[i].data.ptr;
+        if (watch != NULL && watch->fd >= 0) {
+            loop_enter(loop);
+            watch->on_ready(watch, events[i].events);
+            loop_leave(loop);
+        }
+    }
+}
+
+static void run_closed(struct loop *loop)
+{
+    for (struct list *link = list_pop_front(&loop->closed); link != NULL;
+         link = list_pop_front(&loop->closed)) {
+        struct watch *watch = CONTAINER_OF(link, struct watch, link);
+        loop_enter(loop);
+        watch->on_closed(watch);
+        loop_leave(loop);
+    }
+}
+
+static bool has_resumed_or_closed(const struct loop *loop)
+{
+    return !list_is_empty(&loop->resumed) || !list_is_empty(&loop->closed);
+}
+
+static bool is_alive(struct loop *loop)
+{
+    return loop->stream_count > 0 || has_resumed_or_closed(loop) || uv_loop_alive(&loop->uv) != 0;
+}
+
+bool loop_turn(struct loop *loop, bool may_wait)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    /* libuv tells the kernel of new descriptors only when it runs, so it runs before anybody waits.
+     */
+    (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    run_closed(loop);
+    if (!is_alive(loop)) {
+        return false;
+    }
+    bool waits = may_wait && !has_resumed_or_closed(loop) && !loop->is_stopped;
+    int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN,
+                           waits ? uv_backend_timeout(&loop->uv) : 0);
+    CHECK(count >= 0 || errno == EINTR);
+    run_news(loop, events, count);
+    run_resumed(loop);
+    run_closed(loop);
+    return true;
+}
+
 void loop_run(struct loop *loop)
 {
-    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+    loop->is_stopped = false;
+    while (!loop->is_stopped && loop_turn(loop, true)) {
+    }
 }
 
 void loop_stop(struct loop *loop)
 {
-    uv_stop(&loop->uv);
+    loop->is_stopped = true;
 }
 
 void loop_leave(struct loop *loop)
@@ -58,4 +160,43 @@ void loop_leave(struct loop *loop)
 void loop_shutdown(struct loop *loop)
 {
     deadline_wheel_finish(&loop->wheel);
+}
+
+/* ---- watches ---- */
+
+enum err watch_open(struct loop *loop, struct watch *watch, int fd, enum watch_mode mode)
+{
+    uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    struct epoll_event event = {.events = mode == WATCH_EDGES ? edges : EPOLLIN, .data.ptr = watch};
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
+        return errno == ENOMEM || errno == ENOSPC ? ERR_NOMEM : ERR_IO;
+    }
+    watch->fd = fd;
+    list_init(&watch->link);
+    loop->stream_count++;
+    return OK;
+}
+
+void watch_resume(struct loop *loop, struct watch *watch)
+{
+    if (watch->fd >= 0 && list_is_empty(&watch->link)) {
+        list_push_back(&loop->resumed, &watch->link);
+    }
+}
+
+void watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused)
+{
+    struct epoll_event event = {.events = is_paused ? 0 : EPOLLIN, .data.ptr = watch};
+    int status = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
+    CHECK(status == 0);
+}
+
+void watch_close(struct loop *loop, struct watch *watch)
+{
+    CHECK(watch->fd >= 0);
+    (void)close(watch->fd);
+    watch->fd = -1;
+    list_remove(&watch->link);
+    list_push_back(&loop->closed, &watch->link);
+    loop->stream_count--;
 }

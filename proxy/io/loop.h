@@ -1,9 +1,13 @@
 /* proxy/io/loop.h — one thread's event loop and what its streams share.
  *
- * Every worker has one, and so has control. The read buffer is lent to whichever stream is being
- * read right now, so an idle connection holds no memory for it; the cork buffer gathers the small
- * writes of one event into one system call. `now_us` is the time at which the running callback
- * began. Embedded; used only by the thread that runs it. */
+ * Every worker has one, and so has control. Sockets are watched by an epoll of the loop's own
+ * (watch.h); libuv is embedded in it by its backend descriptor (uv_backend_fd) and brings timers,
+ * messages between threads, signals, its thread pool and the descriptors of other libraries. The
+ * read buffer is lent to whichever stream is being read right now, so an idle connection holds no
+ * memory for it; the cork buffer gathers the small writes of one event into one system call.
+ * Everything happens inside an event: callbacks begin with loop_enter and end with loop_leave,
+ * which sends what was gathered. `now_us` is the time at which the running event began. Embedded;
+ * one thread. */
 #pragma once
 #include <uv.h>
 
@@ -17,6 +21,10 @@ struct stream;
 
 struct loop {
     uv_loop_t uv;
+    int epoll_fd;          /* owned */
+    bool is_stopped;       /* loop_stop was called */
+    struct list resumed;   /* watches that want a turn without news */
+    struct list closed;    /* watches whose memory may go when the event is over */
     char *read_buffer;     /* owned, LOOP_READ_SIZE */
     char *cork_buffer;     /* owned, LOOP_CORK_SIZE */
     struct stream *corked; /* borrowed: whose bytes are in cork_buffer, or NULL */
@@ -34,6 +42,9 @@ MUST_USE enum err loop_init(struct loop *loop);
 void loop_finish(struct loop *loop);
 /* Runs until there is nothing left to wait for, or loop_stop. */
 void loop_run(struct loop *loop);
+/* One turn: waits for news if `may_wait`, handles what there is. False when there is nothing left
+ * to wait for. */
+bool loop_turn(struct loop *loop, bool may_wait);
 void loop_stop(struct loop *loop);
 /* Begins an event: reads the clock. */
 static inline void loop_enter(struct loop *loop)

@@ -4,213 +4,301 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "proxy/base/check.h"
+#include "proxy/io/watch.h"
 
-struct tcp_stream {
-    struct stream base;
-    bool is_finish_wanted;
-    uv_tcp_t handle;
-};
+/* Full buffers read in a row before others get their turn; pieces given to one sendmsg. */
+enum { READS_PER_TURN = 4, PIECES_MAX = 8 };
 
-struct write_job {
-    uv_write_t request;
+/* What the kernel did not take yet. */
+struct written {
+    struct written *next;
     size_t size;
+    size_t sent;
     char data[];
 };
 
-/* Connecting and half-closing are rare: their requests live on the heap only while they are under
- * way. */
-struct shutdown_job {
-    uv_shutdown_t request;
+struct tcp_stream {
+    struct stream base;
+    struct watch watch;
+    struct written *oldest; /* owned: the queue, in order */
+    struct written *newest;
+    int connect_error; /* known before the kernel could tell it */
+    bool is_connecting;
+    bool has_news; /* the kernel may have bytes for us: read before waiting for an edge again */
+    bool has_end;  /* the other side has ended or reset: read on until that is met */
+    bool is_finish_wanted; /* FIN behind the queue */
 };
-
-struct connect_job {
-    uv_connect_t request;
-};
-
-enum { WRITE_BUFS_MAX = 8 };
 
 static struct tcp_stream *tcp_of(struct stream *stream)
 {
     return CONTAINER_OF(stream, struct tcp_stream, base);
 }
 
-static struct tcp_stream *tcp_of_handle(const void *handle)
+static enum err err_of(int error)
 {
-    return CONTAINER_OF(handle, struct tcp_stream, handle);
-}
-
-static enum err err_of_status(ssize_t status)
-{
-    switch (status) {
+    switch (error) {
     case 0:
         return OK;
-    case UV_ENOMEM:
-    case UV_ENOBUFS:
+    case ENOMEM:
+    case ENOBUFS:
         return ERR_NOMEM;
-    case UV_EMFILE:
-    case UV_ENFILE:
-    case UV_EADDRNOTAVAIL: /* no port left to connect from */
+    case EMFILE:
+    case ENFILE:
+    case EADDRNOTAVAIL: /* no port left to connect from */
         return ERR_LIMIT;
-    case UV_ETIMEDOUT:
+    case ETIMEDOUT:
         return ERR_TIMEOUT;
-    case UV_ECONNRESET:
-    case UV_ECONNREFUSED:
-    case UV_EPIPE:
-    case UV_EOF:
+    case ECONNRESET:
+    case ECONNREFUSED:
+    case EPIPE:
         return ERR_CLOSED;
     default:
         return ERR_IO;
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
-{
-    (void)suggested;
-    struct tcp_stream *tcp = tcp_of_handle(handle);
-    buffer->base = tcp->base.loop->read_buffer;
-    buffer->len = LOOP_READ_SIZE;
-}
-
-static void on_read(uv_stream_t *handle, ssize_t size, const uv_buf_t *buffer)
-{
-    struct tcp_stream *tcp = tcp_of_handle(handle);
-    struct loop *loop = tcp->base.loop;
-    if (size == 0) {
-        return;
-    }
-    loop_enter(loop);
-    if (size > 0) {
-        tcp->base.listener->on_read(&tcp->base, bytes_make(buffer->base, (size_t)size));
-    } else if (size == UV_EOF) {
-        stream_read_stop(&tcp->base);
-        tcp->base.listener->on_end(&tcp->base, OK);
-    } else {
-        stream_fail(&tcp->base, err_of_status(size));
-    }
-    loop_leave(loop);
-}
+/* ---- reading ---- */
 
 static void tcp_read_start(struct stream *stream)
 {
     struct tcp_stream *tcp = tcp_of(stream);
-    int status = uv_read_start((uv_stream_t *)&tcp->handle, on_alloc, on_read);
-    CHECK(status == 0 || status == UV_ENOTCONN);
+    if (tcp->has_news) {
+        watch_resume(stream->loop, &tcp->watch);
+    }
 }
 
 static void tcp_read_stop(struct stream *stream)
 {
-    struct tcp_stream *tcp = tcp_of(stream);
-    (void)uv_read_stop((uv_stream_t *)&tcp->handle);
+    (void)stream;
 }
 
-static void on_shutdown(uv_shutdown_t *request, int status)
+/* True when there may be more to read right now. A short read has emptied the socket, unless an end
+ * stands behind it. */
+static bool read_once(struct tcp_stream *tcp)
 {
-    (void)status;
-    free(CONTAINER_OF(request, struct shutdown_job, request));
+    struct stream *stream = &tcp->base;
+    ssize_t size = recv(tcp->watch.fd, stream->loop->read_buffer, LOOP_READ_SIZE, 0);
+    if (size > 0) {
+        tcp->has_news = size == LOOP_READ_SIZE || tcp->has_end;
+        stream->listener->on_read(stream, bytes_make(stream->loop->read_buffer, (size_t)size));
+        return tcp->has_news;
+    }
+    if (size < 0 && errno == EINTR) {
+        return true;
+    }
+    tcp->has_news = false;
+    if (size == 0) {
+        stream_read_stop(stream);
+        stream->listener->on_end(stream, OK);
+    } else if (errno != EAGAIN) {
+        stream_fail(stream, err_of(errno));
+    }
+    return false;
 }
+
+static void read_some(struct tcp_stream *tcp)
+{
+    for (int i = 0; i < READS_PER_TURN; i++) {
+        bool may_read = tcp->base.is_reading && !tcp->base.is_closing && tcp->has_news;
+        if (!may_read || !read_once(tcp)) {
+            return;
+        }
+    }
+    if (tcp->base.is_reading && !tcp->base.is_closing) {
+        watch_resume(tcp->base.loop, &tcp->watch);
+    }
+}
+
+/* ---- writing ---- */
 
 static void shutdown_now(struct tcp_stream *tcp)
 {
-    struct shutdown_job *job = malloc(sizeof *job);
-    if (job == NULL || uv_shutdown(&job->request, (uv_stream_t *)&tcp->handle, on_shutdown) != 0) {
-        free(job);
-        stream_break(&tcp->base);
-    }
+    (void)shutdown(tcp->watch.fd, SHUT_WR);
 }
 
-static void tcp_finish(struct stream *stream)
+static void drop_queue(struct tcp_stream *tcp)
 {
-    struct tcp_stream *tcp = tcp_of(stream);
-    if (!tcp->is_finish_wanted) {
-        tcp->is_finish_wanted = true;
-        shutdown_now(tcp);
+    while (tcp->oldest != NULL) {
+        struct written *next = tcp->oldest->next;
+        free(tcp->oldest);
+        tcp->oldest = next;
     }
+    tcp->newest = NULL;
+    tcp->base.queued = 0;
 }
 
-static void on_written(uv_write_t *request, int status)
+/* Sends from the queue until it is empty (true) or the kernel is full (false); a failure breaks the
+ * stream. */
+static bool send_queue(struct tcp_stream *tcp)
 {
-    struct write_job *job = CONTAINER_OF(request, struct write_job, request);
-    struct tcp_stream *tcp = tcp_of_handle(request->handle);
-    tcp->base.queued -= job->size;
-    free(job);
-    if (tcp->base.is_closing) {
+    while (tcp->oldest != NULL) {
+        struct written *written = tcp->oldest;
+        ssize_t size = send(tcp->watch.fd, written->data + written->sent,
+                            written->size - written->sent, MSG_NOSIGNAL);
+        if (size < 0 && errno == EINTR) {
+            continue;
+        }
+        if (size < 0 && errno == EAGAIN) {
+            return false;
+        }
+        if (size < 0) {
+            stream_break(&tcp->base);
+            return false;
+        }
+        written->sent += (size_t)size;
+        tcp->base.queued -= (size_t)size;
+        if (written->sent == written->size) {
+            tcp->oldest = written->next;
+            free(written);
+        }
+    }
+    tcp->newest = NULL;
+    return true;
+}
+
+static void write_some(struct tcp_stream *tcp)
+{
+    if (tcp->oldest == NULL || tcp->base.is_broken || !send_queue(tcp)) {
         return;
     }
-    struct loop *loop = tcp->base.loop;
-    loop_enter(loop);
-    if (status != 0 && tcp->base.is_patient) {
-        tcp->base.is_broken = true;
-    } else if (status != 0) {
-        stream_fail(&tcp->base, err_of_status(status));
-    } else if (tcp->base.queued == 0 && !tcp->base.is_broken) {
-        tcp->base.listener->on_drained(&tcp->base);
+    if (tcp->is_finish_wanted) {
+        shutdown_now(tcp);
     }
-    loop_leave(loop);
+    tcp->base.listener->on_drained(&tcp->base);
 }
 
-/* Copies what is left of the pieces behind the first `skip` bytes and lets libuv wait for the
- * socket. */
+/* Copies what is left of the pieces behind the first `skip` bytes. */
 static enum err queue_rest(struct tcp_stream *tcp, const struct bytes *pieces, size_t count,
                            size_t skip, size_t total)
 {
-    size_t size = total - skip;
-    struct write_job *job = malloc(sizeof *job + size);
-    if (job == NULL) {
+    struct written *written = malloc(sizeof *written + total - skip);
+    if (written == NULL) {
         return ERR_NOMEM;
     }
-    job->size = size;
+    *written = (struct written){.size = total - skip};
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         size_t passed = skip < pieces[i].size ? skip : pieces[i].size;
         skip -= passed;
-        memcpy(job->data + at, pieces[i].data + passed, pieces[i].size - passed);
-        at += pieces[i].size - passed;
+        if (pieces[i].size > passed) {
+            memcpy(written->data + at, pieces[i].data + passed, pieces[i].size - passed);
+            at += pieces[i].size - passed;
+        }
     }
-    uv_buf_t buffer = uv_buf_init(job->data, (unsigned)size);
-    int status = uv_write(&job->request, (uv_stream_t *)&tcp->handle, &buffer, 1, on_written);
-    if (status != 0) {
-        free(job);
-        return err_of_status(status);
+    if (tcp->newest != NULL) {
+        tcp->newest->next = written;
+    } else {
+        tcp->oldest = written;
     }
-    tcp->base.queued += size;
+    tcp->newest = written;
+    tcp->base.queued += written->size;
     return OK;
+}
+
+/* What the kernel takes at once; 0 when it is full; an errno in *ret_error. */
+static size_t send_pieces(const struct tcp_stream *tcp, const struct bytes *pieces, size_t count,
+                          int *ret_error)
+{
+    struct iovec vector[PIECES_MAX];
+    for (size_t i = 0; i < count; i++) {
+        vector[i] = (struct iovec){(void *)(uintptr_t)pieces[i].data, pieces[i].size};
+    }
+    struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+    ssize_t size;
+    do {
+        size = count == 1 ? send(tcp->watch.fd, pieces[0].data, pieces[0].size, MSG_NOSIGNAL)
+                          : sendmsg(tcp->watch.fd, &message, MSG_NOSIGNAL);
+    } while (size < 0 && errno == EINTR);
+    *ret_error = size < 0 && errno != EAGAIN ? errno : 0;
+    return size > 0 ? (size_t)size : 0;
 }
 
 static enum err tcp_write(struct stream *stream, const struct bytes *pieces, size_t count)
 {
     struct tcp_stream *tcp = tcp_of(stream);
-    CHECK(count <= WRITE_BUFS_MAX);
-    uv_buf_t buffers[WRITE_BUFS_MAX];
+    CHECK(count <= PIECES_MAX);
     size_t total = 0;
-    unsigned used = 0;
     for (size_t i = 0; i < count; i++) {
-        if (pieces[i].size > 0) {
-            buffers[used++] =
-                uv_buf_init((char *)(uintptr_t)pieces[i].data, (unsigned)pieces[i].size);
-            total += pieces[i].size;
-        }
+        total += pieces[i].size;
     }
     if (total == 0) {
         return OK;
     }
-    ssize_t written =
-        stream->queued > 0 ? UV_EAGAIN : uv_try_write((uv_stream_t *)&tcp->handle, buffers, used);
-    if (written == (ssize_t)total) {
-        return OK;
+    size_t sent = 0;
+    int error = 0;
+    if (tcp->oldest == NULL && !tcp->is_connecting) {
+        sent = send_pieces(tcp, pieces, count, &error);
     }
-    if (written < 0 && written != UV_EAGAIN) {
-        return err_of_status(written);
+    if (error != 0) {
+        return err_of(error);
     }
-    return queue_rest(tcp, pieces, count, written > 0 ? (size_t)written : 0, total);
+    return sent == total ? OK : queue_rest(tcp, pieces, count, sent, total);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void tcp_finish(struct stream *stream)
 {
-    struct tcp_stream *tcp = tcp_of_handle(handle);
-    tcp->base.loop->stream_count--;
+    struct tcp_stream *tcp = tcp_of(stream);
+    if (tcp->is_finish_wanted) {
+        return;
+    }
+    tcp->is_finish_wanted = true;
+    if (tcp->oldest == NULL && !tcp->is_connecting) {
+        shutdown_now(tcp);
+    }
+}
+
+/* ---- connecting and events ---- */
+
+static void finish_connecting(struct tcp_stream *tcp)
+{
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (getsockopt(tcp->watch.fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+        error = errno;
+    }
+    if (tcp->connect_error != 0) {
+        error = tcp->connect_error;
+    }
+    tcp->is_connecting = false;
+    tcp->base.listener->on_connected(&tcp->base, err_of(error));
+}
+
+static void on_ready(struct watch *watch, uint32_t events)
+{
+    struct tcp_stream *tcp = CONTAINER_OF(watch, struct tcp_stream, watch);
+    if (tcp->is_connecting) {
+        bool is_decided =
+            (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0 || tcp->connect_error != 0;
+        if (!is_decided) {
+            return;
+        }
+        finish_connecting(tcp);
+        if (tcp->base.is_closing) {
+            return;
+        }
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+        tcp->has_news = true;
+    }
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
+        tcp->has_end = true;
+    }
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) {
+        write_some(tcp);
+    }
+    if (!tcp->base.is_closing) {
+        read_some(tcp);
+    }
+}
+
+static void on_watch_closed(struct watch *watch)
+{
+    struct tcp_stream *tcp = CONTAINER_OF(watch, struct tcp_stream, watch);
     if (tcp->base.listener != NULL) {
         tcp->base.listener->on_closed(&tcp->base);
     }
@@ -220,19 +308,16 @@ static void on_closed(uv_handle_t *handle)
 static void tcp_close(struct stream *stream)
 {
     struct tcp_stream *tcp = tcp_of(stream);
-    uv_close((uv_handle_t *)&tcp->handle, on_closed);
+    drop_queue(tcp);
+    watch_close(stream->loop, &tcp->watch);
 }
 
 /* SO_LINGER 0 makes close(2) send RST and drop what is queued. */
 static void tcp_reset(struct stream *stream)
 {
-    struct tcp_stream *tcp = tcp_of(stream);
-    uv_os_fd_t fd;
-    if (uv_fileno((uv_handle_t *)&tcp->handle, &fd) == 0) {
-        struct linger linger = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-    }
-    uv_close((uv_handle_t *)&tcp->handle, on_closed);
+    struct linger linger = {.l_onoff = 1, .l_linger = 0};
+    (void)setsockopt(tcp_of(stream)->watch.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    tcp_close(stream);
 }
 
 static const struct stream_ops tcp_ops = {
@@ -244,20 +329,25 @@ static const struct stream_ops tcp_ops = {
     .reset = tcp_reset,
 };
 
-static struct tcp_stream *create(struct loop *loop)
+/* ---- making ---- */
+
+/* On failure the descriptor stays the caller's. */
+static enum err create(struct loop *loop, int fd, bool is_connecting, struct tcp_stream **ret_tcp)
 {
-    struct tcp_stream *tcp = malloc(sizeof *tcp);
+    struct tcp_stream *tcp = calloc(1, sizeof *tcp);
     if (tcp == NULL) {
-        return NULL;
+        return ERR_NOMEM;
     }
     tcp->base = (struct stream){.ops = &tcp_ops, .loop = loop};
-    tcp->is_finish_wanted = false;
-    if (uv_tcp_init(&loop->uv, &tcp->handle) != 0) {
+    tcp->watch = (struct watch){.on_ready = on_ready, .on_closed = on_watch_closed};
+    tcp->is_connecting = is_connecting;
+    enum err err = watch_open(loop, &tcp->watch, fd, WATCH_EDGES);
+    if (err != OK) {
         free(tcp);
-        return NULL;
+        return err;
     }
-    loop->stream_count++;
-    return tcp;
+    *ret_tcp = tcp;
+    return OK;
 }
 
 static void set_no_delay(int fd)
@@ -268,71 +358,49 @@ static void set_no_delay(int fd)
 
 enum err tcp_stream_open(struct loop *loop, int fd, struct stream **ret_stream)
 {
-    struct tcp_stream *tcp = create(loop);
-    if (tcp == NULL) {
-        (void)close(fd);
-        return ERR_NOMEM;
-    }
+    struct tcp_stream *tcp = NULL;
     set_no_delay(fd);
-    int status = uv_tcp_open(&tcp->handle, fd);
-    if (status != 0) {
+    enum err err = create(loop, fd, false, &tcp);
+    if (err != OK) {
         (void)close(fd);
-        stream_close(&tcp->base);
-        return err_of_status(status);
+        return err;
     }
     *ret_stream = &tcp->base;
     return OK;
 }
 
-static void on_connect(uv_connect_t *request, int status)
+/* A refusal may be known at once (loopback); it is told like any other, by an event. */
+static bool is_told_later(int error)
 {
-    struct tcp_stream *tcp = tcp_of_handle(request->handle);
-    free(CONTAINER_OF(request, struct connect_job, request));
-    if (tcp->base.is_closing) {
-        return;
-    }
-    loop_enter(tcp->base.loop);
-    tcp->base.listener->on_connected(&tcp->base, err_of_status(status));
-    loop_leave(tcp->base.loop);
-}
-
-/* The socket is made here rather than by libuv so that TCP_NODELAY is set before the first byte. */
-static enum err start_connect(struct tcp_stream *tcp, const struct sockaddr *address)
-{
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return err_of_status(-errno);
-    }
-    set_no_delay(fd);
-    int status = uv_tcp_open(&tcp->handle, fd);
-    if (status != 0) {
-        (void)close(fd);
-        return err_of_status(status);
-    }
-    struct connect_job *job = malloc(sizeof *job);
-    if (job == NULL) {
-        return ERR_NOMEM;
-    }
-    status = uv_tcp_connect(&job->request, &tcp->handle, address, on_connect);
-    if (status != 0) {
-        free(job);
-        return err_of_status(status);
-    }
-    return OK;
+    return error == EINPROGRESS || error == ECONNREFUSED || error == ENETUNREACH ||
+           error == EHOSTUNREACH;
 }
 
 enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
                             const struct stream_listener *listener, void *owner,
                             struct stream **ret_stream)
 {
-    struct tcp_stream *tcp = create(loop);
-    if (tcp == NULL) {
-        return ERR_NOMEM;
+    struct tcp_stream *tcp = NULL;
+    socklen_t size =
+        address->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        return err_of(errno);
     }
-    enum err err = start_connect(tcp, address);
+    set_no_delay(fd);
+    int error = connect(fd, address, size) == 0 ? 0 : errno;
+    if (error != 0 && !is_told_later(error)) {
+        (void)close(fd);
+        return err_of(error);
+    }
+    enum err err = create(loop, fd, true, &tcp);
     if (err != OK) {
-        stream_close(&tcp->base);
+        (void)close(fd);
         return err;
+    }
+    if (error != EINPROGRESS) {
+        tcp->connect_error = error;
+        watch_resume(loop, &tcp->watch);
     }
     stream_attach(&tcp->base, listener, owner);
     *ret_stream = &tcp->base;

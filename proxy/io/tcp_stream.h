@@ -1,17 +1,19 @@
 /* proxy/io/tcp_stream.h — the stream over a TCP or unix socket.
  *
- * Writes go to the kernel at once (uv_try_write); only what it does not take is copied into a write
- * job. Reading lends the loop's one buffer. The object is allocated here, belongs to itself, and is
- * freed after on_closed. */
+ * Writes go to the kernel at once; only what it does not take is copied into a queue and sent when
+ * there is room again. Reading lends the loop's one buffer. Whether to read is a flag: pausing and
+ * resuming cost no system call. The object is allocated here, belongs to itself, and is freed after
+ * on_closed. */
 #pragma once
 #include <sys/socket.h>
 
 #include "proxy/io/stream.h"
 
 /* Takes over a connected, non-blocking descriptor; on failure the descriptor is closed. Attach a
- * listener before reading. */
+ * listener before reading. ERR_NOMEM, ERR_IO. */
 MUST_USE enum err tcp_stream_open(struct loop *loop, int fd, struct stream **ret_stream);
-/* Starts to connect; the listener's on_connected says how it ended. IPv4 and IPv6. */
+/* Starts to connect; the listener's on_connected says how it ended. IPv4 and IPv6. ERR_LIMIT: no
+ * descriptors. */
 MUST_USE enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
                                      const struct stream_listener *listener, void *owner,
                                      struct stream **ret_stream);

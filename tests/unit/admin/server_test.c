@@ -78,7 +78,7 @@ static int setup(void **state)
 static void run_until(struct stage *stage, const unsigned *count, unsigned wanted)
 {
     while (*count < wanted) {
-        (void)uv_run(&stage->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&stage->loop, true);
     }
 }
 
@@ -179,7 +179,7 @@ static void records_come_from_the_state_file(void **state)
                                    HISTORY_SOON, NULL, NULL),
                      OK);
     while (history_stats(stage->history).committed_count == 0) {
-        (void)uv_run(&stage->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&stage->loop, true);
     }
     assert_int_equal(call(stage, "GET", "/api/v1/audit?service=showcase", NULL), 200);
     assert_non_null(strstr(stage->body, "\"action\":\"weight.set\""));
@@ -254,7 +254,7 @@ static void closing_ends_streams_and_waiting_calls(void **state)
     listen_until(stage, "never");
     start(stage, "POST", "/api/v1/reload", NULL);
     while (stage->bench.fake.kept == NULL || stage->events[0] == '\0') {
-        (void)uv_run(&stage->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&stage->loop, true);
     }
     admin_server_close(stage->server, on_closed, stage);
     stage->server = NULL;
