@@ -35,6 +35,17 @@ void deadline_wheel_init(struct deadline_wheel *wheel, struct loop *loop);
 /* Stops the timer; no deadline may fire any more. */
 void deadline_wheel_finish(struct deadline_wheel *wheel);
 
+/* Whether the wheel alone keeps the loop running: libuv runs no timer of a loop that nothing keeps.
+ */
+static inline void deadline_wheel_hold(struct deadline_wheel *wheel, bool is_held)
+{
+    if (is_held) {
+        uv_ref((uv_handle_t *)&wheel->timer);
+    } else {
+        uv_unref((uv_handle_t *)&wheel->timer);
+    }
+}
+
 void deadline_init(struct deadline *deadline, deadline_fn *on_due);
 /* Fires `timeout_us` from now; 0 means no deadline and disarms. */
 void deadline_arm(struct deadline_wheel *wheel, struct deadline *deadline, uint64_t timeout_us);

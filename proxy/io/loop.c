@@ -119,6 +119,7 @@ static bool is_alive(struct loop *loop)
 bool loop_turn(struct loop *loop, bool may_wait)
 {
     struct epoll_event events[EVENTS_PER_TURN];
+    deadline_wheel_hold(&loop->wheel, loop->stream_count > 0);
     /* libuv tells the kernel of new descriptors only when it runs, so it runs before anybody waits.
      */
     (void)uv_run(&loop->uv, UV_RUN_NOWAIT);

@@ -59,7 +59,7 @@ static void look_up(struct bench *bench, const char *name)
                      OK);
     assert_int_equal(bench->answer_count, before);
     while (bench->answer_count == before) {
-        (void)uv_run(&bench->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench->loop, true);
     }
     assert_int_equal(bench->answer_count, before + 1);
 }
@@ -268,7 +268,7 @@ static void finish_takes_lookups_under_way_with_it(void **state)
             resolver_start(&bench.resolver, "silent.example", 1, on_done, &bench, &bench.lookup),
             OK);
     }
-    (void)uv_run(&bench.loop.uv, UV_RUN_NOWAIT);
+    (void)loop_turn(&bench.loop, false);
 
     tear_down(&bench);
 
@@ -302,7 +302,7 @@ static void want_of_memory_fails_one_lookup_and_no_more(void **state)
         enum err err =
             resolver_start(&bench.resolver, "tight.example", 1, on_done, &bench, &bench.lookup);
         while (err == OK && bench.answer_count == before) {
-            (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+            (void)loop_turn(&bench.loop, true);
         }
         bool was_refused = alloc_fail_end();
         enum err outcome = err == OK ? bench.answer.err : err;

@@ -62,14 +62,14 @@ static void tear_down(struct bench *bench)
 static void run_until(struct bench *bench, const unsigned *count, unsigned wanted)
 {
     while (*count < wanted) {
-        (void)uv_run(&bench->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench->loop, true);
     }
 }
 
 static void run_until_settled(struct bench *bench)
 {
     while (address_book_pending_count(bench->book) > 0) {
-        (void)uv_run(&bench->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench->loop, true);
     }
 }
 
@@ -100,7 +100,7 @@ static void address_stands_for_itself_at_once(void **state)
     assert_int_equal(address_book_pending_count(bench.book), 0);
     assert_first(&bench, BYTES("192.0.2.1"), "192.0.2.1:80");
     assert_first(&bench, BYTES("2001:db8::1"), "[2001:db8::1]:80");
-    (void)uv_run(&bench.loop.uv, UV_RUN_NOWAIT);
+    (void)loop_turn(&bench.loop, false);
     assert_int_equal(bench.dns.query_count, 0);
     assert_int_equal(bench.changed_count, 0);
     tear_down(&bench);
@@ -166,7 +166,7 @@ static void failure_is_told_once_while_it_lasts(void **state)
     run_until(&bench, &bench.failed_count, 1);
     size_t queries = bench.dns.query_count;
     while (bench.dns.query_count == queries) {
-        (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench.loop, true);
     }
     run_until_settled(&bench);
 
@@ -193,7 +193,7 @@ static void place_that_stays_is_not_asked_for_again(void **state)
     assert_int_equal(address_book_pending_count(bench.book), 0);
     assert_first(&bench, BYTES("kept.example"), "192.0.2.9:80");
     assert_false(address_book_find(bench.book, BYTES("old.example"), 80, &entry));
-    (void)uv_run(&bench.loop.uv, UV_RUN_NOWAIT);
+    (void)loop_turn(&bench.loop, false);
     assert_int_equal(bench.dns.query_count, queries);
     tear_down(&bench);
 }
@@ -206,7 +206,7 @@ static void place_may_go_while_it_is_looked_up(void **state)
     set_up(&bench);
     bench.dns.is_silent = true;
     set(&bench, places, 1);
-    (void)uv_run(&bench.loop.uv, UV_RUN_NOWAIT);
+    (void)loop_turn(&bench.loop, false);
 
     set(&bench, NULL, 0);
 

@@ -112,14 +112,14 @@ static struct prober_facts facts_of(const struct bench *bench)
 static void run_until_changed(struct bench *bench, unsigned wanted)
 {
     while (bench->changed_count < wanted) {
-        (void)uv_run(&bench->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench->loop, true);
     }
 }
 
 static void run_until_probed(struct bench *bench, uint64_t wanted)
 {
     while (facts_of(bench).probe_count < wanted) {
-        (void)uv_run(&bench->loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench->loop, true);
     }
 }
 
@@ -157,7 +157,7 @@ static void probe_says_who_it_is_and_closes(void **state)
     assert_non_null(strstr(bench.origin.request, "User-Agent: serin-health\r\n"));
     assert_non_null(strstr(bench.origin.request, "Connection: close\r\n"));
     while (bench.origin.open_count > 0) {
-        (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench.loop, true);
     }
     tear_down(&bench);
 }
@@ -304,7 +304,7 @@ static void endpoint_without_address_is_not_probed_until_it_has_one(void **state
     set_up(&bench);
 
     assert_int_equal(set_addresses(&bench, NULL, 0), OK);
-    (void)uv_run(&bench.loop.uv, UV_RUN_NOWAIT);
+    (void)loop_turn(&bench.loop, false);
     assert_int_equal(facts_of(&bench).probe_count, 0);
     assert_string_equal(facts_of(&bench).last_text, "");
 
@@ -331,7 +331,7 @@ static void endpoint_that_stays_keeps_its_health_and_counts(void **state)
     assert_int_equal(facts_of(&bench).probe_count, probed);
     assert_false(endpoint_is_healthy(bench.endpoint));
     while (strstr(bench.origin.request, "GET /other ") == NULL) {
-        (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench.loop, true);
     }
     tear_down(&bench);
 }
@@ -377,13 +377,13 @@ static void endpoint_may_go_while_it_is_probed(void **state)
     bench.origin.is_silent = true;
     set(&bench);
     while (bench.origin.request_count == 0) {
-        (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench.loop, true);
     }
 
     assert_int_equal(prober_set(bench.prober, NULL, 0), OK);
 
     while (bench.origin.open_count > 0) {
-        (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench.loop, true);
     }
     tear_down(&bench);
     assert_int_equal(bench.changed_count, 0);
@@ -397,7 +397,7 @@ static void close_ends_a_probe_under_way(void **state)
     bench.origin.is_silent = true;
     set(&bench);
     while (bench.origin.request_count == 0) {
-        (void)uv_run(&bench.loop.uv, UV_RUN_ONCE);
+        (void)loop_turn(&bench.loop, true);
     }
     tear_down(&bench);
 }
