@@ -81,8 +81,13 @@ static bool parse(struct admin_call *call, json_t **ret_document)
         call_problem(call, 400, NULL, "The body is nested too deeply.");
         return false;
     }
-    json_error_t error;
+    json_error_t error = {0};
     json_t *document = json_loadb(body.data, body.size, JSON_REJECT_DUPLICATES, &error);
+    /* What is wrong with a text is always told; no text at all means that jansson had no memory. */
+    if (document == NULL && error.text[0] == '\0') {
+        call_json(call, 503, NULL, NULL);
+        return false;
+    }
     if (document == NULL) {
         call_problem(call, 400, NULL, "The body is not JSON: line %d, column %d: %s.", error.line,
                      error.column, error.text);

@@ -52,10 +52,14 @@ static enum err init_handles(struct history *history)
 
 static void note_failure(struct history *history, const struct note *note)
 {
-    if (!history->is_failing || strcmp(history->trouble.text, note->text) != 0) {
-        log_error("%s; changes wait in memory", note->text);
+    struct note trouble = *note;
+    if (trouble.text[0] == '\0') {
+        note_set(&trouble, "state file %s: out of memory", history->path);
     }
-    history->trouble = *note;
+    if (!history->is_failing || strcmp(history->trouble.text, trouble.text) != 0) {
+        log_error("%s; changes wait in memory", trouble.text);
+    }
+    history->trouble = trouble;
     history->is_failing = true;
     history->retry_at_ms = uv_now(history->loop) + history->retry_ms;
 }

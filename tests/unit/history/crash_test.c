@@ -55,19 +55,36 @@ static void write_next(struct writer *writer)
     }
 }
 
-static void write_for_ever(struct bench *bench, int pipe, uint32_t first)
+/* What the child runs: `crash_test --write PATH FD FIRST`. */
+static int write_for_ever(const char *path, int pipe, uint32_t first)
 {
-    struct writer writer = {.bench = *bench, .pipe = pipe, .next = first};
+    struct writer writer = {.pipe = pipe, .next = first};
     if (uv_loop_init(&writer.bench.loop) != 0) {
-        _exit(5);
+        return 5;
     }
-    writer.bench.options.loop = &writer.bench.loop;
-    if (history_create(&writer.bench.options, &writer.bench.history) != OK) {
-        _exit(6);
+    struct history_options options = {.path = path, .loop = &writer.bench.loop};
+    if (history_create(&options, &writer.bench.history) != OK) {
+        return 6;
     }
     write_next(&writer);
     (void)uv_run(&writer.bench.loop, UV_RUN_DEFAULT);
-    _exit(0);
+    return 0;
+}
+
+/* A program of its own: threads do not go well with a fork alone. */
+static pid_t start_writer(const struct bench *bench, int pipe, uint32_t first)
+{
+    char descriptor[16];
+    char number[16];
+    (void)snprintf(descriptor, sizeof descriptor, "%d", pipe);
+    (void)snprintf(number, sizeof number, "%u", first);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)execl("/proc/self/exe", "crash_test", "--write", bench->path, descriptor, number,
+                    (char *)NULL);
+        _exit(7);
+    }
+    return child;
 }
 
 /* Reads acknowledgements until `kill_after` of them have come, kills, and reads what was still in
@@ -99,12 +116,8 @@ static void acknowledged_writes_outlive_kill_9_at_any_point(void **state)
     for (int i = 0; i < KILLS; i++) {
         int ends[2];
         assert_int_equal(pipe(ends), 0);
-        pid_t child = fork();
+        pid_t child = start_writer(&bench, ends[1], last + 1);
         assert_true(child >= 0);
-        if (child == 0) {
-            (void)close(ends[0]);
-            write_for_ever(&bench, ends[1], last + 1);
-        }
         (void)close(ends[1]);
         last = last_acknowledged(ends[0], child, last, 1 + random_below(&random, 20),
                                  random_below(&random, 3000));
@@ -128,8 +141,11 @@ static void acknowledged_writes_outlive_kill_9_at_any_point(void **state)
     bench_finish(&bench);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 5 && strcmp(argv[1], "--write") == 0) {
+        return write_for_ever(argv[2], atoi(argv[3]), (uint32_t)strtoul(argv[4], NULL, 10));
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acknowledged_writes_outlive_kill_9_at_any_point),
     };
