@@ -186,7 +186,7 @@ static bool on_data(void *context, struct bytes data)
     return client->request->on_data(client->request->context, data);
 }
 
-enum cli_exit client_exit_of(unsigned status)
+int client_exit_of(unsigned status)
 {
     if (status >= 200 && status < 300) {
         return CLI_DONE;
@@ -238,7 +238,7 @@ static void tell_problem(const struct client *client)
     }
 }
 
-static enum cli_exit judge_answer(const struct client *client)
+static int judge_answer(const struct client *client)
 {
     bool is_enough = client->request->on_data != NULL && client->err == ERR_CLOSED;
     if (is_enough) {
@@ -248,7 +248,7 @@ static enum cli_exit judge_answer(const struct client *client)
         (void)fprintf(stderr, "serin: %s: %s\n", client->admin, client->error);
         return client->err == ERR_TIMEOUT ? CLI_TIMED_OUT : CLI_FAILED;
     }
-    enum cli_exit exit = client_exit_of(client->status);
+    int exit = client_exit_of(client->status);
     if (exit != CLI_DONE) {
         tell_problem(client);
     }
@@ -293,7 +293,7 @@ static enum err start(struct client *client, const struct client_request *reques
     return fetch_start(client->fetch, &call, on_done, client, NULL);
 }
 
-enum cli_exit client_call(struct client *client, const struct client_request *request)
+int client_call(struct client *client, const struct client_request *request)
 {
     char *text = request->body != NULL ? json_dumps(request->body, JSON_COMPACT) : NULL;
     bool is_post = request->method != NULL;
@@ -310,7 +310,7 @@ enum cli_exit client_call(struct client *client, const struct client_request *re
     while (!client->is_told) {
         (void)uv_run(&client->loop, UV_RUN_ONCE);
     }
-    enum cli_exit exit = judge_answer(client);
+    int exit = judge_answer(client);
     client->request = NULL;
     return exit;
 }

@@ -26,7 +26,7 @@ struct client_request {
 
 /* Runs a call to its end. CLI_DONE: a 2xx answer. Everything else has been told on standard error.
  * The answer's body is in client_body, as JSON in client_json, until the next call. */
-enum cli_exit client_call(struct client *client, const struct client_request *request);
+int client_call(struct client *client, const struct client_request *request);
 struct bytes client_body(const struct client *client);
 /* Borrowed; NULL when the answer was no JSON. */
 json_t *client_json(const struct client *client);
@@ -40,4 +40,4 @@ bool client_escape(const char *text, char *ret_text, size_t size);
 MUST_USE enum err client_split_address(const char *text, char *ret_base, size_t base_size,
                                        const char **ret_unix_path);
 /* What a status means for the exit code. Pure. */
-enum cli_exit client_exit_of(unsigned status);
+int client_exit_of(unsigned status);

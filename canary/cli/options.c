@@ -246,11 +246,14 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
 
 void cli_print_help(FILE *out)
 {
-    (void)fprintf(out, "usage: serin VERB [OPTION...]\n\n"
-                       "  run [-c FILE]             the proxy\n"
-                       "  check [-c FILE]           test the configuration\n"
-                       "  version                   which Serin this is\n\n"
-                       "Talking to a Serin that runs:\n");
+    (void)fprintf(
+        out,
+        "usage: serin VERB [OPTION...]\n\n"
+        "  run [-c FILE]             the proxy\n"
+        "  check [-c FILE]           test the configuration\n"
+        "  demo [--seconds N]        a canary that breaks and is rolled back, all on this machine\n"
+        "  version                   which Serin this is\n\n"
+        "Talking to a Serin that runs:\n");
     for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
         char head[64];
         (void)snprintf(head, sizeof head, "%s %s", verb->name,

@@ -327,7 +327,7 @@ static int run_weight(const struct cli_options *options)
         return exit;
     }
     exit = is_change ? put_weight(client, options, percent)
-                     : (int)client_call(client, &(struct client_request){.path = "/api/v1/status"});
+                     : client_call(client, &(struct client_request){.path = "/api/v1/status"});
     if (exit == CLI_DONE) {
         exit = print_answer(client, options, is_change ? show_changed : show_weights);
     }

@@ -200,7 +200,7 @@ static void statuses_have_exit_codes(void **state)
     (void)state;
     static const struct {
         unsigned status;
-        enum cli_exit exit;
+        int exit;
     } cases[] = {{200, CLI_DONE},    {202, CLI_DONE},      {400, CLI_FAILED},  {401, CLI_DENIED},
                  {403, CLI_DENIED},  {404, CLI_REFUSED},   {409, CLI_REFUSED}, {412, CLI_REFUSED},
                  {422, CLI_REFUSED}, {429, CLI_TIMED_OUT}, {500, CLI_FAILED},  {503, CLI_FAILED}};
