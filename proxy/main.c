@@ -65,8 +65,17 @@ static void watch_all(struct signals *signals)
     watch(signals, &signals->reopen, SIGUSR1);
 }
 
+/* From here on nothing is left to be asked for: a signal that comes late must not end the process
+ * before its state is written. */
 static void unwatch_all(struct signals *signals)
 {
+    static const int ours[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
+    sigset_t late;
+    (void)sigemptyset(&late);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        (void)sigaddset(&late, ours[i]);
+    }
+    (void)pthread_sigmask(SIG_BLOCK, &late, NULL);
     uv_close((uv_handle_t *)&signals->hangup, NULL);
     uv_close((uv_handle_t *)&signals->terminate, NULL);
     uv_close((uv_handle_t *)&signals->interrupt, NULL);

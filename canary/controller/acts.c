@@ -27,20 +27,6 @@ static struct steward *steward_of(const struct act *act)
 
 /* ---- answers ---- */
 
-static json_t *record_json(const struct act *act)
-{
-    struct steward *steward = steward_of(act);
-    char *evidence = record_evidence(&act->actions.record);
-    json_t *json = NULL;
-    if (steward != NULL) {
-        struct history_rollback row;
-        record_to_history(&act->actions.record, steward, evidence, &row);
-        json = history_rollback_to_json(&row);
-    }
-    free(evidence);
-    return json;
-}
-
 static void answer(struct act *act)
 {
     if (act->call == NULL) {
@@ -48,7 +34,10 @@ static void answer(struct act *act)
     }
     struct admin_reply reply = {.result = ADMIN_DONE, .service = act->service};
     if (act->shows_record) {
-        reply = (struct admin_reply){.result = ADMIN_ACCEPTED, .body = record_json(act)};
+        struct steward *steward = steward_of(act);
+        reply = (struct admin_reply){
+            .result = ADMIN_ACCEPTED,
+            .body = steward != NULL ? record_to_json(&act->actions.record, steward) : NULL};
     }
     struct admin_call *call = act->call;
     act->call = NULL;

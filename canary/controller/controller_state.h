@@ -113,6 +113,8 @@ void record_to_history(const struct record *record, const struct steward *stewar
 /* What the judge knew, and what a restart needs, as JSON text; NULL when memory is out. Freed by
  * the caller. */
 char *record_evidence(const struct record *record);
+/* As the API shows it; NULL without memory. Gives the value. */
+json_t *record_to_json(const struct record *record, const struct steward *steward);
 /* Back from the file. False when it cannot be read. */
 bool record_from_history(const struct history_rollback *row, struct record *ret_record);
 

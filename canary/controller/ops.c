@@ -107,8 +107,8 @@ static void on_replayed(void *context, enum err err, json_t *result)
 }
 
 /* True when the key decided the matter. */
-static bool is_replay(struct controller *controller, const struct admin_rollback *rollback,
-                      struct admin_call *call)
+static bool is_replay(struct controller *controller, const struct steward *steward,
+                      const struct admin_rollback *rollback, struct admin_call *call)
 {
     const char *id = NULL;
     if (rollback->key == NULL) {
@@ -125,6 +125,14 @@ static bool is_replay(struct controller *controller, const struct admin_rollback
     case KEYS_REPLAY:
         break;
     }
+    const struct rollout *rollout = &steward->engine.rollout;
+    if (rollout->has_record && strcmp(rollout->record.id, id) == 0) {
+        /* The file may not have it yet. */
+        json_t *body = record_to_json(&rollout->record, steward);
+        admin_reply(call, &(struct admin_reply){.result = ADMIN_REPLAYED, .body = body});
+        json_decref(body);
+        return true;
+    }
     if (history_read_rollback(controller->history, id, on_replayed, call) != OK) {
         refuse(call, ADMIN_BUSY, "Too many reads are under way.", NULL);
     }
@@ -135,7 +143,7 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
 {
     struct controller *controller = context;
     struct steward *steward = find(controller, call, rollback->service);
-    if (steward == NULL || is_replay(controller, rollback, call)) {
+    if (steward == NULL || is_replay(controller, steward, rollback, call)) {
         return;
     }
     char id[RECORD_ID_SIZE];

@@ -63,6 +63,16 @@ char *record_evidence(const struct record *record)
     return text;
 }
 
+json_t *record_to_json(const struct record *record, const struct steward *steward)
+{
+    char *evidence = record_evidence(record);
+    struct history_rollback row;
+    record_to_history(record, steward, evidence, &row);
+    json_t *json = history_rollback_to_json(&row);
+    free(evidence);
+    return json;
+}
+
 static enum judge_reason reason_find(const char *name)
 {
     for (int i = 0; i < JUDGE_REASON_COUNT; i++) {
