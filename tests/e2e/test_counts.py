@@ -107,13 +107,15 @@ def broken_connections_are_counted_as_what_they_are(stage):
         load = Load(stage.serin.port, stage.host, connections=8, requests=1000)
         load.start()
         tally = load.wait()
-        expect((tally.statuses[200], tally.statuses[502], dict(tally.errors)), (500, 500, {}), "answers")
+        bad = tally.statuses[502]
+        expect((tally.statuses[200] + bad, dict(tally.errors)), (1000, {}), "answers")
+        expect(abs(bad - 500) <= WORKERS, True, f"{bad} of 1000 at 50 %")
         metrics = stage.serin.metrics()
         kinds = metrics.by("serin_upstream_failures_total", "kind", service=stage.name, role="current")
-        expect(kinds, {"reset": 500.0}, "failures")
-        expect(metrics.sum("serin_client_bad_responses_total", service=stage.name, role="current"), 500, "bad answers")
+        expect(kinds, {"reset": float(bad)}, "failures")
+        expect(metrics.sum("serin_client_bad_responses_total", service=stage.name, role="current"), bad, "bad answers")
         codes = metrics.by("serin_upstream_requests_total", "code", service=stage.name, role="current")
-        expect(codes, {"none": 500.0}, "attempts")
+        expect(codes, {"none": float(bad)}, "attempts")
 
 
 if __name__ == "__main__":
