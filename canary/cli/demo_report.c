@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { REAL_DIGITS = 6 };
+
 static void phase_text(const char *name, double seconds, struct buf *out)
 {
     if (isnan(seconds)) {
@@ -52,7 +54,9 @@ enum err demo_report_json(struct bytes rollbacks, const struct demo_load_counts 
         json_pack("{s:O, s:{s:I, s:I, s:I, s:I}}", "rollback", record, "clients", "answered",
                   count_of(clients->answered), "bad", count_of(clients->bad), "lost",
                   count_of(clients->lost), "skipped", count_of(clients->skipped));
-    char *text = report != NULL ? json_dumps(report, JSON_INDENT(2)) : NULL;
+    char *text = report != NULL
+                     ? json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS))
+                     : NULL;
     enum err err = text != NULL ? buf_append(out, bytes_of(text)) : ERR_NOMEM;
     if (err == OK) {
         err = buf_append_byte(out, '\n');

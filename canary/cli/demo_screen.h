@@ -16,7 +16,7 @@ struct demo_screen {
     bool is_silent; /* shows nothing */
     bool is_colour;
     bool is_unicode;
-    bool has_written_all; /* false once standard output did not take something */
+    bool has_written_all; /* false once nobody reads standard output */
     size_t drawn_lines;   /* of the frame that stands on the terminal */
     double line_at_s;     /* of the last plain line */
     struct buf out;
