@@ -235,11 +235,9 @@ static void connect_endpoint(struct exchange *exchange)
     struct exchange_host *host = exchange->host;
     struct attempt *attempt = &exchange->attempt;
     const struct snapshot_endpoint *target = attempt->target;
-    size_t which =
-        target->address_count > 1 ? random_below(&host->loop->random, target->address_count) : 0;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
     enum err err = seat_connect(
-        attempt->seat, &host->seats, host->loop, &target->addresses[which].any,
+        attempt->seat, &host->seats, host->loop, &target->addresses[attempt->address].any,
         &host->upstream_limits, exchange->lease->snapshot->base->conf->timeouts.connect_us,
         host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
     if (err == ERR_LIMIT) {
@@ -261,6 +259,10 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
     }
     begin(exchange, version, index);
     struct attempt *attempt = &exchange->attempt;
+    uint32_t address_count = attempt->target->address_count;
+    if (address_count > 1) {
+        attempt->address = (uint32_t)random_below(&exchange->host->loop->random, address_count);
+    }
     attempt->client =
         is_fresh ? NULL : seat_checkout(attempt->seat, &exchange_client_ops, exchange);
     if (attempt->client != NULL) {
@@ -294,10 +296,30 @@ static enum attempt_end end_of(const struct exchange *exchange, enum client_fail
     return ATTEMPT_REFUSED;
 }
 
+/* A name with several addresses may listen on some of them only (`localhost` on one family): a
+ * refusal goes on to the next one, as the same attempt. */
+static bool tries_next_address(struct exchange *exchange, enum client_failure failure)
+{
+    struct attempt *attempt = &exchange->attempt;
+    uint32_t address_count = attempt->target->address_count;
+    bool is_refused = exchange->state == EXCHANGE_CONNECTING && failure == CLIENT_REFUSED;
+    if (!is_refused || attempt->address_tries + 1 >= address_count) {
+        return false;
+    }
+    attempt->address_tries++;
+    attempt->address = (attempt->address + 1) % address_count;
+    exchange_release_client(exchange);
+    connect_endpoint(exchange);
+    return true;
+}
+
 static void on_failed(void *call, enum client_failure failure)
 {
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
+    if (tries_next_address(exchange, failure)) {
+        return;
+    }
     if (exchange->state == EXCHANGE_TUNNEL) {
         /* The answer was the switch; how peers of other protocols hang up is not ours to judge. */
         exchange_count(exchange, ATTEMPT_DONE, false);

@@ -22,6 +22,8 @@ enum exchange_state {
 struct attempt {
     const struct snapshot_endpoint *target; /* borrowed from the snapshot; NULL: none was made */
     size_t target_index;
+    uint32_t address;            /* of the target's: where this attempt connects to now */
+    uint32_t address_tries;      /* how many of them refused */
     struct endpoint_seat *seat;  /* borrowed */
     struct http1_client *client; /* ours while the attempt runs; NULL else */
     enum role role;

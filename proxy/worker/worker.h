@@ -49,7 +49,6 @@ struct worker {
     bool is_draining;
 };
 
-
 /* Prepares everything but the thread; control. */
 MUST_USE enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
                               struct worker_cells *cells, struct access_log *access_log,
