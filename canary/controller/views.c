@@ -5,7 +5,7 @@
 
 #include "canary/controller/controller_state.h"
 #include "metrics/exposition.h"
-#include "router/cookie.h"
+#include "router/matcher.h"
 
 /* ---- services ---- */
 
@@ -389,6 +389,55 @@ static struct decision ask(struct controller *controller, const struct steward *
     return decide(&service, &facts, &accumulator, &controller->loop->random);
 }
 
+static bool covers_host(struct bytes pattern, struct bytes host, size_t *ret_rank)
+{
+    enum host_pattern_kind kind;
+    struct bytes name;
+    if (!matcher_host_pattern(pattern, &kind, &name)) {
+        return false;
+    }
+    *ret_rank = kind == HOST_EXACT ? SIZE_MAX : kind == HOST_WILDCARD ? name.size : 0;
+    if (kind == HOST_ANY) {
+        return true;
+    }
+    if (kind == HOST_EXACT) {
+        return bytes_equal_nocase(host, name);
+    }
+    bool is_longer = host.size > name.size + 1 && host.data[host.size - name.size - 1] == '.';
+    return is_longer &&
+           bytes_equal_nocase(bytes_slice(host, host.size - name.size, name.size), name);
+}
+
+/* Which of the service's own patterns the route table went by: the most specific host, the longest
+ * path. */
+static void name_route(const struct conf_service *conf, const struct admin_explain_query *query,
+                       struct admin_explanation *explanation)
+{
+    struct bytes host = matcher_host_of(query->host);
+    struct bytes path = matcher_path_of(query->path);
+    size_t best_rank = 0;
+    size_t best_size = 0;
+    for (size_t i = 0; i < conf->host_count; i++) {
+        size_t rank = 0;
+        bool is_better = covers_host(bytes_of(conf->hosts[i]), host, &rank) &&
+                         (explanation->host == NULL || rank > best_rank);
+        if (is_better) {
+            explanation->host = conf->hosts[i];
+            best_rank = rank;
+        }
+    }
+    for (size_t i = 0; i < conf->path_count; i++) {
+        struct bytes prefix;
+        bool is_better = matcher_path_prefix(bytes_of(conf->paths[i]), &prefix) &&
+                         matcher_path_is_covered(prefix, path) &&
+                         (explanation->path == NULL || prefix.size > best_size);
+        if (is_better) {
+            explanation->path = conf->paths[i];
+            best_size = prefix.size;
+        }
+    }
+}
+
 void view_explain(void *context, const struct admin_explain_query *query,
                   struct admin_explanation *ret_explanation)
 {
@@ -410,4 +459,5 @@ void view_explain(void *context, const struct admin_explain_query *query,
         .bucket = decision.bucket,
         .weight_ppm = steward->published_ppm,
     };
+    name_route(steward->conf, query, ret_explanation);
 }
