@@ -318,7 +318,7 @@ struct endpoint_cells {
 };
 
 /* The judge's ledger of one deployment. n = ok + err; err and connect_err are section "what the
- * judge counts" of docs/judge.md: connect_err is counted in err too. */
+ * judge counts" of docs/JUDGE.md: connect_err is counted in err too. */
 struct version_cells {
     struct cell ok;
     struct cell err;
