@@ -124,6 +124,7 @@ static void remember(struct engine *engine, const struct engine_input *input)
         .stable_latency = has_latency ? &engine->stable_latency : NULL,
         .stable_live = input->endpoints.stable_live,
         .landed_revision = input->landed_revision,
+        .landed_us = input->landed_us,
         .canary_in_flight = input->canary_in_flight,
     };
 }
@@ -137,7 +138,13 @@ static void tell_judge(struct engine *engine, const struct rollout_actions *acti
     }
     if (actions->is_judge_rebased) {
         judge_init(&engine->judge, &engine->config.judge);
-        engine->seen.tally = engine->judge.tally;
+        engine->seen = (struct rollout_input){
+            .tally = engine->judge.tally,
+            .stable_live = engine->seen.stable_live,
+            .landed_revision = engine->seen.landed_revision,
+        };
+        engine->finding = (struct finding){JUDGE_INSUFFICIENT_DATA, JUDGE_REASON_NONE};
+        note_set(&engine->sentence, "nothing was seen yet");
     } else if (actions->is_judge_started) {
         judge_start(&engine->judge, judge_ms(now_us));
     } else if (actions->is_judge_stepped) {

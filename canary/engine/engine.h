@@ -26,6 +26,7 @@ struct engine_input {
     uint64_t
         canary_down_since_us; /* when the first of the failed health checks was; 0: not known */
     uint64_t landed_revision; /* of the newest weight that every worker has */
+    uint64_t landed_us;       /* since when they have it; 0: not known, as of this tick */
     uint64_t canary_in_flight;
     const char *record_id; /* an unused id, for the record of a rollback that may begin now */
 };

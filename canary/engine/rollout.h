@@ -70,6 +70,7 @@ struct rollout_input {
     const struct histogram *stable_latency; /* cumulative, or NULL; borrowed during the call */
     uint32_t stable_live;                   /* endpoints */
     uint64_t landed_revision;               /* newest weight that every worker has */
+    uint64_t landed_us;                     /* since when; 0: not known, as of this look */
     uint64_t canary_in_flight;
     const char *record_id; /* for a record that this call may open; borrowed during the call */
 };

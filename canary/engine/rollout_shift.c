@@ -215,7 +215,8 @@ static void land(struct rollout *rollout, const struct rollout_input *input, uin
     if (rollout->weight_ppm > 0 || input->landed_revision < rollout->weight_revision) {
         return;
     }
-    record_stamp(&rollout->record, RECORD_SHIFT, elapsed_s(rollout, now_us));
+    uint64_t landed_us = input->landed_us > 0 ? input->landed_us : now_us;
+    record_stamp(&rollout->record, RECORD_SHIFT, elapsed_s(rollout, landed_us));
     rollout_enter(rollout, ROLLOUT_VERIFYING);
     rollout->verification = (struct rollout_verification){
         .began_us = now_us,
