@@ -9,52 +9,69 @@
 #include "proxy/base/log.h"
 
 struct act {
-    struct list link; /* in controller->acts */
     struct controller *controller;
-    char service[CONF_NAME_MAX + 1]; /* by name: the steward may go while this waits */
-    struct rollout_actions actions;
+    struct steward *steward;               /* borrowed; NULL once it is gone */
+    const char *service;                   /* borrowed */
+    const struct rollout_actions *actions; /* borrowed */
     size_t next;
-    struct admin_call *call; /* to be answered, or NULL */
-    bool shows_record;
+    struct act_for whom;
+};
+
+/* A list that waits for its write, with all of what it borrowed. */
+struct waiting {
+    struct list link; /* in controller->acts */
+    struct act act;
+    struct rollout_actions actions;
+    char service[CONF_NAME_MAX + 1];
 };
 
 static void run(struct act *act);
 
-static struct steward *steward_of(const struct act *act)
+/* ---- writing ---- */
+
+void controller_write(struct controller *controller, const struct history_change *change,
+                      const char *what, const char *service)
 {
-    return controller_find(act->controller, act->service);
+    enum err err = ERR_CLOSED;
+    if (controller->history != NULL) {
+        err = history_write(controller->history, change, HISTORY_SOON, NULL, NULL);
+    }
+    if (err != OK) {
+        log_error("%s: %s was not written: %s", service, what, err_text(err));
+    }
 }
 
 /* ---- answers ---- */
 
+static void reply(struct act *act, const struct admin_reply *with)
+{
+    struct admin_call *call = act->whom.call;
+    act->whom.call = NULL;
+    if (call != NULL) {
+        admin_reply(call, with);
+    }
+}
+
 static void answer(struct act *act)
 {
-    if (act->call == NULL) {
+    if (act->whom.key != NULL) {
+        controller_write(act->controller, &(struct history_change){.key = act->whom.key},
+                         "the Idempotency-Key", act->service);
+        act->whom.key = NULL;
+    }
+    if (act->whom.call == NULL) {
         return;
     }
-    struct admin_reply reply = {.result = ADMIN_DONE, .service = act->service};
-    if (act->shows_record) {
-        struct steward *steward = steward_of(act);
-        reply = (struct admin_reply){
-            .result = ADMIN_ACCEPTED,
-            .body = steward != NULL ? record_to_json(&act->actions.record, steward) : NULL};
+    struct admin_reply with = {.result = ADMIN_DONE, .service = act->service};
+    if (act->whom.shows_record && act->steward != NULL) {
+        with = (struct admin_reply){.result = ADMIN_ACCEPTED,
+                                    .body = record_to_json(&act->actions->record, act->steward)};
     }
-    struct admin_call *call = act->call;
-    act->call = NULL;
-    admin_reply(call, &reply);
-    json_decref(reply.body);
+    reply(act, &with);
+    json_decref(with.body);
 }
 
-static void finish(struct act *act)
-{
-    answer(act);
-    list_remove(&act->link);
-    free(act);
-}
-
-/* ---- writing ---- */
-
-static void fill_state(const struct steward *steward, struct history_service *ret_state)
+void controller_fill_state(const struct steward *steward, struct history_service *ret_state)
 {
     const struct rollout *rollout = &steward->engine.rollout;
     *ret_state = (struct history_service){
@@ -69,20 +86,12 @@ static void fill_state(const struct steward *steward, struct history_service *re
     };
 }
 
-static void complain(enum err err, const char *what, const char *service)
-{
-    if (err != OK) {
-        log_error("%s: %s was not written: %s", service, what, err_text(err));
-    }
-}
-
 void controller_write_state(struct controller *controller, const struct steward *steward)
 {
     struct history_service state;
-    fill_state(steward, &state);
-    struct history_change change = {.service = &state};
-    complain(history_write(controller->history, &change, HISTORY_SOON, NULL, NULL), "state",
-             steward->conf->name);
+    controller_fill_state(steward, &state);
+    controller_write(controller, &(struct history_change){.service = &state}, "state",
+                     steward->conf->name);
 }
 
 void controller_audit(struct controller *controller, const char *actor, const char *action,
@@ -92,18 +101,19 @@ void controller_audit(struct controller *controller, const char *actor, const ch
     char *detail_text = detail != NULL ? json_dumps(detail, JSON_COMPACT) : NULL;
     struct history_audit audit = {clock_wall_us(clock_system()), actor, action, service,
                                   detail_text};
-    struct history_change change = {.audit = &audit};
-    complain(history_write(controller->history, &change, HISTORY_SOON, NULL, NULL), action,
-             service != NULL ? service : "serin");
+    controller_write(controller, &(struct history_change){.audit = &audit}, action,
+                     service != NULL ? service : "serin");
     free(detail_text);
     json_decref(detail);
 }
 
-/* The workers still have the weight from before: the engine is told so. */
+/* The workers still have the weight from before: the engine is told so, and so is the file, where
+ * the write may have arrived all the same. */
 static void take_back(struct act *act)
 {
-    struct steward *steward = steward_of(act);
-    if (steward == NULL || steward->engine.rollout.weight_ppm <= steward->published_ppm) {
+    struct steward *steward = act->steward;
+    if (steward->engine.rollout.weight_ppm <= steward->published_ppm) {
+        controller_write_state(act->controller, steward);
         return;
     }
     struct rollout_command command = {
@@ -115,63 +125,81 @@ static void take_back(struct act *act)
     controller_command(act->controller, steward, &command);
 }
 
-static void on_barrier(void *context, enum err err)
+static void give_up(struct act *act, enum err err)
 {
-    struct act *act = context;
-    if (err == OK) {
-        run(act);
-        return;
-    }
     log_error("%s: not done, because it could not be written down first: %s", act->service,
               err_text(err));
-    take_back(act);
-    struct admin_call *call = act->call;
-    act->call = NULL;
-    if (call != NULL) {
-        admin_reply(
-            call,
-            &(struct admin_reply){
-                .result = ADMIN_UNAVAILABLE,
-                .detail =
-                    "the change could not be written to the state file; nothing was changed"});
+    if (act->steward != NULL && act->controller->stage != CONTROLLER_CLOSING) {
+        take_back(act);
     }
-    finish(act);
+    reply(act,
+          &(struct admin_reply){
+              .result = ADMIN_UNAVAILABLE,
+              .detail = "the change could not be written to the state file; nothing was changed"});
 }
 
-/* True when the list has to wait. */
-static bool write_state(struct act *act, struct steward *steward,
-                        const struct rollout_action *action)
+static void on_barrier(void *context, enum err err)
 {
-    if (!action->is_barrier) {
-        controller_write_state(act->controller, steward);
-        return false;
-    }
-    struct history_service state;
-    fill_state(steward, &state);
-    struct history_change change = {.service = &state};
-    enum err err =
-        history_write(act->controller->history, &change, HISTORY_DURABLE, on_barrier, act);
+    struct waiting *waiting = context;
+    struct controller *controller = waiting->act.controller;
+    loop_enter(controller->loop);
+    list_remove(&waiting->link);
     if (err != OK) {
-        on_barrier(act, err);
+        give_up(&waiting->act, err);
+    } else if (controller->stage == CONTROLLER_CLOSING) {
+        /* It is on disk: the next start does it. */
+        answer(&waiting->act);
+    } else {
+        run(&waiting->act);
     }
-    return true;
+    free(waiting);
+    loop_leave(controller->loop);
 }
 
-static void write_record(struct act *act, struct steward *steward)
+/* The rest of the list comes when the state is on disk. */
+static void write_first(struct act *act)
 {
     struct controller *controller = act->controller;
-    const struct record *record = &act->actions.record;
-    char *evidence = record_evidence(record);
-    struct history_rollback row;
-    record_to_history(record, steward, evidence, &row);
-    struct history_change change = {.rollback = &row};
-    complain(history_write(controller->history, &change, HISTORY_SOON, NULL, NULL),
-             "the rollback's record", act->service);
-    admin_publish(controller->admin, "rollback", act->service, history_rollback_to_json(&row));
-    free(evidence);
-    bool is_over = record->status != RECORD_IN_PROGRESS;
+    struct waiting *waiting = malloc(sizeof *waiting);
+    if (waiting == NULL) {
+        give_up(act, ERR_NOMEM);
+        return;
+    }
+    waiting->act = *act;
+    waiting->actions = *act->actions;
+    waiting->act.actions = &waiting->actions;
+    waiting->act.service = waiting->service;
+    (void)snprintf(waiting->service, sizeof waiting->service, "%s", act->service);
+    list_init(&waiting->link);
+    list_push_back(&controller->acts, &waiting->link);
+    struct history_service state;
+    controller_fill_state(act->steward, &state);
+    enum err err = history_write(controller->history, &(struct history_change){.service = &state},
+                                 HISTORY_DURABLE, on_barrier, waiting);
+    if (err != OK) {
+        list_remove(&waiting->link);
+        give_up(&waiting->act, err);
+        free(waiting);
+    }
+}
+
+void controller_forget(struct controller *controller, const struct steward *steward)
+{
+    for (struct list *link = controller->acts.next; link != &controller->acts; link = link->next) {
+        struct waiting *waiting = CONTAINER_OF(link, struct waiting, link);
+        if (waiting->act.steward == steward) {
+            waiting->act.steward = NULL;
+        }
+    }
+}
+
+/* ---- records and quarantines ---- */
+
+/* A rollback that failed at first is counted again when it succeeds, its times only once. */
+static void count_rollback(struct steward *steward, const struct record *record)
+{
     struct steward_rollbacks *rollbacks = &steward->rollbacks;
-    if (!is_over) {
+    if (record->status == RECORD_IN_PROGRESS) {
         return;
     }
     rollbacks->counts[record->trigger][record->status]++;
@@ -179,37 +207,96 @@ static void write_record(struct act *act, struct steward *steward)
         return;
     }
     rollbacks->last_wall_us = record->decided_wall_us;
-    if (record->duration_s >= 0) {
+    if (record->status == RECORD_SUCCESS && record->duration_s >= 0) {
         histogram_record(&rollbacks->durations, (uint64_t)(record->duration_s * 1e6));
     }
     for (size_t i = 0; i < RECORD_PHASE_COUNT; i++) {
-        if (record->phase_s[i] >= 0) {
+        unsigned bit = 1U << i;
+        if (record->phase_s[i] >= 0 && (steward->recorded.counted_phases & bit) == 0) {
+            steward->recorded.counted_phases |= bit;
             histogram_record(&rollbacks->phases[i], (uint64_t)(record->phase_s[i] * 1e6));
         }
     }
 }
 
-static void write_quarantine(struct act *act, struct steward *steward,
-                             const struct rollout_action *action, bool is_released)
+static void note_quarantine(struct act *act, const struct history_quarantine *quarantine)
 {
-    struct history_quarantine quarantine = {
-        .service = act->service,
-        .deployment = steward_deployment(steward, ROLE_CURRENT),
-        .reason = action->text.text,
-        .since_us = clock_wall_us(clock_system()),
-        .is_released = is_released,
-    };
-    struct history_change change = {.quarantine = &quarantine};
-    complain(history_write(act->controller->history, &change, HISTORY_SOON, NULL, NULL),
-             "the quarantine", act->service);
-    controller_note_quarantine(act->controller, act->service, quarantine.deployment, is_released);
-    (void)snprintf(steward->quarantine_reason, sizeof steward->quarantine_reason, "%s",
-                   action->text.text);
-    steward->quarantined_us = quarantine.since_us;
-    controller_publish(act->controller);
-    admin_publish(
-        act->controller->admin, "quarantine", act->service,
-        json_pack("{s:s, s:b}", "deployment", quarantine.deployment, "released", is_released));
+    struct controller *controller = act->controller;
+    struct steward *steward = act->steward;
+    controller_note_quarantine(controller, quarantine->service, quarantine->deployment,
+                               quarantine->reason, quarantine->since_us, quarantine->is_released);
+    if (steward->carried_quarantine != steward->engine.rollout.is_quarantined) {
+        controller_publish(controller);
+    }
+    admin_publish(controller->admin, "quarantine", act->service,
+                  json_pack("{s:s, s:b}", "deployment", quarantine->deployment, "released",
+                            quarantine->is_released));
+}
+
+static bool is_write(const struct rollout_action *action)
+{
+    switch (action->kind) {
+    case ROLLOUT_WRITE:
+        return !action->is_barrier;
+    case ROLLOUT_WRITE_RECORD:
+    case ROLLOUT_QUARANTINE:
+    case ROLLOUT_UNQUARANTINE:
+        return true;
+    case ROLLOUT_PUBLISH:
+    case ROLLOUT_TELL:
+    case ROLLOUT_RAISE_ALERT:
+        break;
+    }
+    return false;
+}
+
+/* What stands together in the list is written together, so that a crash leaves all of it or
+ * nothing: a record never without its quarantine, nor a phase without its record. */
+static void write_together(struct act *act)
+{
+    struct steward *steward = act->steward;
+    const struct record *record = &act->actions->record;
+    struct history_change change = {0};
+    struct history_service state;
+    struct history_rollback row;
+    struct history_quarantine quarantine;
+    char *evidence = NULL;
+    for (; act->next < act->actions->count && is_write(&act->actions->list[act->next]);
+         act->next++) {
+        const struct rollout_action *action = &act->actions->list[act->next];
+        if (action->kind == ROLLOUT_WRITE) {
+            controller_fill_state(steward, &state);
+            change.service = &state;
+        } else if (action->kind == ROLLOUT_WRITE_RECORD) {
+            free(evidence);
+            evidence = record_evidence(record);
+            steward_note_record(steward, record);
+            record_to_history(record, steward, evidence, &row);
+            change.rollback = &row;
+            change.key = act->whom.key;
+            act->whom.key = NULL;
+        } else {
+            quarantine = (struct history_quarantine){
+                .service = act->service,
+                .deployment = steward_deployment(steward, ROLE_CURRENT),
+                .reason = action->text.text,
+                .since_us = clock_wall_us(clock_system()),
+                .is_released = action->kind == ROLLOUT_UNQUARANTINE,
+            };
+            change.quarantine = &quarantine;
+        }
+    }
+    controller_write(act->controller, &change,
+                     change.rollback != NULL ? "the rollback's record" : "state", act->service);
+    if (change.rollback != NULL) {
+        admin_publish(act->controller->admin, "rollback", act->service,
+                      history_rollback_to_json(&row));
+        count_rollback(steward, record);
+    }
+    if (change.quarantine != NULL) {
+        note_quarantine(act, &quarantine);
+    }
+    free(evidence);
 }
 
 /* ---- telling ---- */
@@ -245,30 +332,20 @@ static void publish(struct act *act, struct steward *steward, const struct rollo
 
 static void run(struct act *act)
 {
-    while (act->next < act->actions.count) {
-        const struct rollout_action *action = &act->actions.list[act->next++];
-        struct steward *steward = steward_of(act);
-        if (steward == NULL) {
-            break;
+    while (act->next < act->actions->count && act->steward != NULL) {
+        const struct rollout_action *action = &act->actions->list[act->next];
+        if (is_write(action)) {
+            write_together(act);
+            continue;
         }
+        act->next++;
         switch (action->kind) {
         case ROLLOUT_PUBLISH:
-            publish(act, steward, action);
+            publish(act, act->steward, action);
             break;
         case ROLLOUT_WRITE:
-            if (write_state(act, steward, action)) {
-                return;
-            }
-            break;
-        case ROLLOUT_WRITE_RECORD:
-            write_record(act, steward);
-            break;
-        case ROLLOUT_QUARANTINE:
-            write_quarantine(act, steward, action, false);
-            break;
-        case ROLLOUT_UNQUARANTINE:
-            write_quarantine(act, steward, action, true);
-            break;
+            write_first(act);
+            return;
         case ROLLOUT_TELL:
             tell(act, action);
             break;
@@ -276,42 +353,28 @@ static void run(struct act *act)
             log_error("%s: ALERT: %s", act->service, action->text.text);
             controller_audit(act->controller, "serin", "alert", act->service, action->text.text);
             break;
+        case ROLLOUT_WRITE_RECORD:
+        case ROLLOUT_QUARANTINE:
+        case ROLLOUT_UNQUARANTINE:
+            CHECK(false);
         }
     }
-    finish(act);
+    answer(act);
 }
 
 void controller_act(struct controller *controller, struct steward *steward,
-                    const struct rollout_actions *actions, struct admin_call *call,
-                    bool shows_record)
+                    const struct rollout_actions *actions, const struct act_for *whom)
 {
-    if (actions->count == 0 && call == NULL) {
-        return;
+    struct act act = {
+        .controller = controller,
+        .steward = steward,
+        .service = steward->conf->name,
+        .actions = actions,
+    };
+    if (whom != NULL) {
+        act.whom = *whom;
     }
-    struct act *act = calloc(1, sizeof *act);
-    if (act == NULL) {
-        /* Without memory for the list the split still changes: that is what must never wait. */
-        for (size_t i = 0; i < actions->count; i++) {
-            if (actions->list[i].kind == ROLLOUT_PUBLISH &&
-                actions->list[i].weight_ppm < steward->published_ppm) {
-                steward->published_ppm = actions->list[i].weight_ppm;
-                steward->published_revision = actions->list[i].revision;
-                controller_publish(controller);
-            }
-        }
-        if (call != NULL) {
-            admin_reply(call,
-                        &(struct admin_reply){.result = ADMIN_BUSY, .detail = "out of memory"});
-        }
-        return;
-    }
-    act->controller = controller;
-    (void)snprintf(act->service, sizeof act->service, "%s", steward->conf->name);
-    act->actions = *actions;
-    act->call = call;
-    act->shows_record = shows_record;
-    list_push_back(&controller->acts, &act->link);
-    run(act);
+    run(&act);
 }
 
 void controller_command(struct controller *controller, struct steward *steward,
@@ -327,5 +390,5 @@ void controller_command(struct controller *controller, struct steward *steward,
         log_warn("%s: not taken over from %s: %s", steward->conf->name, command->actor, note.text);
         return;
     }
-    controller_act(controller, steward, &actions, NULL, false);
+    controller_act(controller, steward, &actions, NULL);
 }

@@ -52,7 +52,7 @@ static enum err make_snapshot(struct controller *controller, struct snapshot **r
 void controller_publish(struct controller *controller)
 {
     struct snapshot *snapshot = NULL;
-    if (controller->is_taking_over) {
+    if (controller->is_taking_over || controller->stage == CONTROLLER_CLOSING) {
         return;
     }
     enum err err = make_snapshot(controller, &snapshot);
@@ -63,7 +63,7 @@ void controller_publish(struct controller *controller)
     }
     controller->snapshot_number++;
     for (size_t i = 0; i < controller->steward_count; i++) {
-        controller->stewards[i]->published_snapshot = controller->snapshot_number;
+        steward_note_carried(controller->stewards[i], controller->snapshot_number);
     }
     crew_publish(controller->crew, snapshot);
 }
@@ -73,10 +73,7 @@ static void on_adopted(void *context, const struct snapshot *snapshot)
 {
     struct controller *controller = context;
     for (size_t i = 0; i < controller->steward_count; i++) {
-        struct steward *steward = controller->stewards[i];
-        if (snapshot->number >= steward->published_snapshot) {
-            steward->landed_revision = steward->published_revision;
-        }
+        steward_note_landed(controller->stewards[i], snapshot->number, controller->loop->now_us);
     }
 }
 
@@ -119,7 +116,8 @@ bool controller_is_quarantined(const struct controller *controller, const char *
 }
 
 void controller_note_quarantine(struct controller *controller, const char *service,
-                                const char *deployment, bool is_released)
+                                const char *deployment, const char *reason, int64_t since_us,
+                                bool is_released)
 {
     struct quarantined *one = find_quarantined(controller, service, deployment);
     if (one != NULL && is_released) {
@@ -138,6 +136,8 @@ void controller_note_quarantine(struct controller *controller, const char *servi
     one = &more[controller->quarantined_count++];
     (void)snprintf(one->service, sizeof one->service, "%s", service);
     (void)snprintf(one->deployment, sizeof one->deployment, "%s", deployment);
+    (void)snprintf(one->reason, sizeof one->reason, "%s", reason != NULL ? reason : "");
+    one->since_us = since_us;
 }
 
 void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE])
@@ -148,116 +148,6 @@ void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE])
     (void)snprintf(id, RECORD_ID_SIZE, "rb-%.4s%.2s%.2sT%.2s%.2s%.2s-%03u%06x", time, time + 5,
                    time + 8, time + 11, time + 14, time + 17, controller->record_serial++ % 1000,
                    random);
-}
-
-/* ---- recovery ---- */
-
-static const struct history_service *find_state(const struct history_state *state,
-                                                const char *service)
-{
-    for (size_t i = 0; i < state->service_count; i++) {
-        if (strcmp(state->services[i].name, service) == 0) {
-            return &state->services[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct history_rollback *find_record(const struct history_state *state,
-                                                  const char *service, const char *deployment)
-{
-    for (size_t i = state->rollback_count; i > 0; i--) {
-        const struct history_rollback *row = &state->rollbacks[i - 1];
-        if (strcmp(row->service, service) == 0 && strcmp(row->deployment, deployment) == 0) {
-            return row;
-        }
-    }
-    return NULL;
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* A service that the file knows with these versions stands where it stood; anything else is seen
- * for the first time. */
-static void begin_service(struct controller *controller, struct steward *steward,
-                          const struct history_state *state)
-{
-    const char *name = steward->conf->name;
-    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
-    const struct history_service *row = state != NULL ? find_state(state, name) : NULL;
-    struct engine_config config = steward_engine_config(steward->conf);
-    bool is_quarantined = controller_is_quarantined(controller, name, deployment);
-    uint64_t now_us = controller->loop->now_us;
-    bool is_known =
-        row != NULL && deployment != NULL && is_same_text(row->current_deployment, deployment) &&
-        is_same_text(row->previous_deployment, steward_deployment(steward, ROLE_PREVIOUS));
-    struct rollout_journal journal = {.is_quarantined = is_quarantined};
-    if (is_known && rollout_phase_find(row->phase, &journal.phase)) {
-        const struct history_rollback *record = find_record(state, name, deployment);
-        journal.weight_ppm = row->weight_ppm;
-        journal.revision = row->revision;
-        journal.has_record = record != NULL && record_from_history(record, &journal.record);
-        steward->rollout = row->salt;
-        engine_recover(&steward->engine, &config, &journal, now_us, clock_wall_us(clock_system()));
-        log_info("%s: goes on in phase %s", name,
-                 rollout_phase_name(steward->engine.rollout.phase));
-    } else {
-        bool may_have_weight = steward->conf->has_weight && deployment != NULL && state != NULL;
-        engine_init(&steward->engine, &config, may_have_weight ? steward->conf->weight_ppm : 0,
-                    is_quarantined);
-    }
-    steward->published_ppm = steward->engine.rollout.weight_ppm;
-    steward->published_revision = steward->engine.rollout.weight_revision;
-    controller_write_state(controller, steward);
-}
-
-static void recover_keys(struct controller *controller, const struct history_state *state)
-{
-    for (size_t i = 0; i < state->key_count; i++) {
-        const struct history_key *key = &state->keys[i];
-        if (keys_add(controller->keys, key->key, key->fingerprint, key->rollback_id, key->at_us) !=
-            OK) {
-            log_warn("an Idempotency-Key of before is not known any more");
-        }
-    }
-}
-
-static void note_quarantines(struct controller *controller, const struct history_state *state)
-{
-    for (size_t i = 0; i < state->quarantine_count; i++) {
-        const struct history_quarantine *row = &state->quarantines[i];
-        controller_note_quarantine(controller, row->service, row->deployment, false);
-        struct steward *steward = controller_find(controller, row->service);
-        if (steward != NULL &&
-            is_same_text(steward_deployment(steward, ROLE_CURRENT), row->deployment)) {
-            (void)snprintf(steward->quarantine_reason, sizeof steward->quarantine_reason, "%s",
-                           row->reason);
-            steward->quarantined_us = row->since_us;
-        }
-    }
-}
-
-static void begin_services(struct controller *controller)
-{
-    struct history_state state;
-    int64_t now_us = clock_wall_us(clock_system());
-    bool is_read = history_load(controller->history, now_us, &state) == OK;
-    controller->is_history_unread = !is_read;
-    if (is_read) {
-        note_quarantines(controller, &state);
-        recover_keys(controller, &state);
-    } else {
-        log_error("the state file cannot be read: canaries begin without weight");
-    }
-    for (size_t i = 0; i < controller->steward_count; i++) {
-        begin_service(controller, controller->stewards[i], is_read ? &state : NULL);
-    }
-    if (is_read) {
-        history_state_finish(&state);
-    }
 }
 
 /* ---- endpoints ---- */
@@ -384,7 +274,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
     controller_make_id(controller, id);
     steward_tick(steward, id, controller->loop->now_us, wall_us, &actions);
     if (actions.count > 0) {
-        controller_act(controller, steward, &actions, NULL, false);
+        controller_act(controller, steward, &actions, NULL);
     }
     const struct finding *finding = &steward->engine.finding;
     if (finding->verdict != steward->shown_verdict) {
@@ -401,7 +291,6 @@ static void tick_second(struct controller *controller)
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_note_second(controller->stewards[i]);
     }
-    admin_tick(controller->admin);
     registry_sweep(&controller->registry);
 }
 
@@ -521,8 +410,15 @@ static enum err open_admin(struct controller *controller, const struct conf *con
 static enum err start(struct controller *controller, struct note *note)
 {
     const struct conf *conf = controller->base->conf;
-    begin_services(controller);
-    enum err err = controller_watch_endpoints(controller, conf);
+    /* First, because it finds a process that serves this configuration already: nothing is written
+     * to that one's file, and no connection is taken from its shared sockets. */
+    enum err err = admin_server_open(controller->loop, controller->admin, &conf->admin.address,
+                                     &controller->admin_server, note);
+    if (err != OK) {
+        return err;
+    }
+    controller_begin_services(controller);
+    err = controller_watch_endpoints(controller, conf);
     if (err != OK) {
         return err;
     }
@@ -532,10 +428,6 @@ static enum err start(struct controller *controller, struct note *note)
     }
     crew_set_connection_max(controller->crew, connection_limit(conf));
     err = crew_listen(controller->crew, conf, note);
-    if (err == OK) {
-        err = admin_server_open(controller->loop, controller->admin, &conf->admin.address,
-                                &controller->admin_server, note);
-    }
     if (err == OK) {
         err = crew_start(controller->crew);
     }
@@ -722,5 +614,6 @@ void controller_destroy(struct controller *controller)
     access_log_close(controller->access_log, LOG_CLOSE_WAIT_MS);
     free(controller->resolver);
     free(controller->quarantined);
+    free(controller->remembered);
     free(controller);
 }

@@ -20,6 +20,20 @@ enum {
 struct quarantined {
     char service[CONF_NAME_MAX + 1];
     char deployment[CONF_DEPLOYMENT_MAX + 1];
+    char reason[NOTE_TEXT_MAX];
+    int64_t since_us;
+};
+
+/* Where a service stood when it was last seen; a version that did not exist is "". */
+struct remembered {
+    char service[CONF_NAME_MAX + 1];
+    char current[CONF_DEPLOYMENT_MAX + 1];
+    char previous[CONF_DEPLOYMENT_MAX + 1];
+    uint32_t weight_ppm;
+    enum rollout_phase phase;
+    bool is_phase_known; /* false: another program wrote it */
+    uint64_t revision;
+    uint64_t salt;
 };
 
 enum controller_stage {
@@ -55,7 +69,7 @@ struct controller {
     uint64_t last_lateness_us;
     int64_t started_wall_us;
     int64_t reloaded_wall_us;
-    struct list acts; /* action lists under way, in order */
+    struct list acts; /* action lists that wait for their write, in order */
     enum controller_stage stage;
     bool is_taking_over; /* a reload is under way: one snapshot at its end */
     bool needs_publish; /* a snapshot could not be made for want of memory: tried again each tick */
@@ -66,6 +80,8 @@ struct controller {
     struct quarantined
         *quarantined; /* owned: every deployment that was rolled back and not released */
     size_t quarantined_count;
+    struct remembered *remembered; /* owned: by the state file at the start, or taken away since */
+    size_t remembered_count;
     uint32_t record_serial;
     bool is_started;
     unsigned closing_count;  /* parts that still close */
@@ -84,18 +100,45 @@ struct steward *controller_find(const struct controller *controller, const char 
 bool controller_is_quarantined(const struct controller *controller, const char *service,
                                const char *deployment);
 void controller_note_quarantine(struct controller *controller, const char *service,
-                                const char *deployment, bool is_released);
+                                const char *deployment, const char *reason, int64_t since_us,
+                                bool is_released);
 /* An id for a record that begins now: sortable by time, unique. */
 void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE]);
 
+/* ---- where things stood (recovery.c) ---- */
+
+/* Reads the state file; gives every service its engine. */
+void controller_begin_services(struct controller *controller);
+/* The same for a service that a reload brings. */
+void controller_begin_service(struct controller *controller, struct steward *steward);
+/* Of a canary that is seen for the first time. */
+uint32_t controller_first_weight(const struct controller *controller,
+                                 const struct steward *steward);
+/* Before a reload takes the service away: a rollback that runs is superseded. */
+void controller_remember(struct controller *controller, struct steward *steward);
+
 /* ---- doing (acts.c) ---- */
 
-/* Carries the list out in its order; a write towards risk is waited for, by this list alone. `call`
- * (may be NULL) is answered at the end: with the service, or with the record when the list has one
- * and `shows_record`. */
+/* Whom a list is carried out for. */
+struct act_for {
+    struct admin_call
+        *call; /* answered at the end: with the service, or with the record; or NULL */
+    bool shows_record;
+    const struct history_key *key; /* written with the record, or NULL; borrowed during the call */
+};
+
+/* Carries the list out in its order; a write towards risk is waited for, by this list alone. `whom`
+ * may be NULL. */
 void controller_act(struct controller *controller, struct steward *steward,
-                    const struct rollout_actions *actions, struct admin_call *call,
-                    bool shows_record);
+                    const struct rollout_actions *actions, const struct act_for *whom);
+/* The steward is about to be destroyed: lists that wait for their write are not gone on with. */
+void controller_forget(struct controller *controller, const struct steward *steward);
+/* A change to the history, in the next batch; `what` and `service` are for the log when that
+ * fails. */
+void controller_write(struct controller *controller, const struct history_change *change,
+                      const char *what, const char *service);
+/* Where the service stands, as the history keeps it; borrows from the steward. */
+void controller_fill_state(const struct steward *steward, struct history_service *ret_state);
 /* The service's state to the history, in the next batch. */
 void controller_write_state(struct controller *controller, const struct steward *steward);
 /* A command of the configuration or of a recovery, without anybody who waits. */

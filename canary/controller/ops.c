@@ -42,9 +42,9 @@ static enum admin_result result_of(enum err err)
 
 /* Gives the command to the engine; the call is answered when its actions are carried out, or with
  * the refusal. */
-static bool command(struct controller *controller, struct steward *steward,
+static void command(struct controller *controller, struct steward *steward,
                     const struct rollout_command *what, const char *record_id,
-                    struct admin_call *call, bool shows_record)
+                    struct admin_call *call)
 {
     struct rollout_actions actions;
     struct note note = {{0}};
@@ -52,10 +52,9 @@ static bool command(struct controller *controller, struct steward *steward,
                                   clock_wall_us(clock_system()), &actions, &note);
     if (err != OK) {
         refuse(call, result_of(err), note.text, NULL);
-        return false;
+        return;
     }
-    controller_act(controller, steward, &actions, call, shows_record);
-    return true;
+    controller_act(controller, steward, &actions, &(struct act_for){.call = call});
 }
 
 static bool is_stale(const struct steward *steward, bool has_revision, uint64_t revision,
@@ -76,23 +75,17 @@ static void set_weight(void *context, struct admin_call *call,
     if (steward == NULL || is_stale(steward, change->has_revision, change->revision, call)) {
         return;
     }
-    struct rollout_command what = {
-        .kind = ROLLOUT_SET_WEIGHT, .weight_ppm = change->weight_ppm, .actor = change->actor};
-    (void)command(controller, steward, &what, NULL, call, false);
-}
-
-static void remember_key(struct controller *controller, const struct admin_rollback *rollback,
-                         const char *id)
-{
-    int64_t now_us = clock_wall_us(clock_system());
-    if (keys_add(controller->keys, rollback->key, rollback->fingerprint, id, now_us) != OK) {
+    if (controller->is_history_unread && change->weight_ppm > steward->published_ppm) {
+        refuse(
+            call, ADMIN_UNAVAILABLE,
+            "The state file could not be read at the start: it is not known what is quarantined. "
+            "Start anew with a file that can be read.",
+            NULL);
         return;
     }
-    struct history_key key = {rollback->key, rollback->fingerprint, id, now_us};
-    struct history_change change = {.key = &key};
-    if (history_write(controller->history, &change, HISTORY_SOON, NULL, NULL) != OK) {
-        log_warn("%s: the Idempotency-Key is known until the next start only", rollback->service);
-    }
+    struct rollout_command what = {
+        .kind = ROLLOUT_SET_WEIGHT, .weight_ppm = change->weight_ppm, .actor = change->actor};
+    command(controller, steward, &what, NULL, call);
 }
 
 static void on_replayed(void *context, enum err err, json_t *result)
@@ -163,11 +156,15 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
         refuse(call, result_of(err), note.text, NULL);
         return;
     }
-    if (rollback->key != NULL) {
-        remember_key(controller, rollback, id);
+    if (!rollback->is_dry_run) {
+        actions.record = steward->engine.rollout.record;
     }
-    actions.record = rollback->is_dry_run ? actions.record : steward->engine.rollout.record;
-    controller_act(controller, steward, &actions, call, true);
+    struct history_key key = {rollback->key, rollback->fingerprint, actions.record.id,
+                              clock_wall_us(clock_system())};
+    bool has_key = rollback->key != NULL && keys_add(controller->keys, key.key, key.fingerprint,
+                                                     key.rollback_id, key.at_us) == OK;
+    struct act_for whom = {.call = call, .shows_record = true, .key = has_key ? &key : NULL};
+    controller_act(controller, steward, &actions, &whom);
 }
 
 static void roll_out(void *context, struct admin_call *call, const struct admin_rollout *rollout)
@@ -183,7 +180,33 @@ static void roll_out(void *context, struct admin_call *call, const struct admin_
     char id[RECORD_ID_SIZE];
     controller_make_id(controller, id);
     struct rollout_command what = {.kind = kinds[rollout->verb], .actor = rollout->actor};
-    (void)command(controller, steward, &what, id, call, false);
+    command(controller, steward, &what, id, call);
+}
+
+/* One that is not the service's current version (any more): no engine is concerned. */
+static void release_other(struct controller *controller, struct admin_call *call,
+                          const struct admin_release *wish)
+{
+    if (!controller_is_quarantined(controller, wish->service, wish->deployment)) {
+        refuse(call, ADMIN_UNKNOWN, "The deployment is not quarantined.", "deployment");
+        return;
+    }
+    int64_t now_us = clock_wall_us(clock_system());
+    struct history_quarantine quarantine = {
+        .service = wish->service,
+        .deployment = wish->deployment,
+        .reason = wish->reason,
+        .since_us = now_us,
+        .is_released = true,
+    };
+    controller_write(controller, &(struct history_change){.quarantine = &quarantine}, "the release",
+                     wish->service);
+    controller_audit(controller, wish->actor, "quarantine.release", wish->service, wish->reason);
+    controller_note_quarantine(controller, wish->service, wish->deployment, wish->reason, now_us,
+                               true);
+    admin_publish(controller->admin, "quarantine", wish->service,
+                  json_pack("{s:s, s:b}", "deployment", wish->deployment, "released", 1));
+    admin_reply(call, &(struct admin_reply){.result = ADMIN_DONE, .service = wish->service});
 }
 
 static void release(void *context, struct admin_call *call, const struct admin_release *wish)
@@ -196,18 +219,21 @@ static void release(void *context, struct admin_call *call, const struct admin_r
     }
     const char *deployment = steward_deployment(steward, ROLE_CURRENT);
     if (deployment == NULL || strcmp(deployment, wish->deployment) != 0) {
-        refuse(call, ADMIN_UNKNOWN, "The deployment is not the service's current one.",
-               "deployment");
+        release_other(controller, call, wish);
         return;
     }
     struct rollout_command what = {
         .kind = ROLLOUT_RELEASE, .actor = wish->actor, .reason = wish->reason};
-    (void)command(controller, steward, &what, NULL, call, false);
+    command(controller, steward, &what, NULL, call);
 }
 
 static void reload(void *context, struct admin_call *call, const char *actor)
 {
     struct controller *controller = context;
+    if (controller->stage != CONTROLLER_SERVING) {
+        refuse(call, ADMIN_CONFLICT, "The process is about to end.", NULL);
+        return;
+    }
     json_t *errors = json_array();
     enum err err = controller_load_again(controller, actor, errors);
     struct admin_reply reply = {.result = ADMIN_DONE, .body = json_pack("{s:b}", "reloaded", 1)};

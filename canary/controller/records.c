@@ -8,12 +8,15 @@
 void record_to_history(const struct record *record, const struct steward *steward,
                        const char *evidence, struct history_rollback *ret_row)
 {
+    const struct steward_recorded *recorded = &steward->recorded;
+    bool is_recorded = strcmp(recorded->id, record->id) == 0;
     *ret_row = (struct history_rollback){
         .id = record->id,
         .service = steward->conf->name,
         .at_us = record->decided_wall_us,
-        .deployment = steward_deployment(steward, ROLE_CURRENT),
-        .target = steward_deployment(steward, ROLE_PREVIOUS),
+        .deployment =
+            is_recorded ? recorded->deployment : steward_deployment(steward, ROLE_CURRENT),
+        .target = is_recorded ? recorded->target : steward_deployment(steward, ROLE_PREVIOUS),
         .reason = record->reason_text.text,
         .reason_code = judge_reason_name(record->reason),
         .trigger = record_trigger_name(record->trigger),

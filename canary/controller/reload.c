@@ -62,30 +62,33 @@ static bool stays(const struct takeover *takeover, const struct steward *steward
     return false;
 }
 
-static void begin_service(struct controller *controller, struct steward *steward)
+/* What a canary keeps when only the stable version is another one: the file's weight was for the
+ * first time that it was seen. */
+static uint32_t kept_weight(const struct steward *steward)
 {
-    struct engine_config config = steward_engine_config(steward->conf);
-    uint32_t weight_ppm = steward->conf->has_weight ? steward->conf->weight_ppm : 0;
-    engine_init(&steward->engine, &config, steward_has_canary(steward) ? weight_ppm : 0, false);
-    steward->published_ppm = steward->engine.rollout.weight_ppm;
-    steward->published_revision = steward->engine.rollout.weight_revision;
-    controller_write_state(controller, steward);
+    const struct rollout *rollout = &steward->engine.rollout;
+    bool is_shifting = rollout->phase == ROLLOUT_SHIFTING_BACK;
+    return steward_has_canary(steward) && !is_shifting ? rollout->weight_ppm : 0;
 }
 
 /* Other versions: the engine begins anew with them. */
-static void deploy(struct controller *controller, struct steward *steward)
+static void deploy(struct controller *controller, struct steward *steward, bool is_canary_new)
 {
     const struct conf_service *conf = steward->conf;
-    steward->published_revision = 0;
-    steward->landed_revision = 0;
-    steward->published_ppm = 0;
+    /* Lists of before that still wait for their write have lower numbers than the next one: what
+     * they would publish was meant for the versions of before. */
+    steward->published_revision = steward->engine.rollout.revision + 1;
     steward->canary_down_since_us = 0;
     const char *deployment = steward_deployment(steward, ROLE_CURRENT);
-    steward->rollout =
-        sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment != NULL ? deployment : ""));
+    if (is_canary_new) {
+        steward->published_ppm = 0;
+        steward->rollout =
+            sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment != NULL ? deployment : ""));
+    }
     struct rollout_command command = {
         .kind = ROLLOUT_DEPLOY,
-        .weight_ppm = steward_has_canary(steward) && conf->has_weight ? conf->weight_ppm : 0,
+        .weight_ppm =
+            is_canary_new ? controller_first_weight(controller, steward) : kept_weight(steward),
         .is_quarantined = controller_is_quarantined(controller, conf->name, deployment),
         .actor = "config",
         .reason = "the configuration names other versions",
@@ -97,6 +100,11 @@ static void reweigh(struct controller *controller, struct steward *steward)
 {
     struct rollout_command command = {
         .kind = ROLLOUT_SET_WEIGHT, .weight_ppm = steward->conf->weight_ppm, .actor = "config"};
+    if (controller->is_history_unread && command.weight_ppm > steward->published_ppm) {
+        log_warn("%s: not taken over from config: it is not known what is quarantined",
+                 steward->conf->name);
+        return;
+    }
     controller_command(controller, steward, &command);
 }
 
@@ -111,17 +119,10 @@ static unsigned parts_of(const struct conf_diff *diff, const char *service)
     return 0;
 }
 
-static bool is_same_deployments(const struct steward *steward, const char *const before[ROLE_COUNT])
+static bool is_same(const struct steward *steward, enum role role, const char *before)
 {
-    for (size_t role = 0; role < ROLE_COUNT; role++) {
-        const char *after = steward_deployment(steward, (enum role)role);
-        bool is_same = before[role] == NULL ? after == NULL
-                                            : after != NULL && strcmp(before[role], after) == 0;
-        if (!is_same) {
-            return false;
-        }
-    }
-    return true;
+    const char *after = steward_deployment(steward, role);
+    return before == NULL || after == NULL ? before == after : strcmp(before, after) == 0;
 }
 
 /* False when it stays as it was, with what it borrows from the configuration before. */
@@ -143,9 +144,12 @@ static bool take_service(struct controller *controller, struct steward *steward,
     }
     struct engine_config config = steward_engine_config(conf);
     engine_configure(&steward->engine, &config, controller->loop->now_us);
-    if (!is_same_deployments(steward, before)) {
-        deploy(controller, steward);
-    } else if ((parts & CONF_PART_WEIGHT) != 0 && conf->has_weight && steward_has_canary(steward)) {
+    bool is_canary_new = !is_same(steward, ROLE_CURRENT, before[ROLE_CURRENT]);
+    if (is_canary_new || !is_same(steward, ROLE_PREVIOUS, before[ROLE_PREVIOUS])) {
+        deploy(controller, steward, is_canary_new);
+    }
+    bool is_weight_changed = (parts & CONF_PART_WEIGHT) != 0 && conf->has_weight;
+    if (is_weight_changed && !is_canary_new && steward_has_canary(steward)) {
         reweigh(controller, steward);
     }
     return true;
@@ -159,13 +163,18 @@ static void take_over(struct controller *controller, struct snapshot_base *base,
     size_t old_count = controller->steward_count;
     controller->base = base;
     controller->is_taking_over = true;
+    for (size_t i = 0; i < old_count; i++) {
+        if (!stays(takeover, old[i])) {
+            controller_remember(controller, old[i]);
+        }
+    }
     controller->stewards = takeover->stewards;
     controller->steward_count = takeover->count;
     bool is_complete = true;
     for (size_t i = 0; i < takeover->count; i++) {
         const struct conf_service *conf = &base->conf->services[i];
         if (takeover->is_new[i]) {
-            begin_service(controller, takeover->stewards[i]);
+            controller_begin_service(controller, takeover->stewards[i]);
         } else {
             is_complete =
                 take_service(controller, takeover->stewards[i], conf, parts_of(diff, conf->name)) &&
@@ -179,6 +188,7 @@ static void take_over(struct controller *controller, struct snapshot_base *base,
     controller_publish(controller);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
+            controller_forget(controller, old[i]);
             steward_destroy(old[i]);
         }
     }
@@ -231,12 +241,10 @@ static enum err fail(struct controller *controller, enum err err, const struct n
                      json_t *ret_errors)
 {
     controller->has_reload_failed = true;
-    controller->reload_note = *note;
-    log_error("reload: %s; the configuration before stays in force",
-              note->text[0] != '\0' ? note->text : err_text(err));
+    note_set(&controller->reload_note, "%s", note->text[0] != '\0' ? note->text : err_text(err));
+    log_error("reload: %s; the configuration before stays in force", controller->reload_note.text);
     if (ret_errors != NULL) {
-        (void)json_array_append_new(
-            ret_errors, json_string(note->text[0] != '\0' ? note->text : err_text(err)));
+        (void)json_array_append_new(ret_errors, json_string(controller->reload_note.text));
     }
     return err;
 }
@@ -270,6 +278,9 @@ enum err controller_load_again(struct controller *controller, const char *actor,
     struct conf_errors errors;
     struct conf *conf = NULL;
     struct note note = {{0}};
+    /* The name belongs to the tokens, which the reload makes anew. */
+    char actor_name[RECORD_ACTOR_SIZE];
+    (void)snprintf(actor_name, sizeof actor_name, "%s", actor);
     controller->reload_note = (struct note){{0}};
     conf_errors_init(&errors);
     enum err err = conf_load_file(controller->conf_path, &errors, &conf);
@@ -298,7 +309,7 @@ enum err controller_load_again(struct controller *controller, const char *actor,
     conf_diff_destroy(diff);
     controller->has_reload_failed = false;
     controller->reloaded_wall_us = clock_wall_us(clock_system());
-    controller_audit(controller, actor, "config.reload", NULL,
+    controller_audit(controller, actor_name, "config.reload", NULL,
                      "the configuration was loaded again");
     admin_publish(controller->admin, "config", NULL, NULL);
     log_info("reload: done");

@@ -87,6 +87,9 @@ enum err steward_create(struct registry *registry, const struct conf_service *co
         steward_destroy(steward);
         return err;
     }
+    for (size_t i = 0; i <= STEWARD_SECONDS; i++) {
+        steward_note_second(steward);
+    }
     *ret_steward = steward;
     return OK;
 }
@@ -245,11 +248,46 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
                           (uint32_t)stable->endpoint_count - failing_count(steward, ROLE_PREVIOUS)},
         .canary_down_since_us = steward->canary_down_since_us,
         .landed_revision = steward->landed_revision,
+        .landed_us = steward->landed_us,
         .canary_in_flight = steward_in_flight(steward, ROLE_CURRENT),
         .record_id = record_id,
     };
     engine_tick(&steward->engine, &input, now_us, ret_actions);
     tell_slow_limit(steward);
+}
+
+void steward_note_record(struct steward *steward, const struct record *record)
+{
+    struct steward_recorded *recorded = &steward->recorded;
+    if (record->status == RECORD_DRY_RUN || strcmp(recorded->id, record->id) == 0) {
+        return;
+    }
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    const char *target = steward_deployment(steward, ROLE_PREVIOUS);
+    *recorded = (struct steward_recorded){.counted_phases = 0};
+    (void)snprintf(recorded->id, sizeof recorded->id, "%s", record->id);
+    (void)snprintf(recorded->deployment, sizeof recorded->deployment, "%s",
+                   deployment != NULL ? deployment : "");
+    (void)snprintf(recorded->target, sizeof recorded->target, "%s", target != NULL ? target : "");
+}
+
+void steward_note_carried(struct steward *steward, uint64_t snapshot_number)
+{
+    steward->carried_quarantine = steward->engine.rollout.is_quarantined;
+    if (steward->carried_snapshot == 0 ||
+        steward->carried_revision != steward->published_revision) {
+        steward->carried_revision = steward->published_revision;
+        steward->carried_snapshot = snapshot_number;
+    }
+}
+
+void steward_note_landed(struct steward *steward, uint64_t snapshot_number, uint64_t now_us)
+{
+    bool is_in = steward->carried_snapshot > 0 && snapshot_number >= steward->carried_snapshot;
+    if (is_in && steward->landed_revision != steward->carried_revision) {
+        steward->landed_revision = steward->carried_revision;
+        steward->landed_us = now_us;
+    }
 }
 
 void steward_note_second(struct steward *steward)

@@ -34,24 +34,34 @@ struct steward_rollbacks {
     int64_t last_wall_us; /* 0: none */
 };
 
+/* The rollback that the latest records are about; its versions may be others than now. */
+struct steward_recorded {
+    char id[RECORD_ID_SIZE];
+    char deployment[CONF_DEPLOYMENT_MAX + 1];
+    char target[CONF_DEPLOYMENT_MAX + 1];
+    unsigned counted_phases; /* bits: whose times are in the histograms */
+};
+
 struct steward {
     struct service *service;         /* shared: a reference */
     const struct conf_service *conf; /* borrowed from the base */
     struct steward_version versions[ROLE_COUNT];
     uint64_t rollout; /* salt of the stickiness */
     struct engine engine;
-    uint32_t published_ppm;        /* what workers were last told */
+    uint32_t published_ppm;        /* what workers are to have */
     uint64_t published_revision;   /* the engine's number of it */
-    uint64_t published_snapshot;   /* the snapshot that carries it */
+    uint64_t carried_revision;     /* the newest that a snapshot carries */
+    uint64_t carried_snapshot;     /* the first snapshot that does */
+    bool is_begun;                 /* a record of before has given it its engine */
+    bool carried_quarantine;       /* as the newest snapshot says */
     uint64_t landed_revision;      /* the newest that every worker has */
+    uint64_t landed_us;            /* since when; 0: never */
     uint64_t canary_down_since_us; /* first failed health check of the present row; 0: none */
     uint64_t picks[STEWARD_SECONDS + 1][ROLE_COUNT]; /* once a second, a ring */
     size_t second;
     enum judge_verdict shown_verdict; /* last told to the event stream */
-    enum rollout_phase shown_phase;
     struct steward_rollbacks rollbacks;
-    char quarantine_reason[NOTE_TEXT_MAX];
-    int64_t quarantined_us;
+    struct steward_recorded recorded;
 };
 
 /* Finds or makes the service's objects. On failure the steward is left without versions. ERR_NOMEM.
@@ -69,6 +79,12 @@ struct engine_config steward_engine_config(const struct conf_service *conf);
 bool steward_has_canary(const struct steward *steward);
 /* The deployment's name, or NULL. */
 const char *steward_deployment(const struct steward *steward, enum role role);
+
+/* A record is about to be written: the first time its versions are those of now. */
+void steward_note_record(struct steward *steward, const struct record *record);
+/* A snapshot carries the steward's split from now on, and later every worker has it. */
+void steward_note_carried(struct steward *steward, uint64_t snapshot_number);
+void steward_note_landed(struct steward *steward, uint64_t snapshot_number, uint64_t now_us);
 
 /* Reads the ledgers and asks the engine. */
 void steward_tick(struct steward *steward, const char *record_id, uint64_t now_us, int64_t wall_us,

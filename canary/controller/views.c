@@ -54,7 +54,8 @@ static const char *verdict_name(const struct steward *steward)
     return judge_verdict_name(steward->engine.finding.verdict);
 }
 
-static void view_service(const struct steward *steward, struct admin_service *ret_service)
+static void view_service(const struct controller *controller, const struct steward *steward,
+                         struct admin_service *ret_service)
 {
     const struct engine *engine = &steward->engine;
     const struct rollout *rollout = &engine->rollout;
@@ -64,7 +65,7 @@ static void view_service(const struct steward *steward, struct admin_service *re
         .name = steward->conf->name,
         .phase = rollout_phase_name(rollout->phase),
         .revision = rollout->revision,
-        .weight_ppm = steward_has_canary(steward) ? rollout->weight_ppm : 0,
+        .weight_ppm = steward_has_canary(steward) ? steward->published_ppm : 0,
         .realised_ratio = steward_realised(steward),
         .verdict = verdict_name(steward),
         .reason = reason == JUDGE_REASON_NONE ? NULL : judge_reason_name(reason),
@@ -75,10 +76,13 @@ static void view_service(const struct steward *steward, struct admin_service *re
     view_version(steward, ROLE_CURRENT, &ret_service->current);
     view_version(steward, ROLE_PREVIOUS, &ret_service->previous);
     view_evidence(engine, ret_service);
-    if (rollout->is_quarantined) {
-        ret_service->quarantines[ret_service->quarantine_count++] =
-            (struct admin_quarantine){steward_deployment(steward, ROLE_CURRENT),
-                                      steward->quarantine_reason, steward->quarantined_us};
+    for (size_t i = 0; i < controller->quarantined_count; i++) {
+        const struct quarantined *one = &controller->quarantined[i];
+        if (strcmp(one->service, steward->conf->name) == 0 &&
+            ret_service->quarantine_count < ADMIN_QUARANTINES_MAX) {
+            ret_service->quarantines[ret_service->quarantine_count++] =
+                (struct admin_quarantine){one->deployment, one->reason, one->since_us};
+        }
     }
 }
 
@@ -88,7 +92,7 @@ bool view_service_at(void *context, size_t index, struct admin_service *ret_serv
     if (index >= controller->steward_count) {
         return false;
     }
-    view_service(controller->stewards[index], ret_service);
+    view_service(controller, controller->stewards[index], ret_service);
     return true;
 }
 
@@ -97,7 +101,7 @@ bool view_service_find(void *context, const char *name, struct admin_service *re
     struct controller *controller = context;
     const struct steward *steward = controller_find(controller, name);
     if (steward != NULL) {
-        view_service(steward, ret_service);
+        view_service(controller, steward, ret_service);
     }
     return steward != NULL;
 }

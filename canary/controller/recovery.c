@@ -1,0 +1,261 @@
+/* canary/controller/recovery.c — where each service stood: after a start, and when a reload brings
+ * back what another one took away.
+ *
+ * A service that is known with both versions goes on where it stood. With another stable version
+ * the canary keeps its weight, or has none when it was being rolled back. A canary that is seen for
+ * the first time gets the file's weight. */
+#include <stdlib.h>
+
+#include "canary/controller/controller_state.h"
+#include "proxy/base/log.h"
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* A version that does not exist has the empty name. */
+static bool is_version(const char *remembered, const char *deployment)
+{
+    return deployment != NULL ? strcmp(remembered, deployment) == 0 : remembered[0] == '\0';
+}
+
+/* ---- what is remembered ---- */
+
+static struct remembered *find_remembered(const struct controller *controller, const char *service)
+{
+    for (size_t i = 0; i < controller->remembered_count; i++) {
+        if (strcmp(controller->remembered[i].service, service) == 0) {
+            return &controller->remembered[i];
+        }
+    }
+    return NULL;
+}
+
+static void remember(struct controller *controller, const struct history_service *state)
+{
+    struct remembered *one = find_remembered(controller, state->name);
+    if (one == NULL) {
+        size_t count = controller->remembered_count + 1;
+        struct remembered *more = realloc(controller->remembered, count * sizeof *more);
+        if (more == NULL) {
+            log_error("%s: where it stands is known to the state file only", state->name);
+            return;
+        }
+        controller->remembered = more;
+        controller->remembered_count = count;
+        one = &more[count - 1];
+    }
+    *one = (struct remembered){
+        .weight_ppm = state->weight_ppm,
+        .revision = state->revision,
+        .salt = state->salt,
+    };
+    one->is_phase_known = rollout_phase_find(state->phase, &one->phase);
+    (void)snprintf(one->service, sizeof one->service, "%s", state->name);
+    (void)snprintf(one->current, sizeof one->current, "%s",
+                   state->current_deployment != NULL ? state->current_deployment : "");
+    (void)snprintf(one->previous, sizeof one->previous, "%s",
+                   state->previous_deployment != NULL ? state->previous_deployment : "");
+}
+
+void controller_remember(struct controller *controller, struct steward *steward)
+{
+    const struct rollout *rollout = &steward->engine.rollout;
+    if (rollout->has_record && rollout->record.status == RECORD_IN_PROGRESS) {
+        struct rollout_command command = {
+            .kind = ROLLOUT_DEPLOY,
+            .is_quarantined = rollout->is_quarantined,
+            .actor = "config",
+        };
+        controller_command(controller, steward, &command);
+    }
+    struct history_service state;
+    controller_fill_state(steward, &state);
+    remember(controller, &state);
+}
+
+/* ---- going on ---- */
+
+static bool was_rolling_back(const struct remembered *before)
+{
+    return before->phase == ROLLOUT_SHIFTING_BACK || before->phase == ROLLOUT_VERIFYING;
+}
+
+uint32_t controller_first_weight(const struct controller *controller, const struct steward *steward)
+{
+    const struct conf_service *conf = steward->conf;
+    bool may_have_weight =
+        conf->has_weight && steward_has_canary(steward) && !controller->is_history_unread;
+    return may_have_weight ? conf->weight_ppm : 0;
+}
+
+/* Phase and weight to go on with; the record is added by who knows one. */
+static struct rollout_journal journal_of(const struct controller *controller,
+                                         struct steward *steward, const struct remembered *before)
+{
+    const char *name = steward->conf->name;
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    struct rollout_journal journal = {
+        .phase = ROLLOUT_IDLE,
+        .revision = before->revision,
+        .is_quarantined = controller_is_quarantined(controller, name, deployment),
+    };
+    if (deployment == NULL || !is_version(before->current, deployment)) {
+        journal.weight_ppm = controller_first_weight(controller, steward);
+        return journal;
+    }
+    steward->rollout = before->salt;
+    if (!before->is_phase_known) {
+        log_warn("%s: the phase it was in is not known here: the canary begins without weight",
+                 name);
+    } else if (is_version(before->previous, steward_deployment(steward, ROLE_PREVIOUS))) {
+        journal.phase = before->phase;
+        journal.weight_ppm = before->weight_ppm;
+    } else if (!was_rolling_back(before)) {
+        journal.weight_ppm = before->weight_ppm;
+    }
+    return journal;
+}
+
+static void begin(struct controller *controller, struct steward *steward,
+                  const struct record *record)
+{
+    const struct remembered *before = find_remembered(controller, steward->conf->name);
+    struct engine_config config = steward_engine_config(steward->conf);
+    if (before != NULL) {
+        struct rollout_journal journal = journal_of(controller, steward, before);
+        journal.has_record = record != NULL;
+        if (record != NULL) {
+            journal.record = *record;
+        }
+        engine_recover(&steward->engine, &config, &journal, controller->loop->now_us,
+                       clock_wall_us(clock_system()));
+        log_info("%s: goes on in phase %s", steward->conf->name,
+                 rollout_phase_name(steward->engine.rollout.phase));
+    } else {
+        const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+        engine_init(&steward->engine, &config, controller_first_weight(controller, steward),
+                    controller_is_quarantined(controller, steward->conf->name, deployment));
+    }
+    steward->published_ppm = steward->engine.rollout.weight_ppm;
+    steward->published_revision = steward->engine.rollout.weight_revision;
+    if (!controller->is_history_unread) {
+        controller_write_state(controller, steward);
+    }
+}
+
+void controller_begin_service(struct controller *controller, struct steward *steward)
+{
+    begin(controller, steward, NULL);
+}
+
+/* ---- the start ---- */
+
+static void recover_keys(struct controller *controller, const struct history_state *state)
+{
+    for (size_t i = 0; i < state->key_count; i++) {
+        const struct history_key *key = &state->keys[i];
+        if (keys_add(controller->keys, key->key, key->fingerprint, key->rollback_id, key->at_us) !=
+            OK) {
+            log_warn("an Idempotency-Key of before is not known any more");
+        }
+    }
+}
+
+static void recover_quarantines(struct controller *controller, const struct history_state *state)
+{
+    for (size_t i = 0; i < state->quarantine_count; i++) {
+        const struct history_quarantine *row = &state->quarantines[i];
+        controller_note_quarantine(controller, row->service, row->deployment, row->reason,
+                                   row->since_us, false);
+    }
+}
+
+/* A rollback can go on where both of its versions are still the service's. */
+static bool may_resume(const struct controller *controller, const struct history_rollback *row)
+{
+    const struct steward *steward = controller_find(controller, row->service);
+    return steward != NULL && find_remembered(controller, row->service) != NULL &&
+           is_same_text(row->deployment, steward_deployment(steward, ROLE_CURRENT)) &&
+           is_same_text(row->target, steward_deployment(steward, ROLE_PREVIOUS));
+}
+
+static void resume(struct controller *controller, const struct history_rollback *row,
+                   const struct record *record)
+{
+    struct steward *steward = controller_find(controller, row->service);
+    steward_note_record(steward, record);
+    begin(controller, steward, record);
+    steward->is_begun = true;
+}
+
+static void supersede(struct controller *controller, struct history_rollback *row)
+{
+    log_warn("%s: the rollback %s of %s cannot go on: the versions are others now", row->service,
+             row->id, row->deployment);
+    row->status = record_status_name(RECORD_SUPERSEDED);
+    controller_write(controller, &(struct history_change){.rollback = row}, "the rollback's record",
+                     row->service);
+}
+
+/* The quarantine is part of the rollback, whatever becomes of it. */
+static void quarantine(struct controller *controller, const struct history_rollback *row)
+{
+    if (controller_is_quarantined(controller, row->service, row->deployment)) {
+        return;
+    }
+    struct history_quarantine quarantine = {
+        .service = row->service,
+        .deployment = row->deployment,
+        .reason = row->reason,
+        .since_us = row->at_us,
+    };
+    controller_note_quarantine(controller, row->service, row->deployment, row->reason, row->at_us,
+                               false);
+    controller_write(controller, &(struct history_change){.quarantine = &quarantine},
+                     "the quarantine", row->service);
+}
+
+/* The newest of a service first: an older one that was left over is not gone on with. */
+static void recover_rollbacks(struct controller *controller, const struct history_state *state)
+{
+    for (size_t i = state->rollback_count; i > 0; i--) {
+        struct history_rollback *row = &state->rollbacks[i - 1];
+        struct record record;
+        bool is_read = record_from_history(row, &record);
+        if (!is_read || record.is_quarantining) {
+            quarantine(controller, row);
+        }
+        const struct steward *steward = controller_find(controller, row->service);
+        bool is_first = steward != NULL && !steward->is_begun;
+        if (is_read && is_first && may_resume(controller, row)) {
+            resume(controller, row, &record);
+        } else {
+            supersede(controller, row);
+        }
+    }
+}
+
+void controller_begin_services(struct controller *controller)
+{
+    struct history_state state;
+    int64_t now_us = clock_wall_us(clock_system());
+    controller->is_history_unread = history_load(controller->history, now_us, &state) != OK;
+    if (controller->is_history_unread) {
+        log_error("the state file cannot be read: canaries begin without weight");
+    } else {
+        for (size_t i = 0; i < state.service_count; i++) {
+            remember(controller, &state.services[i]);
+        }
+        recover_keys(controller, &state);
+        recover_quarantines(controller, &state);
+        recover_rollbacks(controller, &state);
+        history_state_finish(&state);
+    }
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        if (!controller->stewards[i]->is_begun) {
+            begin(controller, controller->stewards[i], NULL);
+        }
+    }
+}
