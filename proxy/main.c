@@ -70,16 +70,13 @@ static void watch_all(struct signals *signals)
 static void unwatch_all(struct signals *signals)
 {
     static const int ours[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
-    sigset_t late;
-    (void)sigemptyset(&late);
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-        (void)sigaddset(&late, ours[i]);
-    }
-    (void)pthread_sigmask(SIG_BLOCK, &late, NULL);
     uv_close((uv_handle_t *)&signals->hangup, NULL);
     uv_close((uv_handle_t *)&signals->terminate, NULL);
     uv_close((uv_handle_t *)&signals->interrupt, NULL);
     uv_close((uv_handle_t *)&signals->reopen, NULL);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        (void)signal(ours[i], SIG_IGN);
+    }
 }
 
 /* ---- run ---- */
