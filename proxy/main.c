@@ -115,6 +115,7 @@ static int serve(struct conf *conf, const char *path)
         log_error("cannot start: %s", note.text[0] != '\0' ? note.text : err_text(err));
     }
     controller_destroy(signals.controller);
+    loop_shutdown(&loop);
     loop_run(&loop);
     loop_finish(&loop);
     if (err == OK) {

@@ -203,25 +203,35 @@ static enum err watch_health(struct controller *controller)
     return err;
 }
 
-enum err controller_watch_endpoints(struct controller *controller, const struct conf *conf)
+static enum err watch_names(struct controller *controller)
 {
     struct address_place *places = calloc(endpoint_total(controller) + 1, sizeof *places);
     if (places == NULL) {
         return ERR_NOMEM;
     }
     enum err err = address_book_set(controller->book, places, list_places(controller, places),
-                                    conf->resolve_us);
+                                    controller->base->conf->resolve_us);
     free(places);
-    return err == OK ? watch_health(controller) : err;
+    return err;
+}
+
+void controller_watch_endpoints(struct controller *controller)
+{
+    enum err err = watch_names(controller);
+    if (err == OK) {
+        err = watch_health(controller);
+    }
+    if (err != OK && !controller->needs_watch) {
+        log_error("names and health checks stay as they were: %s", err_text(err));
+    }
+    controller->needs_watch = err != OK;
 }
 
 static void on_addresses_changed(void *context)
 {
     struct controller *controller = context;
     controller_publish(controller);
-    if (watch_health(controller) != OK) {
-        log_error("health checks go on with the addresses from before: out of memory");
-    }
+    controller->needs_watch = watch_health(controller) != OK || controller->needs_watch;
 }
 
 static void on_lookup_failed(void *context, struct bytes host, enum err err, const char *reason)
@@ -303,6 +313,10 @@ static void on_tick(uv_timer_t *timer)
     controller->last_lateness_us = since_us;
     controller->ticked_us = now_us;
     int64_t wall_us = clock_wall_us(clock_system());
+    if (controller->needs_watch) {
+        controller_watch_endpoints(controller);
+        controller->needs_publish = true;
+    }
     if (controller->needs_publish) {
         controller_publish(controller);
     }
@@ -332,6 +346,11 @@ static size_t connection_limit(const struct conf *conf)
         return conf->limits.client_connections;
     }
     return most;
+}
+
+void controller_limit_connections(struct controller *controller)
+{
+    crew_set_connection_max(controller->crew, connection_limit(controller->base->conf));
 }
 
 static enum err create_stewards(struct controller *controller, const struct conf *conf)
@@ -414,20 +433,19 @@ static enum err start(struct controller *controller, struct note *note)
      * to that one's file, and no connection is taken from its shared sockets. */
     enum err err = admin_server_open(controller->loop, controller->admin, &conf->admin.address,
                                      &controller->admin_server, note);
+    struct crew_binding *binding = NULL;
+    if (err == OK) {
+        err = crew_bind(controller->crew, conf, note, &binding);
+    }
     if (err != OK) {
         return err;
     }
     controller_begin_services(controller);
-    err = controller_watch_endpoints(controller, conf);
-    if (err != OK) {
-        return err;
-    }
+    controller_watch_endpoints(controller);
     controller_publish(controller);
-    if (controller->needs_publish) {
-        return ERR_NOMEM;
-    }
-    crew_set_connection_max(controller->crew, connection_limit(conf));
-    err = crew_listen(controller->crew, conf, note);
+    controller_limit_connections(controller);
+    crew_listen(controller->crew, binding);
+    err = controller->needs_publish || controller->needs_watch ? ERR_NOMEM : OK;
     if (err == OK) {
         err = crew_start(controller->crew);
     }
@@ -485,7 +503,6 @@ enum err controller_create(const struct controller_options *options, struct note
     (void)uv_timer_init(&controller->loop->uv, &controller->stage_timer);
     controller->tick_timer.data = controller;
     controller->stage_timer.data = controller;
-    *ret_controller = controller;
     loop_enter(controller->loop);
     enum err err = open_all(controller, options->conf, note);
     if (err == OK) {
@@ -493,7 +510,12 @@ enum err controller_create(const struct controller_options *options, struct note
                              CONTROLLER_TICK_MS);
     }
     loop_leave(controller->loop);
-    return err;
+    if (err != OK) {
+        controller_destroy(controller);
+        return err;
+    }
+    *ret_controller = controller;
+    return OK;
 }
 
 void controller_reopen_logs(struct controller *controller)

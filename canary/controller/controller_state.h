@@ -73,6 +73,7 @@ struct controller {
     enum controller_stage stage;
     bool is_taking_over; /* a reload is under way: one snapshot at its end */
     bool needs_publish; /* a snapshot could not be made for want of memory: tried again each tick */
+    bool needs_watch;   /* the same of names and health checks */
     bool is_history_unread; /* the state file could not be read at the start: canaries began without
                                weight */
     bool has_reload_failed;
@@ -92,9 +93,11 @@ struct controller {
 
 /* Makes a snapshot of how things stand and hands it to the workers. */
 void controller_publish(struct controller *controller);
-/* Says the newest names and health checks to the address book and the prober. ERR_NOMEM. */
-MUST_USE enum err controller_watch_endpoints(struct controller *controller,
-                                             const struct conf *conf);
+/* Says the newest names and health checks to the address book and the prober; without memory it is
+ * tried again each tick. */
+void controller_watch_endpoints(struct controller *controller);
+/* As many client connections as configuration and descriptors allow. */
+void controller_limit_connections(struct controller *controller);
 struct steward *controller_find(const struct controller *controller, const char *service);
 /* Was the deployment rolled back, and not released since? Also those of configurations before. */
 bool controller_is_quarantined(const struct controller *controller, const char *service,

@@ -10,44 +10,60 @@
 #include "conf/conf_load.h"
 #include "proxy/base/log.h"
 
-/* The services of the new configuration: those that stay are the old stewards. */
+/* A service of the new configuration: the old steward where there is one. */
+struct arrival {
+    struct steward *steward;
+    struct steward_version versions[ROLE_COUNT]; /* owned: what the old steward is to adopt */
+    bool is_new;
+};
+
+/* All that a reload needs and that can fail. */
 struct takeover {
-    struct steward **stewards; /* owned; becomes the controller's */
-    bool *is_new;
+    struct snapshot_base *base;   /* owned; becomes the controller's, as all of it */
+    struct steward **stewards;    /* owned: the room for them */
+    struct crew_binding *binding; /* owned */
+    struct arrival *arrivals;     /* owned */
     size_t count;
 };
 
-static void abandon(struct takeover *takeover)
+static void abandon(struct controller *controller, struct takeover *takeover)
 {
     for (size_t i = 0; i < takeover->count; i++) {
-        if (takeover->is_new[i]) {
-            steward_destroy(takeover->stewards[i]);
+        steward_release(takeover->arrivals[i].versions);
+        if (takeover->arrivals[i].is_new) {
+            steward_destroy(takeover->arrivals[i].steward);
         }
     }
+    crew_unbind(controller->crew, takeover->binding);
+    free(takeover->arrivals);
     free(takeover->stewards);
-    free(takeover->is_new);
+    snapshot_base_unref(takeover->base);
 }
 
-static enum err match(struct controller *controller, const struct conf *conf,
-                      struct takeover *takeover)
+static enum err match_one(struct controller *controller, const struct conf_service *conf,
+                          struct arrival *arrival)
 {
+    arrival->steward = controller_find(controller, conf->name);
+    arrival->is_new = arrival->steward == NULL;
+    return arrival->is_new ? steward_create(&controller->registry, conf, &arrival->steward)
+                           : steward_prepare(&controller->registry, conf, arrival->versions);
+}
+
+static enum err match(struct controller *controller, struct takeover *takeover)
+{
+    const struct conf *conf = takeover->base->conf;
+    takeover->arrivals = calloc(conf->service_count, sizeof *takeover->arrivals);
     takeover->stewards = calloc(conf->service_count, sizeof *takeover->stewards);
-    takeover->is_new = calloc(conf->service_count, sizeof *takeover->is_new);
-    if (takeover->stewards == NULL || takeover->is_new == NULL) {
+    if (takeover->arrivals == NULL || takeover->stewards == NULL) {
         return ERR_NOMEM;
     }
-    for (size_t i = 0; i < conf->service_count; i++) {
-        struct steward *steward = controller_find(controller, conf->services[i].name);
-        bool is_new = steward == NULL;
-        if (is_new) {
-            enum err err = steward_create(&controller->registry, &conf->services[i], &steward);
-            if (err != OK) {
-                return err;
-            }
+    for (; takeover->count < conf->service_count; takeover->count++) {
+        size_t i = takeover->count;
+        enum err err = match_one(controller, &conf->services[i], &takeover->arrivals[i]);
+        if (err != OK) {
+            return err;
         }
-        takeover->stewards[i] = steward;
-        takeover->is_new[i] = is_new;
-        takeover->count++;
+        takeover->stewards[i] = takeover->arrivals[i].steward;
     }
     return OK;
 }
@@ -55,7 +71,7 @@ static enum err match(struct controller *controller, const struct conf *conf,
 static bool stays(const struct takeover *takeover, const struct steward *steward)
 {
     for (size_t i = 0; i < takeover->count; i++) {
-        if (takeover->stewards[i] == steward) {
+        if (takeover->arrivals[i].steward == steward) {
             return true;
         }
     }
@@ -125,23 +141,23 @@ static bool is_same(const struct steward *steward, enum role role, const char *b
     return before == NULL || after == NULL ? before == after : strcmp(before, after) == 0;
 }
 
-/* False when it stays as it was, with what it borrows from the configuration before. */
-static bool take_service(struct controller *controller, struct steward *steward,
+static void note_name(const struct steward *steward, enum role role,
+                      char text[CONF_DEPLOYMENT_MAX + 1], const char **ret_name)
+{
+    const char *name = steward_deployment(steward, role);
+    (void)snprintf(text, CONF_DEPLOYMENT_MAX + 1, "%s", name != NULL ? name : "");
+    *ret_name = name != NULL ? text : NULL;
+}
+
+static void take_service(struct controller *controller, struct arrival *arrival,
                          const struct conf_service *conf, unsigned parts)
 {
-    char names[ROLE_COUNT][CONF_DEPLOYMENT_MAX + 1];
-    const char *before[ROLE_COUNT] = {NULL, NULL};
-    for (size_t role = 0; role < ROLE_COUNT; role++) {
-        const char *name = steward_deployment(steward, (enum role)role);
-        if (name != NULL) {
-            (void)snprintf(names[role], sizeof names[role], "%s", name);
-            before[role] = names[role];
-        }
-    }
-    if (steward_configure(steward, &controller->registry, conf) != OK) {
-        log_error("%s: stays as it was: out of memory", conf->name);
-        return false;
-    }
+    struct steward *steward = arrival->steward;
+    char texts[ROLE_COUNT][CONF_DEPLOYMENT_MAX + 1];
+    const char *before[ROLE_COUNT];
+    note_name(steward, ROLE_CURRENT, texts[ROLE_CURRENT], &before[ROLE_CURRENT]);
+    note_name(steward, ROLE_PREVIOUS, texts[ROLE_PREVIOUS], &before[ROLE_PREVIOUS]);
+    steward_adopt(steward, conf, arrival->versions);
     struct engine_config config = steward_engine_config(conf);
     engine_configure(&steward->engine, &config, controller->loop->now_us);
     bool is_canary_new = !is_same(steward, ROLE_CURRENT, before[ROLE_CURRENT]);
@@ -152,40 +168,43 @@ static bool take_service(struct controller *controller, struct steward *steward,
     if (is_weight_changed && !is_canary_new && steward_has_canary(steward)) {
         reweigh(controller, steward);
     }
-    return true;
 }
 
-static void take_over(struct controller *controller, struct snapshot_base *base,
-                      struct takeover *takeover, const struct conf_diff *diff)
+static void take_services(struct controller *controller, struct takeover *takeover,
+                          const struct conf_diff *diff)
+{
+    for (size_t i = 0; i < takeover->count; i++) {
+        const struct conf_service *conf = &takeover->base->conf->services[i];
+        if (takeover->arrivals[i].is_new) {
+            controller_begin_service(controller, takeover->stewards[i]);
+        } else {
+            take_service(controller, &takeover->arrivals[i], conf, parts_of(diff, conf->name));
+        }
+    }
+}
+
+/* Nothing fails from here on; what wants memory later is tried again until there is some. */
+static void take_over(struct controller *controller, struct takeover *takeover,
+                      const struct conf_diff *diff)
 {
     struct snapshot_base *old_base = controller->base;
     struct steward **old = controller->stewards;
     size_t old_count = controller->steward_count;
-    controller->base = base;
     controller->is_taking_over = true;
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
             controller_remember(controller, old[i]);
         }
     }
+    controller->base = takeover->base;
     controller->stewards = takeover->stewards;
     controller->steward_count = takeover->count;
-    bool is_complete = true;
-    for (size_t i = 0; i < takeover->count; i++) {
-        const struct conf_service *conf = &base->conf->services[i];
-        if (takeover->is_new[i]) {
-            controller_begin_service(controller, takeover->stewards[i]);
-        } else {
-            is_complete =
-                take_service(controller, takeover->stewards[i], conf, parts_of(diff, conf->name)) &&
-                is_complete;
-        }
-    }
-    if (controller_watch_endpoints(controller, base->conf) != OK) {
-        log_error("health checks and names stay as they were: out of memory");
-    }
+    take_services(controller, takeover, diff);
+    controller_watch_endpoints(controller);
     controller->is_taking_over = false;
     controller_publish(controller);
+    controller_limit_connections(controller);
+    crew_listen(controller->crew, takeover->binding);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
             controller_forget(controller, old[i]);
@@ -193,10 +212,8 @@ static void take_over(struct controller *controller, struct snapshot_base *base,
         }
     }
     free(old);
-    free(takeover->is_new);
-    if (is_complete) {
-        snapshot_base_unref(old_base);
-    }
+    free(takeover->arrivals);
+    snapshot_base_unref(old_base);
 }
 
 static void log_changes(const struct conf_diff *diff)
@@ -249,28 +266,25 @@ static enum err fail(struct controller *controller, enum err err, const struct n
     return err;
 }
 
+/* The tokens come last: nothing after them can fail. */
 static enum err prepare(struct controller *controller, struct conf *conf, struct takeover *takeover,
-                        struct snapshot_base **ret_base, struct note *note)
+                        struct note *note)
 {
-    struct snapshot_base *base = NULL;
-    enum err err = snapshot_base_create(conf, note, &base);
+    enum err err = snapshot_base_create(conf, note, &takeover->base);
     if (err != OK) {
         return err;
     }
-    err = match(controller, base->conf, takeover);
+    err = match(controller, takeover);
     if (err == OK) {
-        err = admin_reload(controller->admin, &base->conf->admin, note);
+        err = crew_bind(controller->crew, takeover->base->conf, note, &takeover->binding);
     }
     if (err == OK) {
-        err = crew_listen(controller->crew, base->conf, note);
+        err = admin_reload(controller->admin, &takeover->base->conf->admin, note);
     }
     if (err != OK) {
-        abandon(takeover);
-        snapshot_base_unref(base);
-        return err;
+        abandon(controller, takeover);
     }
-    *ret_base = base;
-    return OK;
+    return err;
 }
 
 enum err controller_load_again(struct controller *controller, const char *actor, json_t *ret_errors)
@@ -298,14 +312,13 @@ enum err controller_load_again(struct controller *controller, const char *actor,
         return fail(controller, ERR_NOMEM, &note, ret_errors);
     }
     struct takeover takeover = {0};
-    struct snapshot_base *base = NULL;
-    err = prepare(controller, conf, &takeover, &base, &note);
+    err = prepare(controller, conf, &takeover, &note);
     if (err != OK) {
         conf_diff_destroy(diff);
         return fail(controller, err, &note, ret_errors);
     }
     log_changes(diff);
-    take_over(controller, base, &takeover, diff);
+    take_over(controller, &takeover, diff);
     conf_diff_destroy(diff);
     controller->has_reload_failed = false;
     controller->reloaded_wall_us = clock_wall_us(clock_system());

@@ -45,8 +45,8 @@ static enum err build_version(struct registry *registry, const struct conf_servi
     return OK;
 }
 
-static enum err build_versions(struct registry *registry, const struct conf_service *conf,
-                               struct steward_version ret_versions[ROLE_COUNT])
+enum err steward_prepare(struct registry *registry, const struct conf_service *conf,
+                         struct steward_version ret_versions[ROLE_COUNT])
 {
     struct steward_version previous = {0};
     struct steward_version current = {0};
@@ -61,6 +61,12 @@ static enum err build_versions(struct registry *registry, const struct conf_serv
     ret_versions[ROLE_PREVIOUS] = previous;
     ret_versions[ROLE_CURRENT] = current;
     return OK;
+}
+
+void steward_release(struct steward_version versions[ROLE_COUNT])
+{
+    release_version(&versions[ROLE_CURRENT]);
+    release_version(&versions[ROLE_PREVIOUS]);
 }
 
 static uint64_t default_rollout(const struct conf_service *conf)
@@ -82,7 +88,7 @@ enum err steward_create(struct registry *registry, const struct conf_service *co
     steward->service = service_ref(service);
     steward->conf = conf;
     steward->rollout = default_rollout(conf);
-    enum err err = build_versions(registry, conf, steward->versions);
+    enum err err = steward_prepare(registry, conf, steward->versions);
     if (err != OK) {
         steward_destroy(steward);
         return err;
@@ -99,27 +105,21 @@ void steward_destroy(struct steward *steward)
     if (steward == NULL) {
         return;
     }
-    release_version(&steward->versions[ROLE_CURRENT]);
-    release_version(&steward->versions[ROLE_PREVIOUS]);
+    steward_release(steward->versions);
     service_unref(steward->service);
     free(steward);
 }
 
-enum err steward_configure(struct steward *steward, struct registry *registry,
-                           const struct conf_service *conf)
+void steward_adopt(struct steward *steward, const struct conf_service *conf,
+                   struct steward_version versions[ROLE_COUNT])
 {
-    struct steward_version versions[ROLE_COUNT] = {{0}};
-    enum err err = build_versions(registry, conf, versions);
-    if (err != OK) {
-        return err;
-    }
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         versions[role].reading = steward->versions[role].reading;
         release_version(&steward->versions[role]);
         steward->versions[role] = versions[role];
+        versions[role] = (struct steward_version){0};
     }
     steward->conf = conf;
-    return OK;
 }
 
 static enum rollout_on_breach on_breach_of(enum conf_on_breach on_breach)

@@ -69,10 +69,14 @@ struct steward {
 MUST_USE enum err steward_create(struct registry *registry, const struct conf_service *conf,
                                  struct steward **ret_steward);
 void steward_destroy(struct steward *steward); /* NULL is fine */
-/* Points it at another configuration of the same service: new objects where deployments or
- * endpoints changed. On failure everything stays as it was. ERR_NOMEM. */
-MUST_USE enum err steward_configure(struct steward *steward, struct registry *registry,
-                                    const struct conf_service *conf);
+/* The objects that another configuration of the service names. ERR_NOMEM. Gives the versions to
+ * the caller, who has a steward adopt them or lets them go. */
+MUST_USE enum err steward_prepare(struct registry *registry, const struct conf_service *conf,
+                                  struct steward_version ret_versions[ROLE_COUNT]);
+void steward_release(struct steward_version versions[ROLE_COUNT]);
+/* Points the steward at that configuration. Takes the versions. */
+void steward_adopt(struct steward *steward, const struct conf_service *conf,
+                   struct steward_version versions[ROLE_COUNT]);
 /* The engine's numbers as the configuration has them. */
 struct engine_config steward_engine_config(const struct conf_service *conf);
 

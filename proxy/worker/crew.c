@@ -126,27 +126,31 @@ static enum err bind_address(const struct crew *crew, const char *text, int *ret
 }
 
 /* The sockets of the addresses that are new, bound and waiting; -1 where the address is kept. */
-struct listen_plan {
+struct crew_binding {
     struct crew_address *addresses; /* becomes the crew's */
     int *fds;                       /* worker_count for each address */
     size_t count;
 };
 
-static void abandon_plan(const struct crew *crew, struct listen_plan *plan)
+void crew_unbind(struct crew *crew, struct crew_binding *binding)
 {
-    close_all(plan->fds, plan->count * crew->worker_count);
-    for (size_t i = 0; i < plan->count; i++) {
-        free(plan->addresses[i].text);
+    if (binding == NULL) {
+        return;
     }
-    free(plan->addresses);
-    free(plan->fds);
+    close_all(binding->fds, binding->count * crew->worker_count);
+    for (size_t i = 0; i < binding->count; i++) {
+        free(binding->addresses[i].text);
+    }
+    free(binding->addresses);
+    free(binding->fds);
+    free(binding);
 }
 
-static enum err plan_address(struct crew *crew, const char *text, struct listen_plan *plan,
-                             struct note *note)
+static enum err bind_new(struct crew *crew, const char *text, struct crew_binding *binding,
+                         struct note *note)
 {
-    struct crew_address *address = &plan->addresses[plan->count];
-    int *fds = &plan->fds[plan->count * crew->worker_count];
+    struct crew_address *address = &binding->addresses[binding->count];
+    int *fds = &binding->fds[binding->count * crew->worker_count];
     const struct crew_address *old = find_address(crew, text);
     address->text = strdup(text);
     if (address->text == NULL) {
@@ -155,7 +159,7 @@ static enum err plan_address(struct crew *crew, const char *text, struct listen_
     for (unsigned i = 0; i < crew->worker_count; i++) {
         fds[i] = -1;
     }
-    plan->count++;
+    binding->count++;
     if (old != NULL) {
         address->id = old->id;
         address->port = old->port;
@@ -172,10 +176,10 @@ static enum err plan_address(struct crew *crew, const char *text, struct listen_
     return err;
 }
 
-static bool is_planned(const struct listen_plan *plan, uint64_t id)
+static bool is_planned(const struct crew_binding *binding, uint64_t id)
 {
-    for (size_t i = 0; i < plan->count; i++) {
-        if (plan->addresses[i].id == id) {
+    for (size_t i = 0; i < binding->count; i++) {
+        if (binding->addresses[i].id == id) {
             return true;
         }
     }
@@ -184,48 +188,49 @@ static bool is_planned(const struct listen_plan *plan, uint64_t id)
 
 /* A message that cannot be allocated leaves one worker without one socket: connections go to the
  * others. */
-static void carry_out(struct crew *crew, const struct listen_plan *plan)
+void crew_listen(struct crew *crew, struct crew_binding *binding)
 {
-    for (size_t a = 0; a < plan->count; a++) {
+    for (size_t a = 0; a < binding->count; a++) {
         for (unsigned i = 0; i < crew->worker_count; i++) {
-            int fd = plan->fds[a * crew->worker_count + i];
-            if (fd >= 0 && order(crew, i, WORKER_LISTEN, fd, plan->addresses[a].id) != OK) {
+            int fd = binding->fds[a * crew->worker_count + i];
+            if (fd >= 0 && order(crew, i, WORKER_LISTEN, fd, binding->addresses[a].id) != OK) {
                 (void)close(fd);
             }
         }
     }
     for (size_t a = 0; a < crew->address_count; a++) {
-        for (unsigned i = 0; i < crew->worker_count && !is_planned(plan, crew->addresses[a].id);
+        for (unsigned i = 0; i < crew->worker_count && !is_planned(binding, crew->addresses[a].id);
              i++) {
             (void)!order(crew, i, WORKER_UNLISTEN, -1, crew->addresses[a].id);
         }
         free(crew->addresses[a].text);
     }
     free(crew->addresses);
-    free(plan->fds);
-    crew->addresses = plan->addresses;
-    crew->address_count = plan->count;
+    free(binding->fds);
+    crew->addresses = binding->addresses;
+    crew->address_count = binding->count;
+    free(binding);
 }
 
-enum err crew_listen(struct crew *crew, const struct conf *conf, struct note *note)
+enum err crew_bind(struct crew *crew, const struct conf *conf, struct note *note,
+                   struct crew_binding **ret_binding)
 {
-    struct listen_plan plan = {
-        .addresses = calloc(conf->listener_count + 1, sizeof *plan.addresses),
-        .fds = calloc((conf->listener_count + 1) * crew->worker_count, sizeof *plan.fds),
-    };
-    if (plan.addresses == NULL || plan.fds == NULL) {
-        free(plan.addresses);
-        free(plan.fds);
+    struct crew_binding *binding = calloc(1, sizeof *binding);
+    if (binding == NULL) {
         return ERR_NOMEM;
     }
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        enum err err = plan_address(crew, conf->listeners[i].address.text, &plan, note);
-        if (err != OK) {
-            abandon_plan(crew, &plan);
-            return err;
-        }
+    size_t room = conf->listener_count + 1;
+    binding->addresses = calloc(room, sizeof *binding->addresses);
+    binding->fds = calloc(room * crew->worker_count, sizeof *binding->fds);
+    enum err err = binding->addresses != NULL && binding->fds != NULL ? OK : ERR_NOMEM;
+    for (size_t i = 0; i < conf->listener_count && err == OK; i++) {
+        err = bind_new(crew, conf->listeners[i].address.text, binding, note);
     }
-    carry_out(crew, &plan);
+    if (err != OK) {
+        crew_unbind(crew, binding);
+        return err;
+    }
+    *ret_binding = binding;
     return OK;
 }
 
@@ -274,7 +279,12 @@ enum err crew_create(struct loop *control, unsigned worker_count, struct access_
         return ERR_NOMEM;
     }
     enum err err = inbox_init(&crew->inbox, control, crew);
-    CHECK(err == OK);
+    if (err != OK) {
+        block_unref(crew->cells);
+        free(crew->workers);
+        free(crew);
+        return err;
+    }
     for (; crew->worker_count < worker_count; crew->worker_count++) {
         unsigned i = crew->worker_count;
         err = worker_init(&crew->workers[i], crew, i, block_cells(crew->cells, i), access_log,
@@ -358,6 +368,7 @@ void crew_destroy(struct crew *crew)
         worker_finish(&crew->workers[i], i < crew->started_count);
     }
     inbox_drain(&crew->inbox);
+    CHECK(crew->published_count == 0);
     for (size_t i = 0; i < crew->address_count; i++) {
         free(crew->addresses[i].text);
     }

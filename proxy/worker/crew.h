@@ -9,6 +9,7 @@
 #include "proxy/worker/worker.h"
 
 struct crew;
+struct crew_binding;
 
 struct crew_ops {
     /* Every worker has taken the snapshot. */
@@ -25,9 +26,15 @@ MUST_USE enum err crew_create(struct loop *control, unsigned worker_count,
 MUST_USE enum err crew_start(struct crew *crew);
 /* Hands the snapshot to every worker: takes it. */
 void crew_publish(struct crew *crew, struct snapshot *snapshot);
-/* Makes the listening addresses those of `conf`: new ones are bound before old ones close, and when
- * one cannot be bound nothing changes and the note says why. */
-MUST_USE enum err crew_listen(struct crew *crew, const struct conf *conf, struct note *note);
+/* Binds what `conf` listens on beyond the present addresses; nothing is accepted there yet. When
+ * one cannot be bound nothing changes and the note says why. Gives the binding to the caller, who
+ * commits or abandons it. */
+MUST_USE enum err crew_bind(struct crew *crew, const struct conf *conf, struct note *note,
+                            struct crew_binding **ret_binding);
+/* From now on these are the listening addresses: new ones accept, others close. Takes it. */
+void crew_listen(struct crew *crew, struct crew_binding *binding);
+/* Closes what was bound for it. Takes it; NULL is fine. */
+void crew_unbind(struct crew *crew, struct crew_binding *binding);
 /* The port of the i-th listening address (for port 0), or 0. */
 unsigned crew_port(const struct crew *crew, size_t index);
 /* How many client connections the process may have. */

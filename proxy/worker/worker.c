@@ -179,7 +179,12 @@ enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
         return err;
     }
     err = inbox_init(&worker->inbox, &worker->loop, worker);
-    CHECK(err == OK);
+    if (err != OK) {
+        loop_shutdown(&worker->loop);
+        loop_run(&worker->loop);
+        loop_finish(&worker->loop);
+        return err;
+    }
     int status = uv_timer_init(&worker->loop.uv, &worker->drain_timer);
     CHECK(status == 0);
     worker->drain_timer.data = worker;
