@@ -174,16 +174,8 @@ static struct conf *load(const char *path)
     return err == OK ? conf : NULL;
 }
 
-static int run(int argc, char **argv)
+static int run(struct conf *conf, const char *path)
 {
-    const char *path;
-    if (!read_path(argc, argv, &path)) {
-        return EXIT_USAGE;
-    }
-    struct conf *conf = load(path);
-    if (conf == NULL) {
-        return EXIT_FAILED;
-    }
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
     if (log_start() != OK) {
@@ -194,28 +186,32 @@ static int run(int argc, char **argv)
     return status;
 }
 
-static int check(int argc, char **argv)
+static int check(struct conf *conf, const char *path)
+{
+    (void)printf("%s: ok\n", path);
+    conf_destroy(conf);
+    return EXIT_DONE;
+}
+
+/* Both verbs begin with the same file, read in the same way; `do_it` takes the configuration. */
+static int with_configuration(int argc, char **argv,
+                              int (*do_it)(struct conf *conf, const char *path))
 {
     const char *path;
     if (!read_path(argc, argv, &path)) {
         return EXIT_USAGE;
     }
     struct conf *conf = load(path);
-    if (conf == NULL) {
-        return EXIT_FAILED;
-    }
-    (void)printf("%s: ok\n", path);
-    conf_destroy(conf);
-    return EXIT_DONE;
+    return conf != NULL ? do_it(conf, path) : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "run") == 0) {
-        return run(argc - 1, argv + 1);
+        return with_configuration(argc - 1, argv + 1, run);
     }
     if (argc >= 2 && strcmp(argv[1], "check") == 0) {
-        return check(argc - 1, argv + 1);
+        return with_configuration(argc - 1, argv + 1, check);
     }
     if (argc >= 2 && strcmp(argv[1], "demo") == 0) {
         return demo_run(argc - 1, argv + 1, "/proc/self/exe");
