@@ -13,6 +13,7 @@
 enum { SUFFERS_FAILED_MIN = 3, SUFFERS_ANSWERS_MIN = 20 };
 static const double SUFFERS_RATIO_FACTOR = 3.0;
 static const double SUFFERS_P95_FACTOR = 2.0;
+static const double SUFFERS_P95_MARGIN_S = 0.010; /* below this a doubling is noise (decision 15) */
 
 static double elapsed_s(const struct rollout *rollout, uint64_t now_us)
 {
@@ -116,8 +117,9 @@ static bool does_stable_suffer(const struct rollout *rollout, const struct watch
     if (since.failed >= SUFFERS_FAILED_MIN && since.ratio >= ratio_max) {
         return true;
     }
-    return since.answers >= SUFFERS_ANSWERS_MIN && !isnan(shift->before.p95_s) &&
-           since.p95_s > SUFFERS_P95_FACTOR * shift->before.p95_s;
+    double before_s = shift->before.p95_s;
+    return since.answers >= SUFFERS_ANSWERS_MIN && !isnan(before_s) &&
+           since.p95_s > fmax(SUFFERS_P95_FACTOR * before_s, before_s + SUFFERS_P95_MARGIN_S);
 }
 
 /* The next step is due; may it still wait for stable? */
