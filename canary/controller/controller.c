@@ -167,6 +167,26 @@ static size_t list_places(const struct controller *controller, struct address_pl
     return count;
 }
 
+static size_t list_version(const struct conf_version *version, struct address_place *places)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct conf_endpoint *conf = &version->endpoints[i];
+        places[i] = (struct address_place){bytes_of(conf->host), conf->port};
+    }
+    return version->endpoint_count;
+}
+
+static size_t conf_endpoint_total(const struct conf *conf)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < conf->service_count; i++) {
+        const struct conf_service *service = &conf->services[i];
+        total += service->previous.endpoint_count;
+        total += service->has_current ? service->current.endpoint_count : 0;
+    }
+    return total;
+}
+
 static size_t list_targets(const struct controller *controller, struct prober_target *targets)
 {
     size_t count = 0;
@@ -203,6 +223,13 @@ static enum err watch_health(struct controller *controller)
     return err;
 }
 
+static void note_addresses(struct controller *controller)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        steward_note_addresses(controller->stewards[i], controller->book);
+    }
+}
+
 static enum err watch_names(struct controller *controller)
 {
     struct address_place *places = calloc(endpoint_total(controller) + 1, sizeof *places);
@@ -225,11 +252,32 @@ void controller_watch_endpoints(struct controller *controller)
         log_error("names and health checks stay as they were: %s", err_text(err));
     }
     controller->needs_watch = err != OK;
+    note_addresses(controller);
+}
+
+enum err controller_look_up_too(struct controller *controller, const struct conf *conf)
+{
+    size_t room = endpoint_total(controller) + conf_endpoint_total(conf);
+    struct address_place *places = calloc(room + 1, sizeof *places);
+    if (places == NULL) {
+        return ERR_NOMEM;
+    }
+    size_t count = list_places(controller, places);
+    for (size_t i = 0; i < conf->service_count; i++) {
+        count += list_version(&conf->services[i].previous, places + count);
+        if (conf->services[i].has_current) {
+            count += list_version(&conf->services[i].current, places + count);
+        }
+    }
+    enum err err = address_book_set(controller->book, places, count, conf->resolve_us);
+    free(places);
+    return err;
 }
 
 static void on_addresses_changed(void *context)
 {
     struct controller *controller = context;
+    note_addresses(controller);
     controller_publish(controller);
     controller->needs_watch = watch_health(controller) != OK || controller->needs_watch;
 }
@@ -241,38 +289,12 @@ static void on_lookup_failed(void *context, struct bytes host, enum err err, con
              err_text(err), reason);
 }
 
-/* When the first check of the row failed is what a rollback counts its times from. */
-static void note_canary_down(struct controller *controller, const struct endpoint *endpoint,
-                             bool is_healthy)
-{
-    for (size_t i = 0; i < controller->steward_count; i++) {
-        struct steward *steward = controller->stewards[i];
-        const struct steward_version *canary = &steward->versions[ROLE_CURRENT];
-        for (size_t e = 0; e < canary->endpoint_count; e++) {
-            if (canary->endpoints[e].endpoint != endpoint) {
-                continue;
-            }
-            uint64_t row_us =
-                steward->conf->health.unhealthy > 1
-                    ? (steward->conf->health.unhealthy - 1) * steward->conf->health.interval_us
-                    : 0;
-            uint64_t now_us = controller->loop->now_us;
-            if (is_healthy) {
-                steward->canary_down_since_us = 0;
-            } else if (steward->canary_down_since_us == 0) {
-                steward->canary_down_since_us = now_us > row_us ? now_us - row_us : 1;
-            }
-        }
-    }
-}
-
 static void on_health_changed(void *context, struct endpoint *endpoint, bool is_healthy,
                               const char *reason)
 {
-    struct controller *controller = context;
+    (void)context;
     log_write(is_healthy ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "endpoint %.*s is %s: %s",
               BYTES_ARGS(endpoint->name), is_healthy ? "healthy" : "unhealthy", reason);
-    note_canary_down(controller, endpoint, is_healthy);
 }
 
 /* ---- ticks ---- */
@@ -310,7 +332,9 @@ static void on_tick(uv_timer_t *timer)
     loop_enter(controller->loop);
     uint64_t now_us = controller->loop->now_us;
     uint64_t since_us = controller->ticked_us > 0 ? now_us - controller->ticked_us : 0;
-    controller->last_lateness_us = since_us;
+    if (since_us > (uint64_t)CONTROLLER_LATE_MS * 1000) {
+        controller->late_until_us = now_us + (uint64_t)CONTROLLER_LATE_SHOWN_S * 1000000;
+    }
     controller->ticked_us = now_us;
     int64_t wall_us = clock_wall_us(clock_system());
     if (controller->needs_watch) {
@@ -328,6 +352,7 @@ static void on_tick(uv_timer_t *timer)
     if (controller->tick_count++ % CONTROLLER_TICKS_PER_SECOND == 0) {
         tick_second(controller);
     }
+    controller_reload_tick(controller);
     loop_leave(controller->loop);
 }
 
@@ -426,6 +451,26 @@ static enum err open_admin(struct controller *controller, const struct conf *con
     return admin_create(&options, &controller->admin, note);
 }
 
+static void on_waited(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* Names have a moment to be looked up before anything is asked of them. Only what was opened so far
+ * runs meanwhile. */
+static void wait_for_names(struct controller *controller)
+{
+    loop_leave(controller->loop);
+    uint64_t until_ms = uv_now(&controller->loop->uv) + CONTROLLER_NAMES_MS;
+    (void)uv_timer_start(&controller->stage_timer, on_waited, CONTROLLER_NAMES_MS, 0);
+    while (address_book_pending_count(controller->book) > 0 &&
+           uv_now(&controller->loop->uv) < until_ms) {
+        (void)uv_run(&controller->loop->uv, UV_RUN_ONCE);
+    }
+    (void)uv_timer_stop(&controller->stage_timer);
+    loop_enter(controller->loop);
+}
+
 static enum err start(struct controller *controller, struct note *note)
 {
     const struct conf *conf = controller->base->conf;
@@ -442,6 +487,7 @@ static enum err start(struct controller *controller, struct note *note)
     }
     controller_begin_services(controller);
     controller_watch_endpoints(controller);
+    wait_for_names(controller);
     controller_publish(controller);
     controller_limit_connections(controller);
     crew_listen(controller->crew, binding);
@@ -541,6 +587,7 @@ static void on_part_closed(void *context)
 static void close_parts(struct controller *controller)
 {
     controller->stage = CONTROLLER_CLOSING;
+    controller_reload_cancel(controller, "The process is about to end.");
     (void)uv_timer_stop(&controller->tick_timer);
     crew_destroy(controller->crew);
     controller->crew = NULL;
@@ -596,6 +643,7 @@ void controller_drain(struct controller *controller)
     switch (controller->stage) {
     case CONTROLLER_SERVING:
         log_info("draining");
+        controller_reload_cancel(controller, "The process is about to end.");
         controller->stage = CONTROLLER_DELAYING;
         controller->stage_until_us =
             controller->loop->now_us + controller->base->conf->timeouts.drain_delay_us;

@@ -14,7 +14,9 @@
 enum {
     CONTROLLER_TICK_MS = 100,
     CONTROLLER_TICKS_PER_SECOND = 10,
-    CONTROLLER_LATE_MS = 250, /* a tick this late is a condition */
+    CONTROLLER_LATE_MS = 250,     /* a tick this late is a condition, */
+    CONTROLLER_LATE_SHOWN_S = 10, /* shown for so long */
+    CONTROLLER_NAMES_MS = 2000,   /* a start or a reload waits so long for look-ups at most */
 };
 
 struct quarantined {
@@ -34,6 +36,14 @@ struct remembered {
     bool is_phase_known; /* false: another program wrote it */
     uint64_t revision;
     uint64_t salt;
+};
+
+/* A configuration that waits for its names to be looked up. */
+struct reload {
+    struct conf *conf;       /* owned; NULL: none */
+    struct admin_call *call; /* to be answered, or NULL */
+    char actor[RECORD_ACTOR_SIZE];
+    uint64_t until_us;
 };
 
 enum controller_stage {
@@ -66,7 +76,7 @@ struct controller {
     uint64_t snapshot_number;
     uint64_t tick_count;
     uint64_t ticked_us;
-    uint64_t last_lateness_us;
+    uint64_t late_until_us; /* a late tick is shown until then */
     int64_t started_wall_us;
     int64_t reloaded_wall_us;
     struct list acts; /* action lists that wait for their write, in order */
@@ -76,6 +86,7 @@ struct controller {
     bool needs_watch;   /* the same of names and health checks */
     bool is_history_unread; /* the state file could not be read at the start: canaries began without
                                weight */
+    struct reload reload;
     bool has_reload_failed;
     struct note reload_note; /* why */
     struct quarantined
@@ -96,6 +107,8 @@ void controller_publish(struct controller *controller);
 /* Says the newest names and health checks to the address book and the prober; without memory it is
  * tried again each tick. */
 void controller_watch_endpoints(struct controller *controller);
+/* Has the names of that configuration looked up beside those in use. ERR_NOMEM. */
+MUST_USE enum err controller_look_up_too(struct controller *controller, const struct conf *conf);
 /* As many client connections as configuration and descriptors allow. */
 void controller_limit_connections(struct controller *controller);
 struct steward *controller_find(const struct controller *controller, const char *service);
@@ -166,10 +179,14 @@ bool record_from_history(const struct history_rollback *row, struct record *ret_
 
 /* ---- the configuration (reload.c) ---- */
 
-/* Loads the file again and takes it over. OK, or ERR_SYNTAX and others with `errors` filled (may be
- * NULL: they are logged). */
-MUST_USE enum err controller_load_again(struct controller *controller, const char *actor,
-                                        json_t *errors);
+/* Loads the file again and takes it over, at once or when its new names are looked up. Errors are
+ * logged and given to `call`, which may be NULL. A reload that still waits gives way. */
+void controller_load_again(struct controller *controller, const char *actor,
+                           struct admin_call *call);
+/* Looks whether a reload waits no longer; each tick. */
+void controller_reload_tick(struct controller *controller);
+/* A reload that waits is not done. */
+void controller_reload_cancel(struct controller *controller, const char *why);
 
 /* ---- the admin's ops (ops.c, views.c) ---- */
 

@@ -230,23 +230,11 @@ static void release(void *context, struct admin_call *call, const struct admin_r
 static void reload(void *context, struct admin_call *call, const char *actor)
 {
     struct controller *controller = context;
-    if (controller->stage != CONTROLLER_SERVING) {
-        refuse(call, ADMIN_CONFLICT, "The process is about to end.", NULL);
+    if (controller->stage != CONTROLLER_SERVING || !controller->is_started) {
+        refuse(call, ADMIN_CONFLICT, "The process is not ready, or about to end.", NULL);
         return;
     }
-    json_t *errors = json_array();
-    enum err err = controller_load_again(controller, actor, errors);
-    struct admin_reply reply = {.result = ADMIN_DONE, .body = json_pack("{s:b}", "reloaded", 1)};
-    if (err != OK) {
-        json_decref(reply.body);
-        reply = (struct admin_reply){
-            .result = ADMIN_INVALID,
-            .detail = "The configuration was not taken over; the one before stays in force.",
-            .errors = errors};
-    }
-    admin_reply(call, &reply);
-    json_decref(reply.body);
-    json_decref(errors);
+    controller_load_again(controller, actor, call);
 }
 
 /* Every line of what conf_errors prints is one error. */

@@ -254,18 +254,6 @@ static void report(struct controller *controller, const struct conf_errors *erro
     buf_finish(&text);
 }
 
-static enum err fail(struct controller *controller, enum err err, const struct note *note,
-                     json_t *ret_errors)
-{
-    controller->has_reload_failed = true;
-    note_set(&controller->reload_note, "%s", note->text[0] != '\0' ? note->text : err_text(err));
-    log_error("reload: %s; the configuration before stays in force", controller->reload_note.text);
-    if (ret_errors != NULL) {
-        (void)json_array_append_new(ret_errors, json_string(controller->reload_note.text));
-    }
-    return err;
-}
-
 /* The tokens come last: nothing after them can fail. */
 static enum err prepare(struct controller *controller, struct conf *conf, struct takeover *takeover,
                         struct note *note)
@@ -287,52 +275,130 @@ static enum err prepare(struct controller *controller, struct conf *conf, struct
     return err;
 }
 
-enum err controller_load_again(struct controller *controller, const char *actor, json_t *ret_errors)
+/* Takes `conf`. */
+static enum err apply(struct controller *controller, struct conf *conf, struct note *note)
+{
+    struct conf_diff *diff = NULL;
+    if (conf_diff_create(controller->base->conf, conf, &diff) != OK) {
+        conf_destroy(conf);
+        return ERR_NOMEM;
+    }
+    struct takeover takeover = {0};
+    enum err err = prepare(controller, conf, &takeover, note);
+    if (err == OK) {
+        log_changes(diff);
+        take_over(controller, &takeover, diff);
+    }
+    conf_diff_destroy(diff);
+    return err;
+}
+
+/* ---- one reload ---- */
+
+static void answer(struct admin_call *call, const struct admin_reply *reply)
+{
+    if (call != NULL) {
+        admin_reply(call, reply);
+    }
+}
+
+/* Takes `errors`. */
+static void answer_failure(struct admin_call *call, json_t *errors)
+{
+    answer(call, &(struct admin_reply){
+                     .result = ADMIN_INVALID,
+                     .detail = "The configuration was not taken over; the one before stays in "
+                               "force.",
+                     .errors = errors});
+    json_decref(errors);
+}
+
+static void answer_success(struct admin_call *call)
+{
+    json_t *body = json_pack("{s:b}", "reloaded", 1);
+    answer(call, &(struct admin_reply){.result = ADMIN_DONE, .body = body});
+    json_decref(body);
+}
+
+static void finish(struct controller *controller)
+{
+    struct reload reload = controller->reload;
+    struct note note = {{0}};
+    controller->reload = (struct reload){0};
+    enum err err = apply(controller, reload.conf, &note);
+    controller->has_reload_failed = err != OK;
+    if (err != OK) {
+        const char *why = note.text[0] != '\0' ? note.text : err_text(err);
+        note_set(&controller->reload_note, "%s", why);
+        log_error("reload: %s; the configuration before stays in force", why);
+        controller_watch_endpoints(controller);
+        answer_failure(reload.call, json_pack("[s]", why));
+        return;
+    }
+    controller->reloaded_wall_us = clock_wall_us(clock_system());
+    controller_audit(controller, reload.actor, "config.reload", NULL,
+                     "the configuration was loaded again");
+    admin_publish(controller->admin, "config", NULL, NULL);
+    log_info("reload: done");
+    answer_success(reload.call);
+}
+
+void controller_reload_tick(struct controller *controller)
+{
+    const struct reload *reload = &controller->reload;
+    bool is_over = address_book_pending_count(controller->book) == 0 ||
+                   controller->loop->now_us >= reload->until_us;
+    if (reload->conf != NULL && is_over) {
+        finish(controller);
+    }
+}
+
+void controller_reload_cancel(struct controller *controller, const char *why)
+{
+    struct reload reload = controller->reload;
+    controller->reload = (struct reload){0};
+    if (reload.conf != NULL) {
+        conf_destroy(reload.conf);
+        answer(reload.call, &(struct admin_reply){.result = ADMIN_CONFLICT, .detail = why});
+    }
+}
+
+void controller_load_again(struct controller *controller, const char *actor,
+                           struct admin_call *call)
 {
     struct conf_errors errors;
     struct conf *conf = NULL;
-    struct note note = {{0}};
-    /* The name belongs to the tokens, which the reload makes anew. */
-    char actor_name[RECORD_ACTOR_SIZE];
-    (void)snprintf(actor_name, sizeof actor_name, "%s", actor);
+    controller_reload_cancel(controller, "Another reload came before this one was done.");
     controller->reload_note = (struct note){{0}};
     conf_errors_init(&errors);
     enum err err = conf_load_file(controller->conf_path, &errors, &conf);
     if (err != OK) {
-        report(controller, &errors, ret_errors);
+        json_t *texts = json_array();
+        report(controller, &errors, texts);
         conf_errors_finish(&errors);
         controller->has_reload_failed = true;
         log_error("reload: the configuration before stays in force");
-        return err;
+        answer_failure(call, texts);
+        return;
     }
     conf_errors_finish(&errors);
-    struct conf_diff *diff = NULL;
-    if (conf_diff_create(controller->base->conf, conf, &diff) != OK) {
-        conf_destroy(conf);
-        return fail(controller, ERR_NOMEM, &note, ret_errors);
+    controller->reload = (struct reload){
+        .conf = conf,
+        .call = call,
+        .until_us = controller->loop->now_us + (uint64_t)CONTROLLER_NAMES_MS * 1000,
+    };
+    /* Copied: the name belongs to the tokens, which the reload makes anew. */
+    (void)snprintf(controller->reload.actor, sizeof controller->reload.actor, "%s", actor);
+    if (controller_look_up_too(controller, conf) != OK) {
+        controller->reload.until_us = 0;
     }
-    struct takeover takeover = {0};
-    err = prepare(controller, conf, &takeover, &note);
-    if (err != OK) {
-        conf_diff_destroy(diff);
-        return fail(controller, err, &note, ret_errors);
-    }
-    log_changes(diff);
-    take_over(controller, &takeover, diff);
-    conf_diff_destroy(diff);
-    controller->has_reload_failed = false;
-    controller->reloaded_wall_us = clock_wall_us(clock_system());
-    controller_audit(controller, actor_name, "config.reload", NULL,
-                     "the configuration was loaded again");
-    admin_publish(controller->admin, "config", NULL, NULL);
-    log_info("reload: done");
-    return OK;
+    controller_reload_tick(controller);
 }
 
 void controller_reload(struct controller *controller, const char *actor)
 {
     if (controller->stage == CONTROLLER_SERVING) {
         controller_reopen_logs(controller);
-        (void)!controller_load_again(controller, actor, NULL);
+        controller_load_again(controller, actor, NULL);
     }
 }

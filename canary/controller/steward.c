@@ -39,7 +39,7 @@ static enum err build_version(struct registry *registry, const struct conf_servi
             return err;
         }
         version.endpoints[version.endpoint_count++] =
-            (struct steward_endpoint){endpoint_ref(endpoint), &conf->endpoints[i]};
+            (struct steward_endpoint){endpoint_ref(endpoint), &conf->endpoints[i], false};
     }
     *ret_version = version;
     return OK;
@@ -194,7 +194,8 @@ unsigned steward_live_count(const struct steward *steward, enum role role)
     unsigned live = 0;
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct endpoint *endpoint = version->endpoints[i].endpoint;
-        live += endpoint_is_healthy(endpoint) && !is_ejected_somewhere(endpoint);
+        live += version->endpoints[i].has_address && endpoint_is_healthy(endpoint) &&
+                !is_ejected_somewhere(endpoint);
     }
     return live;
 }
@@ -207,6 +208,44 @@ static unsigned failing_count(const struct steward *steward, enum role role)
         failing += !endpoint_is_healthy(version->endpoints[i].endpoint);
     }
     return failing;
+}
+
+/* Ejected endpoints come back by themselves: they may be shifted to. */
+static unsigned reachable_count(const struct steward *steward, enum role role)
+{
+    const struct steward_version *version = &steward->versions[role];
+    unsigned reachable = 0;
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct steward_endpoint *endpoint = &version->endpoints[i];
+        reachable += endpoint->has_address && endpoint_is_healthy(endpoint->endpoint);
+    }
+    return reachable;
+}
+
+void steward_note_addresses(struct steward *steward, const struct address_book *book)
+{
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        struct steward_version *version = &steward->versions[role];
+        for (size_t i = 0; i < version->endpoint_count; i++) {
+            const struct conf_endpoint *conf = version->endpoints[i].conf;
+            struct address_entry entry;
+            version->endpoints[i].has_address =
+                address_book_find(book, bytes_of(conf->host), conf->port, &entry) &&
+                entry.address_count > 0;
+        }
+    }
+}
+
+/* What a rollback counts its times from: the last endpoint's first failed check of the row. */
+static void note_canary_down(struct steward *steward, unsigned failing, uint64_t now_us)
+{
+    const struct conf_health *health = &steward->conf->health;
+    if (failing == 0 || failing < steward->versions[ROLE_CURRENT].endpoint_count) {
+        steward->canary_down_since_us = 0;
+    } else if (steward->canary_down_since_us == 0) {
+        uint64_t row_us = health->unhealthy > 1 ? (health->unhealthy - 1) * health->interval_us : 0;
+        steward->canary_down_since_us = now_us > row_us ? now_us - row_us : 1;
+    }
 }
 
 uint64_t steward_in_flight(const struct steward *steward, enum role role)
@@ -238,14 +277,14 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
     version_reading_take(canary->version->cells, &canary->reading);
     version_reading_take(stable->version->cells, &stable->reading);
     unsigned failing = failing_count(steward, ROLE_CURRENT);
+    note_canary_down(steward, failing, now_us);
     struct engine_input input = {
         .wall_us = wall_us,
         .counts = engine_counts(&canary->reading, &stable->reading),
         .endpoints = {.canary_endpoints = (uint32_t)canary->endpoint_count,
                       .canary_failing = failing,
                       .canary_live = steward_live_count(steward, ROLE_CURRENT),
-                      .stable_live =
-                          (uint32_t)stable->endpoint_count - failing_count(steward, ROLE_PREVIOUS)},
+                      .stable_live = reachable_count(steward, ROLE_PREVIOUS)},
         .canary_down_since_us = steward->canary_down_since_us,
         .landed_revision = steward->landed_revision,
         .landed_us = steward->landed_us,

@@ -17,6 +17,7 @@ enum { STEWARD_SECONDS = 10, STEWARD_RECENT_MAX = 8 };
 struct steward_endpoint {
     struct endpoint *endpoint;        /* shared: a reference */
     const struct conf_endpoint *conf; /* borrowed from the base */
+    bool has_address;
 };
 
 struct steward_version {
@@ -56,7 +57,8 @@ struct steward {
     bool carried_quarantine;       /* as the newest snapshot says */
     uint64_t landed_revision;      /* the newest that every worker has */
     uint64_t landed_us;            /* since when; 0: never */
-    uint64_t canary_down_since_us; /* first failed health check of the present row; 0: none */
+    uint64_t canary_down_since_us; /* the first failed check of those that took all endpoints out;
+                                      0: none */
     uint64_t picks[STEWARD_SECONDS + 1][ROLE_COUNT]; /* once a second, a ring */
     size_t second;
     enum judge_verdict shown_verdict; /* last told to the event stream */
@@ -90,6 +92,8 @@ void steward_note_record(struct steward *steward, const struct record *record);
 void steward_note_carried(struct steward *steward, uint64_t snapshot_number);
 void steward_note_landed(struct steward *steward, uint64_t snapshot_number, uint64_t now_us);
 
+/* The book has learnt something. */
+void steward_note_addresses(struct steward *steward, const struct address_book *book);
 /* Reads the ledgers and asks the engine. */
 void steward_tick(struct steward *steward, const char *record_id, uint64_t now_us, int64_t wall_us,
                   struct rollout_actions *ret_actions);

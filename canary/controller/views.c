@@ -149,7 +149,7 @@ static void look_at_conditions(struct controller *controller,
         "memory",
         controller->needs_publish ? "out of memory: a change of the split waits for memory" : NULL};
     ret_conditions[4] = (struct condition){
-        "late_ticks", controller->last_lateness_us > (uint64_t)CONTROLLER_LATE_MS * 1000
+        "late_ticks", controller->late_until_us > controller->loop->now_us
                           ? "control runs late: the machine is overloaded or was stopped"
                           : NULL};
 }
