@@ -36,7 +36,7 @@ void play_begin(struct loop *loop)
 void play_end(struct loop *loop)
 {
     loop_shutdown(loop);
-    play_until(loop, uv_loop_alive(&loop->uv) == 0);
+    play_until(loop, !loop_turn(loop, false));
     assert_int_equal(loop->stream_count, 0);
     loop_finish(loop);
 }
@@ -49,14 +49,14 @@ static void pause_us(long us)
 
 void play_step(struct loop *loop)
 {
-    (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    (void)loop_turn(loop, false);
     pause_us(50);
 }
 
 void play_settle(struct loop *loop)
 {
     for (int i = 0; i < SETTLE_ROUNDS; i++) {
-        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+        (void)loop_turn(loop, false);
         pause_us(SETTLE_PAUSE_US);
     }
 }

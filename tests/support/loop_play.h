@@ -16,7 +16,7 @@
 #include "proxy/base/bytes.h"
 #include "proxy/io/loop.h"
 
-enum { PLAY_PATIENCE_MS = 20000, PEER_SIZE = 1 << 20 };
+enum { PLAY_PATIENCE_MS = 10000, PEER_SIZE = 1 << 20 };
 
 /* What came from a peer's other side. */
 struct peer {
