@@ -152,7 +152,7 @@ static void finish_answer(struct http1_client *client, const struct fields *trai
 static void refuse_answer(struct http1_client *client, struct reject reject)
 {
     client->reject = reject;
-    fail(client, CLIENT_MALFORMED);
+    fail(client, reject.reason == REJECT_MEMORY ? CLIENT_MEMORY : CLIENT_MALFORMED);
 }
 
 static bool begin_body(struct http1_client *client, const struct response *response)
