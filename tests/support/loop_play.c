@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SETTLE_ROUNDS = 20, SETTLE_PAUSE_US = 300, SOCKET_BUFFER_SIZE = 64 * 1024 };
+enum { SETTLE_ROUNDS = 6, SETTLE_PAUSE_US = 100, SOCKET_BUFFER_SIZE = 64 * 1024 };
 
 static uint64_t turned_ns;
 
