@@ -115,6 +115,10 @@ static bool split_address(char *text, const char **ret_host, const char **ret_po
     }
     *colon = '\0';
     *ret_port = colon + 1;
+    uint64_t port; /* getaddrinfo takes larger ones, and something else of them */
+    if (!bytes_to_u64(bytes_of(*ret_port), &port) || port > UINT16_MAX) {
+        return false;
+    }
     size_t size = strlen(text);
     if (size >= 2 && text[0] == '[' && text[size - 1] == ']') {
         text[size - 1] = '\0';
