@@ -552,8 +552,8 @@ enum err controller_create(const struct controller_options *options, struct note
     loop_enter(controller->loop);
     enum err err = open_all(controller, options->conf, note);
     if (err == OK) {
-        (void)uv_timer_start(&controller->tick_timer, on_tick, CONTROLLER_TICK_MS,
-                             CONTROLLER_TICK_MS);
+        /* At once: commands are judged by what the last tick saw. */
+        (void)uv_timer_start(&controller->tick_timer, on_tick, 0, CONTROLLER_TICK_MS);
     }
     loop_leave(controller->loop);
     if (err != OK) {
