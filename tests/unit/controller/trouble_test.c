@@ -1,0 +1,269 @@
+/* A disk that stands still, an end in the middle of things, starts that fail. */
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/controller/controller_bench.h"
+
+#define SHOP                                                                                       \
+    "  - name: shop\n"                                                                             \
+    "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"                          \
+    "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2']}\n"                           \
+    "    weight: 10%\n"
+#define WEIGHT "/api/v1/services/shop/weight"
+
+static int open_bench(void **state)
+{
+    static struct bench bench;
+    bench_open(&bench);
+    bench_configure(&bench, "", SHOP);
+    *state = &bench;
+    return 0;
+}
+
+static int close_bench(void **state)
+{
+    bench_close(*state);
+    return 0;
+}
+
+static bool is_answered(void *context)
+{
+    const struct answer *answer = context;
+    return answer->status != 0;
+}
+
+/* ---- a disk that stands still ---- */
+
+static void weight_that_cannot_be_written_is_taken_back(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct steward *steward = bench_steward(bench, "shop");
+    struct answer raise;
+    bench_set_weight(bench, "20");
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &raise);
+    assert_int_equal(steward->published_ppm, 200000);
+    bench_run_until(bench, is_answered, &raise);
+    assert_int_equal(raise.status, 503);
+    bench_forget(&raise);
+    assert_int_equal(steward->published_ppm, 200000);
+    assert_int_equal(steward->engine.rollout.weight_ppm, 200000);
+    bench_unlock(lock);
+    bench_stop(bench);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 200000);
+}
+
+static void weight_is_lowered_while_nothing_can_be_written(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    void *lock = bench_lock(bench);
+    bench_set_weight(bench, "5");
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 50000);
+    bench_unlock(lock);
+}
+
+/* The later, lower weight is in force; the raise that was overtaken changes nothing. */
+static void raise_that_was_overtaken_is_left_out(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer raise;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &raise);
+    bench_set_weight(bench, "3");
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &raise);
+    bench_forget(&raise);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 30000);
+    assert_int_equal(bench_steward(bench, "shop")->engine.rollout.weight_ppm, 30000);
+    bench_stop(bench);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 30000);
+}
+
+struct pulse {
+    uv_check_t check;
+    const struct controller *controller;
+    uint64_t ticked_us;
+    uint64_t gap_us; /* the longest */
+};
+
+static void on_check(uv_check_t *check)
+{
+    struct pulse *pulse = check->data;
+    uint64_t ticked_us = pulse->controller->ticked_us;
+    if (pulse->ticked_us > 0 && ticked_us - pulse->ticked_us > pulse->gap_us) {
+        pulse->gap_us = ticked_us - pulse->ticked_us;
+    }
+    pulse->ticked_us = ticked_us;
+}
+
+/* The writer stands still for three seconds; ticks come a tenth apart, and a busy machine may make
+ * that more, but never so much more. */
+static void disk_that_stands_still_delays_no_tick(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer raise;
+    struct pulse pulse = {.controller = bench->controller};
+    assert_int_equal(uv_check_init(&bench->loop.uv, &pulse.check), 0);
+    pulse.check.data = &pulse;
+    assert_int_equal(uv_check_start(&pulse.check, on_check), 0);
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &raise);
+    bench_run_until(bench, is_answered, &raise);
+    bench_forget(&raise);
+    bench_unlock(lock);
+    uv_close((uv_handle_t *)&pulse.check, NULL);
+    assert_true(pulse.ticked_us > 0);
+    assert_true(pulse.gap_us < 1500000);
+    bench_stop(bench);
+}
+
+/* ---- the end ---- */
+
+static void ends_while_a_write_waits(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer raise;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &raise);
+    bench_stop(bench);
+    assert_int_equal(raise.status, 503);
+    bench_forget(&raise);
+    bench_unlock(lock);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 100000);
+}
+
+struct release {
+    uv_timer_t timer;
+    void *lock;
+};
+
+static void on_release(uv_timer_t *timer)
+{
+    struct release *release = timer->data;
+    bench_unlock(release->lock);
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+/* Its write arrives while the process closes: the next start has it. */
+static void raise_written_at_the_end_is_done_by_the_next_start(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer raise;
+    struct release release = {.lock = bench_lock(bench)};
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &raise);
+    assert_int_equal(uv_timer_init(&bench->loop.uv, &release.timer), 0);
+    release.timer.data = &release;
+    assert_int_equal(uv_timer_start(&release.timer, on_release, 300, 0), 0);
+    bench_stop(bench);
+    assert_int_equal(raise.status, 200);
+    bench_forget(&raise);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 800000);
+}
+
+/* ---- rollbacks asked for twice ---- */
+
+static bool is_at_zero(void *context)
+{
+    const struct steward *steward = context;
+    return steward->published_ppm == 0;
+}
+
+static void rollback_that_is_hurried_keeps_its_record(void **state)
+{
+    struct bench *bench = *state;
+    char text[256];
+    static const char target[] = "/api/v1/services/shop/rollback";
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_status(bench, METHOD_POST, target, "{\"reason\":\"a\"}"), 202);
+    assert_int_equal(
+        bench_status(bench, METHOD_POST, target, "{\"reason\":\"b\",\"mode\":\"instant\"}"), 202);
+    bench_run_until(bench, is_at_zero, bench_steward(bench, "shop"));
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT count(*) || ' ' || mode FROM rollback", text);
+    assert_string_equal(text, "1 instant");
+}
+
+/* ---- starts that fail ---- */
+
+static void start_fails_where_an_address_is_taken(void **state)
+{
+    struct bench *bench = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                  .sin_port = htons((uint16_t)bench->port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    assert_int_equal(bench_start(bench), ERR_IO);
+    assert_non_null(strstr(bench->note.text, "cannot listen"));
+    assert_null(bench->controller);
+    assert_int_equal(close(fd), 0);
+}
+
+static void start_fails_without_a_secret(void **state)
+{
+    struct bench *bench = *state;
+    char more[256];
+    (void)snprintf(more, sizeof more,
+                   "admin: {address: 'unix:%s/admin', tokens: [{name: ops, role: operator, file: "
+                   "token}]}\n",
+                   bench->folder);
+    bench_configure(bench, more, SHOP);
+    assert_int_equal(bench_start(bench), ERR_IO);
+    assert_non_null(strstr(bench->note.text, "ops"));
+    assert_null(bench->controller);
+}
+
+/* A second process with the same configuration, by mistake. */
+static void second_start_touches_neither_file_nor_sockets(void **state)
+{
+    struct bench *bench = *state;
+    char before[256];
+    char after[256];
+    assert_int_equal(bench_start(bench), OK);
+    bench_set_weight(bench, "20");
+    bench_look_up(bench, "SELECT updated_us || ' ' || revision FROM service", before);
+    struct bench second = *bench;
+    second.controller = NULL;
+    assert_int_equal(loop_init(&second.loop), OK);
+    assert_int_equal(bench_start(&second), ERR_IO);
+    loop_shutdown(&second.loop);
+    loop_run(&second.loop);
+    loop_finish(&second.loop);
+    bench_look_up(bench, "SELECT updated_us || ' ' || revision FROM service", after);
+    assert_string_equal(before, after);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
+        TEST(weight_that_cannot_be_written_is_taken_back),
+        TEST(weight_is_lowered_while_nothing_can_be_written),
+        TEST(raise_that_was_overtaken_is_left_out),
+        TEST(disk_that_stands_still_delays_no_tick),
+        TEST(ends_while_a_write_waits),
+        TEST(raise_written_at_the_end_is_done_by_the_next_start),
+        TEST(rollback_that_is_hurried_keeps_its_record),
+        TEST(start_fails_where_an_address_is_taken),
+        TEST(start_fails_without_a_secret),
+        TEST(second_start_touches_neither_file_nor_sockets),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
