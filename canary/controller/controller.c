@@ -323,6 +323,7 @@ static void tick_second(struct controller *controller)
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_note_second(controller->stewards[i]);
     }
+    admin_tick(controller->admin);
     registry_sweep(&controller->registry);
 }
 
