@@ -1,0 +1,306 @@
+/* A worker's seat at an endpoint: the latest used connection first, a cap, and ends that leave
+ * nothing behind. */
+#include <netinet/in.h>
+#include <unistd.h>
+
+#include "proxy/upstream/endpoint.h"
+#include "tests/support/alloc_fail.h"
+#include "tests/support/loop_play.h"
+
+enum { OPEN_MAX = 3, IDLE_US = 60 * 1000 * 1000, CALLS = 4 };
+
+struct call {
+    struct http1_client *client;
+    bool is_connected;
+    size_t end_count;
+    bool has_failed;
+};
+
+static struct loop loop;
+static struct endpoint *endpoint;
+static struct endpoint_seat *seat;
+static struct list seats;
+static struct call calls[CALLS];
+static struct peer origins[CALLS];
+static int listening;
+static struct sockaddr_in address;
+static const struct framing_limits limits = {4096, 1024, 100};
+
+static void on_connected(void *call)
+{
+    ((struct call *)call)->is_connected = true;
+}
+
+static void on_response(void *call, const struct response *response)
+{
+    (void)call;
+    (void)response;
+}
+
+static void on_body(void *call, struct bytes piece)
+{
+    (void)call;
+    (void)piece;
+}
+
+static void on_end(void *call, const struct fields *trailers)
+{
+    (void)trailers;
+    ((struct call *)call)->end_count++;
+}
+
+static void on_drained(void *call)
+{
+    (void)call;
+}
+
+static void on_failed(void *call, enum client_failure failure)
+{
+    (void)failure;
+    ((struct call *)call)->has_failed = true;
+}
+
+static const struct client_ops ops = {on_connected, on_response, on_response, on_body,
+                                      on_end,       on_drained,  on_failed};
+
+static enum err try_connect(struct call *call)
+{
+    loop_enter(&loop);
+    enum err err = seat_connect(seat, &seats, &loop, (struct sockaddr *)&address, &limits, 1000000,
+                                OPEN_MAX, &ops, call, &call->client);
+    loop_leave(&loop);
+    return err;
+}
+
+static void connect_call(size_t i)
+{
+    assert_int_equal(try_connect(&calls[i]), OK);
+    peer_accept(&loop, &origins[i], listening);
+    play_until(&loop, calls[i].is_connected);
+}
+
+/* A whole request and answer on the call's connection, which then goes back. */
+static void finish_call(size_t i)
+{
+    static struct field items[] = {{BYTES("Host"), BYTES("a"), FIELD_HOST}};
+    struct request request = {.method = METHOD_GET,
+                              .version = HTTP_1_1,
+                              .target = BYTES("/"),
+                              .upgrade = BYTES(""),
+                              .fields = {items, 1},
+                              .is_keep_alive = true};
+    loop_enter(&loop);
+    assert_int_equal(http1_client_send(calls[i].client, &request), OK);
+    loop_leave(&loop);
+    peer_send(&loop, &origins[i], "HTTP/1.1 204 None\r\n\r\n");
+    play_until(&loop, calls[i].end_count == 1);
+    loop_enter(&loop);
+    seat_checkin(seat, calls[i].client, IDLE_US);
+    loop_leave(&loop);
+}
+
+static struct http1_client *checkout(size_t i)
+{
+    loop_enter(&loop);
+    struct http1_client *client = seat_checkout(seat, &ops, &calls[i]);
+    loop_leave(&loop);
+    return client;
+}
+
+static uint64_t connections(enum metric_connection_state state)
+{
+    return cell_read(&seat->cells->connections[state]);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    unsigned port;
+    play_begin(&loop);
+    memset(calls, 0, sizeof calls);
+    list_init(&seats);
+    listening = play_listen(&port);
+    address = (struct sockaddr_in){.sin_family = AF_INET,
+                                   .sin_port = htons((uint16_t)port),
+                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    for (size_t i = 0; i < CALLS; i++) {
+        origins[i].fd = -1;
+    }
+    assert_int_equal(endpoint_create(BYTES("origin"), 2, &endpoint), OK);
+    seat = endpoint_seat(endpoint, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    loop_enter(&loop);
+    seat_retire(seat);
+    loop_leave(&loop);
+    play_until(&loop, endpoint_is_unused(endpoint));
+    assert_true(list_is_empty(&seats));
+    assert_int_equal(seat->live_count, 0);
+    assert_int_equal(seat->idle_count, 0);
+    assert_int_equal(connections(METRIC_CONNECTION_ACTIVE), 0);
+    assert_int_equal(connections(METRIC_CONNECTION_IDLE), 0);
+    endpoint_unref(endpoint);
+    for (size_t i = 0; i < CALLS; i++) {
+        peer_close(&origins[i]);
+    }
+    (void)close(listening);
+    play_end(&loop);
+    return 0;
+}
+
+static void the_latest_used_is_given_out_first(void **state)
+{
+    (void)state;
+    assert_null(checkout(0));
+    for (size_t i = 0; i < 3; i++) {
+        connect_call(i);
+    }
+    finish_call(1);
+    finish_call(0);
+    finish_call(2);
+    assert_int_equal(connections(METRIC_CONNECTION_IDLE), 3);
+    static const size_t order[] = {2, 0, 1};
+    for (size_t i = 0; i < 3; i++) {
+        assert_ptr_equal(checkout(order[i]), calls[order[i]].client);
+        assert_true(http1_client_is_reused(calls[order[i]].client));
+        calls[order[i]].end_count = 0;
+    }
+    assert_null(checkout(0));
+    assert_int_equal(connections(METRIC_CONNECTION_ACTIVE), 3);
+    for (size_t i = 0; i < 3; i++) {
+        finish_call(i);
+    }
+}
+
+static void the_cap_counts_what_is_not_on_its_way_out(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < OPEN_MAX; i++) {
+        connect_call(i);
+    }
+    assert_int_equal(try_connect(&calls[3]), ERR_LIMIT);
+    loop_enter(&loop);
+    seat_drop(seat, calls[0].client);
+    loop_leave(&loop);
+    connect_call(3);
+    finish_call(1);
+    finish_call(2);
+    finish_call(3);
+}
+
+static void at_the_cap_the_longest_idle_makes_room(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < OPEN_MAX; i++) {
+        connect_call(i);
+    }
+    for (size_t i = 0; i < OPEN_MAX; i++) {
+        finish_call(i);
+    }
+    connect_call(3);
+    peer_expect_end(&loop, &origins[0]);
+    peer_look(&origins[1]);
+    assert_false(origins[1].has_ended);
+    finish_call(3);
+}
+
+static void what_was_not_finished_is_not_kept(void **state)
+{
+    (void)state;
+    connect_call(0);
+    loop_enter(&loop);
+    seat_checkin(seat, calls[0].client, IDLE_US);
+    loop_leave(&loop);
+    peer_expect_end(&loop, &origins[0]);
+    assert_int_equal(seat->idle_count, 0);
+}
+
+static void an_idle_connection_ends_with_its_time_or_its_origin(void **state)
+{
+    (void)state;
+    connect_call(0);
+    finish_call(0);
+    peer_close(&origins[0]);
+    play_until(&loop, endpoint_is_unused(endpoint));
+    connect_call(1);
+    finish_call(1);
+    play_turn(&loop, 59000);
+    assert_int_equal(seat->idle_count, 1);
+    play_turn(&loop, 1000);
+    assert_int_equal(seat->idle_count, 0);
+    play_until(&loop, endpoint_is_unused(endpoint));
+}
+
+static void a_retired_seat_keeps_nothing_that_comes_back(void **state)
+{
+    (void)state;
+    connect_call(0);
+    connect_call(1);
+    finish_call(1);
+    loop_enter(&loop);
+    seat_retire(seat);
+    loop_leave(&loop);
+    peer_expect_end(&loop, &origins[1]);
+    finish_call(0);
+    peer_expect_end(&loop, &origins[0]);
+    assert_null(checkout(0));
+}
+
+static void without_memory_no_connection_is_counted(void **state)
+{
+    (void)state;
+    size_t turn = 0;
+    for (;; turn++) {
+        (void)alloc_fail_begin(turn);
+        enum err err = try_connect(&calls[0]);
+        if (!alloc_fail_end()) {
+            assert_int_equal(err, OK);
+            break;
+        }
+        assert_int_equal(err, ERR_NOMEM);
+        assert_int_equal(seat->live_count, 0);
+        play_until(&loop, endpoint_is_unused(endpoint));
+    }
+    assert_true(turn > 0);
+    loop_enter(&loop);
+    seat_drop(seat, calls[0].client);
+    loop_leave(&loop);
+}
+
+static void without_memory_no_endpoint_is_made(void **state)
+{
+    (void)state;
+    for (size_t turn = 0;; turn++) {
+        struct endpoint *other = NULL;
+        (void)alloc_fail_begin(turn);
+        enum err err = endpoint_create(BYTES("other"), 2, &other);
+        if (!alloc_fail_end()) {
+            assert_int_equal(err, OK);
+            endpoint_unref(other);
+            return;
+        }
+        assert_int_equal(err, ERR_NOMEM);
+        assert_null(other);
+    }
+}
+
+#define PLAY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        PLAY(the_latest_used_is_given_out_first),
+        PLAY(the_cap_counts_what_is_not_on_its_way_out),
+        PLAY(at_the_cap_the_longest_idle_makes_room),
+        PLAY(what_was_not_finished_is_not_kept),
+        PLAY(an_idle_connection_ends_with_its_time_or_its_origin),
+        PLAY(a_retired_seat_keeps_nothing_that_comes_back),
+        PLAY(without_memory_no_connection_is_counted),
+        PLAY(without_memory_no_endpoint_is_made),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
