@@ -280,5 +280,5 @@ void admin_unsubscribe(struct admin *admin, struct admin_subscriber *subscriber)
 /* One change: `kind` as "weight", "phase", "verdict", "rollback", "quarantine", "contained",
  * "config", "condition". `detail` is taken (NULL: none). */
 void admin_publish(struct admin *admin, const char *kind, const char *service, json_t *detail);
-/* Sends one event with the counters of all services; once a second. */
+/* Sends one event with the counters of all services; the controller calls it once a second. */
 void admin_tick(struct admin *admin);
