@@ -16,19 +16,19 @@ static struct version_cells *judged_cells(const struct exchange *exchange)
 }
 
 static void judge_outcome(struct exchange *exchange, const struct outcome *outcome,
-                          enum attempt_end end)
+                          enum attempt_end end, bool was_counted)
 {
     struct attempt *attempt = &exchange->attempt;
     struct version_cells *cells = judged_cells(exchange);
     if (cells == NULL) {
         return;
     }
-    if (outcome->is_request && outcome->is_failure) {
+    if (outcome->is_failure && was_counted) {
+        version_cells_count_late_err(cells);
+    } else if (outcome->is_failure) {
         version_cells_count_err(cells, outcome->is_connect);
     } else if (outcome->is_request) {
         version_cells_count_ok(cells);
-    } else if (outcome->is_failure) {
-        version_cells_count_late_err(cells);
     }
     if (outcome->is_failure) {
         cell_increment(&cells->origin_bad);
@@ -110,8 +110,9 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         .is_counted = attempt->is_counted,
     };
     struct outcome outcome = outcome_of(&facts);
+    bool was_counted = attempt->is_counted;
     attempt->is_counted = attempt->is_counted || outcome.is_request;
-    judge_outcome(exchange, &outcome, end);
+    judge_outcome(exchange, &outcome, end, was_counted);
     note_for_ejection(exchange, &outcome);
     if (outcome.failure != METRIC_FAILURE_COUNT) {
         attempt->failure = outcome.failure;

@@ -11,6 +11,7 @@
 
 #include "proxy/base/bytes.h"
 #include "proxy/base/check.h"
+#include "proxy/io/tcp_stream.h"
 #include "proxy/io/watch.h"
 
 /* So many accepts per event, so that a flood of new connections does not starve the old ones. */
@@ -140,6 +141,7 @@ static int listen_on(const struct addrinfo *info, int backlog)
     if (info->ai_family == AF_INET6) {
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
+    tcp_stream_tune(fd);
     if (!is_shared || bind(fd, info->ai_addr, info->ai_addrlen) != 0 || listen(fd, backlog) != 0) {
         int error = errno;
         (void)close(fd);

@@ -13,6 +13,9 @@
 
 /* Full buffers read in a row before others get their turn; pieces given to one sendmsg. */
 enum { READS_PER_TURN = 4, PIECES_MAX = 8 };
+/* A peer that has vanished without a word is found within two minutes, also in a tunnel that is
+ * silent by nature. */
+enum { KEEPALIVE_IDLE_S = 60, KEEPALIVE_INTERVAL_S = 15, KEEPALIVE_COUNT = 4 };
 
 /* What the kernel did not take yet. */
 struct written {
@@ -350,16 +353,22 @@ static enum err create(struct loop *loop, int fd, bool is_connecting, struct tcp
     return OK;
 }
 
-static void set_no_delay(int fd)
+void tcp_stream_tune(int fd)
 {
     int on = 1;
+    int idle_s = KEEPALIVE_IDLE_S;
+    int interval_s = KEEPALIVE_INTERVAL_S;
+    int count = KEEPALIVE_COUNT;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 }
 
 enum err tcp_stream_open(struct loop *loop, int fd, struct stream **ret_stream)
 {
     struct tcp_stream *tcp = NULL;
-    set_no_delay(fd);
     enum err err = create(loop, fd, false, &tcp);
     if (err != OK) {
         (void)close(fd);
@@ -387,7 +396,7 @@ enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
     if (fd < 0) {
         return err_of(errno);
     }
-    set_no_delay(fd);
+    tcp_stream_tune(fd);
     int error = connect(fd, address, size) == 0 ? 0 : errno;
     if (error != 0 && !is_told_later(error)) {
         (void)close(fd);

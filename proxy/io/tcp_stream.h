@@ -9,6 +9,10 @@
 
 #include "proxy/io/stream.h"
 
+/* Sets what every TCP socket of ours has: no delay, and keep-alive probes. Listening sockets pass
+ * it on to what they accept (tcp(7)), so that no connection pays for it. Harmless on unix sockets.
+ */
+void tcp_stream_tune(int fd);
 /* Takes over a connected, non-blocking descriptor; on failure the descriptor is closed. Attach a
  * listener before reading. ERR_NOMEM, ERR_IO. */
 MUST_USE enum err tcp_stream_open(struct loop *loop, int fd, struct stream **ret_stream);
