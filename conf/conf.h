@@ -21,11 +21,12 @@ enum {
     CONF_TOKENS_MAX = 64,
     CONF_RANGES_MAX = 1024,
     CONF_SERVICES_MAX = 256,
-    CONF_HOSTS_MAX = 128,      /* of one service, and of admin */
-    CONF_PATHS_MAX = 128,      /* of one service */
-    CONF_ROUTES_MAX = 16384,   /* hosts times paths, summed over all services */
-    CONF_ENDPOINTS_MAX = 64,   /* of one version */
-    CONF_SHIFT_MAX = 16,       /* steps of a shift back */
+    CONF_HOSTS_MAX = 128,    /* of one service, and of admin */
+    CONF_PATHS_MAX = 128,    /* of one service */
+    CONF_ROUTES_MAX = 16384, /* hosts times paths, summed over all services */
+    CONF_ENDPOINTS_MAX = 64, /* of one version */
+    CONF_SHIFT_MAX = 16,     /* steps of a shift back */
+    CONF_RESCUE_WHEN_MAX = 16,
     CONF_STATUSES_MAX = 16,    /* ranges of statuses that a health check takes for healthy */
     CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
     CONF_DEPLOYMENT_MAX = 128, /* bytes of a deployment's name */
@@ -200,6 +201,24 @@ struct conf_rollback {
     struct conf_place shift_place;
 };
 
+/* What the canary may have done to a request that the stable version then answers. */
+enum conf_rescue_when {
+    CONF_RESCUE_CONNECT,
+    CONF_RESCUE_RESET,
+    CONF_RESCUE_TIMEOUT,
+    CONF_RESCUE_500,
+    CONF_RESCUE_502,
+    CONF_RESCUE_503,
+    CONF_RESCUE_504
+};
+
+struct conf_rescue {
+    bool is_on;
+    enum conf_rescue_when *when;
+    size_t when_count;
+    uint32_t budget_ppm; /* rescues per request, when the canary's weight is less */
+};
+
 struct conf_service {
     const char *name;
     const char **hosts; /* lower case: exact, "*.example.com", or "*" for every other */
@@ -218,6 +237,7 @@ struct conf_service {
     struct conf_outlier outlier;
     struct conf_health health;
     struct conf_rollback rollback;
+    struct conf_rescue rescue;
     struct conf_place place;
     struct conf_place hosts_place;
     struct conf_place weight_place;

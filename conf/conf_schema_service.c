@@ -16,6 +16,8 @@ static const char *const opt_in_words[] = {"off", "trusted", "on", NULL};
 static const char *const host_words[] = {"keep", "origin", NULL};
 static const char *const forwarded_words[] = {"x_forwarded", "rfc7239", "both", NULL};
 static const char *const relative_words[] = {"off", "hold", "rollback", "confirm", NULL};
+static const char *const rescue_words[] = {"connect", "reset", "timeout", "500",
+                                           "502",     "503",   "504",     NULL};
 static const char *const on_breach_words[] = {"rollback", "freeze", "alert", NULL};
 
 #define ENDPOINTS                                                                                  \
@@ -220,6 +222,39 @@ static const struct conf_section rollback_section = {
     .size = sizeof(struct conf_rollback),
 };
 
+static const struct conf_key rescue_keys[] = {
+    {.name = "when",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_rescue, when),
+     .count_offset = offsetof(struct conf_rescue, when_count),
+     .list_min = 1,
+     .list_max = CONF_RESCUE_WHEN_MAX,
+     .fallback = "connect, reset, timeout, 500, 502, 503, 504",
+     .choices = rescue_words,
+     .help =
+         "What the canary must have done: no connection (`connect`), closed before a byte of "
+         "an answer (`reset`), no whole head in time (`timeout`), or answered with one of these "
+         "statuses. An answer that is no proper HTTP is a 502."},
+    {.name = "budget",
+     .type = CONF_TYPE_RATE,
+     .offset = offsetof(struct conf_rescue, budget_ppm),
+     FROM_TO(0, CONF_PPM),
+     .fallback = "20%",
+     .help =
+         "Rescues per request of the service, in each worker; the canary's weight where that is "
+         "more. 100 are saved up at most, and at the start."},
+};
+
+static const struct conf_section rescue_section = {
+    .title = "services.rescue",
+    .help = "A safe request (GET, HEAD or OPTIONS without a body) that the canary failed is sent "
+            "once to the stable version before the client got a byte. It counts against the canary "
+            "all the same. Nothing is rescued while the stable version suffers, nor what a client "
+            "asked of the canary by its own wish.",
+    KEYS(rescue_keys),
+    .size = sizeof(struct conf_rescue),
+};
+
 #define SERVICE(type_, member) .type = (type_), .offset = offsetof(struct conf_service, member)
 
 static const struct conf_key service_keys[] = {
@@ -311,11 +346,15 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .section = &rollback_section,
      .help = "The judge and the way back."},
+    {.name = "rescue",
+     SERVICE(CONF_TYPE_SECTION, rescue),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, rescue.is_on),
+     .fallback = "on",
+     .section = &rescue_section,
+     .help = "Repeating on the stable version what the canary failed."},
     {.name = "rollout", .type = CONF_TYPE_UNBUILT, .help = "Growing the weight in steps."},
     {.name = "failures", .type = CONF_TYPE_UNBUILT, .help = "What counts as a failure beyond 5xx."},
-    {.name = "rescue",
-     .type = CONF_TYPE_UNBUILT,
-     .help = "Repeating on the stable version what the canary failed."},
     {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
     {.name = "platform",
      .type = CONF_TYPE_UNBUILT,

@@ -90,6 +90,7 @@ static void json_upstream(struct buf *line, const struct access_record *record)
     json_text(line, BYTES(",\"endpoint\":"), record->endpoint);
     json_count(line, BYTES(",\"attempts\":"), record->attempts);
     json_text(line, BYTES(",\"failure\":"), failure_text(record));
+    append(line, record->is_rescued ? BYTES(",\"rescued\":true") : BYTES(",\"rescued\":false"));
     if (record->upstream_duration_us < 0) {
         append(line, BYTES(",\"upstream_duration_s\":null"));
     } else {

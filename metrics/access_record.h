@@ -27,7 +27,8 @@ struct access_record {
     struct bytes user_agent;
     unsigned status;             /* the client's; 0 when it got none */
     enum metric_role role;       /* METRIC_ROLE_COUNT: not routed */
-    enum metric_failure failure; /* of the last attempt; METRIC_FAILURE_COUNT: none */
+    enum metric_failure failure; /* of the last attempt that failed; METRIC_FAILURE_COUNT: none */
+    bool is_rescued;             /* the stable version was asked for what the canary failed */
     unsigned attempts;
     uint64_t request_bytes;  /* body received */
     uint64_t response_bytes; /* body sent */

@@ -29,6 +29,7 @@ struct entry {
     uint16_t status;
     uint8_t role;
     uint8_t failure;
+    uint8_t is_rescued;
 #define STRING_SIZE(name, limit) uint16_t name##_size;
     ACCESS_STRINGS(STRING_SIZE)
 #undef STRING_SIZE
@@ -76,6 +77,7 @@ static struct entry entry_of(const struct access_record *record)
         .status = (uint16_t)record->status,
         .role = (uint8_t)record->role,
         .failure = (uint8_t)record->failure,
+        .is_rescued = record->is_rescued,
     };
     size_t size = sizeof entry;
 #define STRING_CUT(name, limit)                                                                    \
@@ -179,6 +181,7 @@ bool access_ring_peek(struct access_ring *ring, uint64_t end, struct access_reco
         .status = entry.status,
         .role = (enum metric_role)entry.role,
         .failure = (enum metric_failure)entry.failure,
+        .is_rescued = entry.is_rescued != 0,
         .attempts = entry.attempts,
         .request_bytes = entry.request_bytes,
         .response_bytes = entry.response_bytes,

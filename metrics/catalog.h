@@ -33,7 +33,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "service, role", "Failed answers that clients saw, by the version that the split chose.")    \
     X(UPSTREAM_REQUESTS, upstream_requests, "serin_upstream_requests_total", COUNTER, "",          \
       "service, role, endpoint, code",                                                             \
-      "Attempts at an endpoint, retries included, health checks not; `none` without an answer.")   \
+      "Attempts at an endpoint, retries and rescues too, health checks not; `none` without "       \
+      "answer.")                                                                                   \
     X(UPSTREAM_FAILURES, upstream_failures, "serin_upstream_failures_total", COUNTER, "",          \
       "service, role, kind", "Attempts that failed, by how they failed.")                          \
     X(UPSTREAM_DURATION, upstream_duration, "serin_upstream_duration_seconds", HISTOGRAM,          \
@@ -45,6 +46,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     X(OUTLIER_EJECTIONS, outlier_ejections, "serin_outlier_ejections_total", COUNTER, "",          \
       "service, role, endpoint",                                                                   \
       "Times that a worker took the endpoint out for failing in a row.")                           \
+    X(RESCUES, rescues, "serin_rescues_total", COUNTER, "", "service, result",                     \
+      "Requests that the canary failed and the stable version was to make good.")                  \
     X(WEIGHT_RATIO, weight_ratio, "serin_weight_ratio", GAUGE, "ratio", "service, role, kind",     \
       "Share of the traffic: `set` is in effect, `realised` was seen in the last ten seconds.")    \
     X(VERDICT, verdict, "serin_verdict", GAUGE, "", "service, verdict",                            \
@@ -128,6 +131,15 @@ enum metric {
     X(ORIGIN_5XX, "origin_5xx")                                                                    \
     X(EDGE_52X, "edge_52x")
 
+/* What came of what might be rescued: the stable version answered, or failed too; or it was not
+ * asked: no budget, or it suffers already, or has no live endpoint. */
+#define METRIC_RESCUES(X)                                                                          \
+    X(SUCCESS, "success")                                                                          \
+    X(FAILURE, "failure")                                                                          \
+    X(NO_BUDGET, "no_budget")                                                                      \
+    X(STABLE_SUFFERS, "stable_suffers")                                                            \
+    X(STABLE_DOWN, "stable_down")
+
 /* A connection with a request on it is active, one that waits for the next is idle. */
 #define METRIC_CONNECTION_STATES(X)                                                                \
     X(ACTIVE, "active")                                                                            \
@@ -205,6 +217,13 @@ enum metric_failure {
         METRIC_FAILURE_COUNT
 };
 
+enum metric_rescue {
+#define METRIC_RESCUE_ID(ID, text) METRIC_RESCUE_##ID,
+    METRIC_RESCUES(METRIC_RESCUE_ID)
+#undef METRIC_RESCUE_ID
+        METRIC_RESCUE_COUNT
+};
+
 enum metric_connection_state {
 #define METRIC_CONNECTION_ID(ID, text) METRIC_CONNECTION_##ID,
     METRIC_CONNECTION_STATES(METRIC_CONNECTION_ID)
@@ -230,6 +249,7 @@ enum metric_connection_rejection {
 struct bytes metric_role_text(enum metric_role role);
 struct bytes metric_method_text(enum metric_method method);
 struct bytes metric_failure_text(enum metric_failure failure);
+struct bytes metric_rescue_text(enum metric_rescue result);
 struct bytes metric_connection_state_text(enum metric_connection_state state);
 struct bytes metric_request_rejection_text(enum metric_request_rejection reason);
 struct bytes metric_connection_rejection_text(enum metric_connection_rejection reason);
@@ -301,6 +321,7 @@ struct service_cells {
     struct cell response_bytes[METRIC_ROLE_COUNT];
     struct cell client_bad_responses[METRIC_ROLE_COUNT];
     struct cell upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
+    struct cell rescues[METRIC_RESCUE_COUNT];
     struct code_set codes;
     struct histogram_cells request_duration;
     struct histogram_cells upstream_duration[METRIC_ROLE_COUNT];

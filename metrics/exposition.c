@@ -223,6 +223,15 @@ static void write_outlier_ejections(struct writer *w, const struct exposition_se
     }
 }
 
+static void write_rescues(struct writer *w, const struct exposition_service *service)
+{
+    for (size_t result = 0; result < METRIC_RESCUE_COUNT; result++) {
+        labels_service(w, service);
+        label(w, "result", metric_rescue_text((enum metric_rescue)result));
+        count(w, SUM(service->cells, service_cells, rescues[result]));
+    }
+}
+
 static void write_weight_ratio(struct writer *w, const struct exposition_service *service)
 {
     for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {

@@ -27,9 +27,11 @@ void demo_report_text(const struct demo_record *record, const struct demo_load_c
         phase_text(record->phases[i].name, record->phases[i].seconds, out);
     }
     phase_text("duration", record->duration_s, out);
-    (void)buf_printf(out, "  bad responses: %llu from the canary, %llu seen by clients\n",
-                     (unsigned long long)record->bad_origin,
-                     (unsigned long long)record->bad_client);
+    (void)buf_printf(out, "  bad responses: %llu from the canary, %llu seen by clients%s\n",
+                     (unsigned long long)record->bad_origin, (unsigned long long)record->bad_client,
+                     record->bad_client < record->bad_origin
+                         ? " (the others were rescued: asked of the stable version in time)"
+                         : "");
     (void)buf_printf(out, "  the clients themselves counted %llu bad of %llu answers%s\n",
                      (unsigned long long)clients->bad,
                      (unsigned long long)(clients->answered + clients->lost),

@@ -119,6 +119,7 @@ void steward_adopt(struct steward *steward, const struct conf_service *conf,
         steward->versions[role] = versions[role];
         versions[role] = (struct steward_version){0};
     }
+    strain_init(&steward->strain); /* of a stable version that may be another */
     steward->conf = conf;
 }
 
@@ -269,6 +270,29 @@ static void tell_slow_limit(struct steward *steward)
     atomic_store_explicit(&steward->service->slow_limit_us, limit_us, memory_order_relaxed);
 }
 
+static uint64_t rescue_count(const struct steward *steward, enum metric_rescue result)
+{
+    return reading_sum(steward->service->cells, offsetof(struct service_cells, rescues[result]));
+}
+
+/* A stable version that suffers from what it has is not asked for more. What it answered in the
+ * canary's place is not in its ledger, but tells as much about it. */
+static void tell_strain(struct steward *steward, uint64_t now_us)
+{
+    const struct version_reading *stable = &steward->versions[ROLE_PREVIOUS].reading;
+    uint64_t rescued = rescue_count(steward, METRIC_RESCUE_SUCCESS);
+    uint64_t lost = rescue_count(steward, METRIC_RESCUE_FAILURE);
+    struct watch_mark now = {
+        .at_us = now_us,
+        .count = (double)(stable->ok + stable->err + rescued + lost),
+        .failed = (double)(stable->err + lost),
+        .latency = stable->latency,
+    };
+    double limit = (double)steward->conf->rollback.error_rate_ppm / CONF_PPM;
+    bool is_strained = strain_look(&steward->strain, &now, limit);
+    atomic_store_explicit(&steward->service->is_stable_strained, is_strained, memory_order_relaxed);
+}
+
 void steward_tick(struct steward *steward, const char *record_id, uint64_t now_us, int64_t wall_us,
                   struct rollout_actions *ret_actions)
 {
@@ -293,6 +317,7 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
     };
     engine_tick(&steward->engine, &input, now_us, ret_actions);
     tell_slow_limit(steward);
+    tell_strain(steward, now_us);
 }
 
 void steward_note_record(struct steward *steward, const struct record *record)

@@ -7,6 +7,7 @@
 #pragma once
 #include "canary/controller/registry.h"
 #include "canary/engine/engine.h"
+#include "canary/engine/strain.h"
 #include "conf/conf.h"
 #include "metrics/reading.h"
 #include "proxy/snapshot/snapshot.h"
@@ -49,6 +50,7 @@ struct steward {
     struct steward_version versions[ROLE_COUNT];
     uint64_t rollout; /* salt of the stickiness */
     struct engine engine;
+    struct strain strain;          /* of the stable version */
     uint32_t published_ppm;        /* what workers are to have */
     uint64_t published_revision;   /* the engine's number of it */
     uint64_t carried_revision;     /* the newest that a snapshot carries */

@@ -189,10 +189,10 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .target = target,
         .target_index = index,
         .seat = exchange_seat(host, target->endpoint),
-        .role = exchange->decision.role,
+        .role = exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role,
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
-        .is_judged = exchange->decision.is_judged,
+        .is_judged = exchange->decision.is_judged && !exchange->is_rescued,
     };
     exchange->attempt_count++;
     note_epoch(exchange, exchange->attempt.seat);
@@ -231,6 +231,18 @@ static void send_request(struct exchange *exchange)
     }
 }
 
+/* The kernel refused at once. */
+static void on_unreachable(struct exchange *exchange)
+{
+    struct attempt_facts facts = {.end = ATTEMPT_CONNECT_FAILED};
+    if (exchange_decide_retry(exchange, &facts).action == RETRY_OTHER_VERSION) {
+        exchange_count(exchange, ATTEMPT_CONNECT_FAILED, false);
+        exchange_rescue(exchange);
+    } else {
+        give_up(exchange, ATTEMPT_CONNECT_FAILED, 502, REJECT_REASON_COUNT);
+    }
+}
+
 static void connect_endpoint(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
@@ -246,13 +258,14 @@ static void connect_endpoint(struct exchange *exchange)
     } else if (err == ERR_NOMEM) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_MEMORY);
     } else if (err != OK) {
-        give_up(exchange, ATTEMPT_CONNECT_FAILED, 502, REJECT_REASON_COUNT);
+        on_unreachable(exchange);
     }
 }
 
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
 {
-    const struct snapshot_version *version = &exchange->service->versions[exchange->decision.role];
+    enum role role = exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role;
+    const struct snapshot_version *version = &exchange->service->versions[role];
     size_t index = pick_endpoint(exchange, version, avoid);
     if (index == BALANCE_NONE) {
         exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
@@ -335,13 +348,7 @@ static void on_failed(void *call, enum client_failure failure)
         .is_reused = http1_client_is_reused(attempt->client),
         .has_response_bytes = http1_client_has_bytes(attempt->client),
     };
-    struct retry_facts request = {
-        .is_idempotent = method_is_idempotent(exchange->request->method),
-        .has_sent_body = exchange->has_sent_body,
-        .has_answered = exchange->client_status != 0,
-        .retry_count = exchange->retry_count,
-    };
-    struct retry_decision decision = retry_decide(&facts, &request);
+    struct retry_decision decision = exchange_decide_retry(exchange, &facts);
     exchange_count(exchange, facts.end, decision.action == RETRY_SAME_VERSION);
     size_t index = attempt->target_index;
     exchange_release_client(exchange);
@@ -353,6 +360,9 @@ static void on_failed(void *call, enum client_failure failure)
             exchange->responder->ops->want_body(exchange->responder, false);
         }
         exchange_attempt(exchange, index, true);
+        break;
+    case RETRY_OTHER_VERSION:
+        exchange_rescue(exchange);
         break;
     case RETRY_ANSWER:
         exchange_reply(exchange, decision.status, REJECT_REASON_COUNT);

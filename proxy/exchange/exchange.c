@@ -130,6 +130,7 @@ void exchange_close(struct exchange *exchange)
         if (exchange->client_status >= 500 || exchange->is_bad_for_client) {
             cell_increment(&cells->client_bad_responses[role]);
         }
+        exchange_count_rescue(exchange);
     }
     if (host->access_log != NULL) {
         exchange_log(exchange);
@@ -210,7 +211,7 @@ bool exchange_is_allowed(const struct exchange_host *host, struct endpoint_seat 
     return true;
 }
 
-static bool is_version_live(struct exchange_host *host, const struct snapshot_version *version)
+bool exchange_is_live(struct exchange_host *host, const struct snapshot_version *version)
 {
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct snapshot_endpoint *target = &version->endpoints[i];
@@ -256,6 +257,7 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     struct exchange_host *host = exchange->host;
     const struct snapshot_service *service = exchange->service;
     const struct conf *conf = host->snapshot->base->conf;
+    struct service_seat *seat = service_seat(service->service, host->worker_index);
     struct ip client = *exchange->responder->peer;
     if (is_trusted && service->decide.sticky.by == STICKY_CLIENT_IP) {
         client = client_ip_of(&exchange->request->fields, &client, conf->trusted_proxies,
@@ -263,15 +265,14 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     }
     struct bytes cookies[COOKIES_MAX];
     struct decide_facts facts = {
-        .is_live = {is_version_live(host, &service->versions[ROLE_CURRENT]),
-                    is_version_live(host, &service->versions[ROLE_PREVIOUS])},
+        .is_live = {exchange_is_live(host, &service->versions[ROLE_CURRENT]),
+                    exchange_is_live(host, &service->versions[ROLE_PREVIOUS])},
         .is_trusted = is_trusted,
         .client_address = bytes_make((const char *)client.bytes, sizeof client.bytes),
     };
     read_wishes(exchange->request, &service->decide, &facts, cookies);
-    exchange->decision =
-        decide(&service->decide, &facts, service_accumulator(service->service, host->worker_index),
-               &host->loop->random);
+    exchange->decision = decide(&service->decide, &facts, &seat->accumulator, &host->loop->random);
+    rescue_earn(&seat->rescue, service->rescue_gain_ppm);
 }
 
 static enum err forward(struct exchange *exchange, bool is_trusted)

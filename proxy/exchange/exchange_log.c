@@ -35,8 +35,10 @@ void exchange_log(struct exchange *exchange)
         .status = exchange->client_status,
         .role = exchange->service != NULL ? (enum metric_role)exchange->decision.role
                                           : METRIC_ROLE_COUNT,
-        .failure = attempt->failure == METRIC_FAILURE_COUNT ? METRIC_FAILURE_COUNT
-                                                            : (enum metric_failure)attempt->failure,
+        .failure = attempt->failure == METRIC_FAILURE_COUNT && exchange->is_rescued
+                       ? exchange->rescued_from
+                       : attempt->failure,
+        .is_rescued = exchange->is_rescued,
         .attempts = exchange->attempt_count,
         .request_bytes = exchange->request_bytes,
         .response_bytes = exchange->response_bytes,

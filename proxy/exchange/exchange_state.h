@@ -62,7 +62,10 @@ struct exchange {
     bool is_request_done; /* the body has come to its end */
     bool has_sent_body;   /* a byte of it went to an origin */
     bool is_bad_for_client;
-    struct request forwarded; /* what origins get */
+    bool has_informed;                /* a 1xx went to the client */
+    bool is_rescued;                  /* the attempt is at the stable version, for the canary */
+    enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
+    struct request forwarded;         /* what origins get */
     char set_cookie[STICKY_SET_COOKIE_MAX];
     char peer_text[IP_TEXT_SIZE];
 };
@@ -90,6 +93,21 @@ void exchange_close(struct exchange *exchange);
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
 /* Gives the attempt's connection back or ends it. */
 void exchange_release_client(struct exchange *exchange);
+/* Has the version an endpoint that this worker may use? */
+bool exchange_is_live(struct exchange_host *host, const struct snapshot_version *version);
+
+/* What comes after what the attempt did; RETRY_OTHER_VERSION has its token taken. */
+struct retry_decision exchange_decide_retry(struct exchange *exchange,
+                                            const struct attempt_facts *facts);
+/* The stable version is asked instead; the attempt before is counted and its connection given up.
+ */
+void exchange_rescue(struct exchange *exchange);
+/* The final head of the attempt is in and counted: is it held back and the request rescued? Then
+ * nothing more is to be done with it. */
+bool exchange_rescue_answer(struct exchange *exchange);
+/* At the end: how the rescue went, if there was one. */
+void exchange_count_rescue(struct exchange *exchange);
+
 /* The access log's line. */
 void exchange_log(struct exchange *exchange);
 

@@ -64,6 +64,7 @@ void relay_on_inform(void *call, const struct response *response)
 {
     struct exchange *exchange = exchange_of(call);
     if (forward_may_inform(exchange->request->version)) {
+        exchange->has_informed = true;
         (void)forward_head(exchange, response, NULL, 0, exchange->responder->ops->inform);
     }
 }
@@ -138,9 +139,12 @@ void relay_on_head(void *call, const struct response *response)
         return;
     }
     exchange->attempt.status = response->status;
+    exchange_count(exchange, ATTEMPT_HEAD_READ, false);
+    if (response->status >= 500 && exchange_rescue_answer(exchange)) {
+        return;
+    }
     exchange->response_body = response->body;
     exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
-    exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     struct field cookie;
     size_t extra_count = sticky_field(exchange, &cookie);
     enum err err =

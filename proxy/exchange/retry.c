@@ -18,9 +18,54 @@ static bool has_failed(enum attempt_end end)
     return end != ATTEMPT_HEAD_READ && end != ATTEMPT_SETTLED && end != ATTEMPT_DONE;
 }
 
+static unsigned rescue_bit_of_status(unsigned status)
+{
+    switch (status) {
+    case 500:
+        return 1u << CONF_RESCUE_500;
+    case 502:
+        return 1u << CONF_RESCUE_502;
+    case 503:
+        return 1u << CONF_RESCUE_503;
+    case 504:
+        return 1u << CONF_RESCUE_504;
+    default:
+        return 0;
+    }
+}
+
+/* What happened as `rescue.when` calls it. An answer that is no proper HTTP would be a 502 to the
+ * client. */
+static unsigned rescue_bit(const struct attempt_facts *attempt)
+{
+    switch (attempt->end) {
+    case ATTEMPT_CONNECT_FAILED:
+    case ATTEMPT_CONNECT_TIMEOUT:
+    case ATTEMPT_TLS_FAILED:
+        return 1u << CONF_RESCUE_CONNECT;
+    case ATTEMPT_HEAD_TIMEOUT:
+        return 1u << CONF_RESCUE_TIMEOUT;
+    case ATTEMPT_RESET:
+        return attempt->has_response_bytes ? 1u << CONF_RESCUE_502 : 1u << CONF_RESCUE_RESET;
+    case ATTEMPT_BAD_RESPONSE:
+        return 1u << CONF_RESCUE_502;
+    case ATTEMPT_HEAD_READ:
+        return rescue_bit_of_status(attempt->status);
+    default:
+        return 0;
+    }
+}
+
 struct retry_decision retry_decide(const struct attempt_facts *attempt,
                                    const struct retry_facts *request)
 {
+    bool is_rescuable = !request->has_answered && (rescue_bit(attempt) & request->rescue_when) != 0;
+    if (is_stale_connection(attempt) && may_repeat(request)) {
+        return (struct retry_decision){.action = RETRY_SAME_VERSION};
+    }
+    if (is_rescuable) {
+        return (struct retry_decision){.action = RETRY_OTHER_VERSION};
+    }
     if (!has_failed(attempt->end)) {
         return (struct retry_decision){.action = RETRY_GO_ON};
     }
@@ -29,9 +74,6 @@ struct retry_decision retry_decide(const struct attempt_facts *attempt,
     }
     if (request->has_answered) {
         return (struct retry_decision){.action = RETRY_CUT};
-    }
-    if (is_stale_connection(attempt) && may_repeat(request)) {
-        return (struct retry_decision){.action = RETRY_SAME_VERSION};
     }
     return (struct retry_decision){RETRY_ANSWER, outcome_of(attempt).client_status};
 }

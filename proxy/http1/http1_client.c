@@ -522,6 +522,14 @@ void http1_client_take(struct http1_client *client, const struct client_ops *ops
     deadline_disarm(&client->deadline);
 }
 
+void http1_client_hand_over(struct http1_client *client, const struct client_ops *ops, void *call)
+{
+    CHECK(is_answering(client));
+    CHECK(!client->is_told);
+    client->ops = ops;
+    client->call = call;
+}
+
 enum err http1_client_send(struct http1_client *client, const struct request *request)
 {
     CHECK(client->state == CLIENT_READY);

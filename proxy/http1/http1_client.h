@@ -60,6 +60,9 @@ MUST_USE enum err http1_client_connect(struct loop *loop, const struct sockaddr 
 /* Puts a call on an idle connection. */
 void http1_client_take(struct http1_client *client, const struct client_ops *ops, void *call);
 
+/* Whoever made the call wants no more of its answer: what is left of it is told to another one. */
+void http1_client_hand_over(struct http1_client *client, const struct client_ops *ops, void *call);
+
 /* Sends the head. ERR_SYNTAX or ERR_LIMIT when it cannot be written: nothing was sent. */
 MUST_USE enum err http1_client_send(struct http1_client *client, const struct request *request);
 void http1_client_send_body(struct http1_client *client, struct bytes piece);

@@ -37,6 +37,7 @@ enum err service_create(struct bytes name, size_t worker_count, struct service *
     }
     service->reference_count = 1;
     atomic_init(&service->slow_limit_us, 0);
+    atomic_init(&service->is_stable_strained, false);
     if (!copy_name(name, &service->name) ||
         block_create(worker_count, sizeof(struct service_cells), &service->cells) != OK ||
         block_create(worker_count, sizeof(struct service_seat), &service->seats) != OK) {
@@ -96,7 +97,7 @@ void version_unref(struct version *version)
     }
 }
 
-struct split_accumulator *service_accumulator(struct service *service, size_t worker_index)
+struct service_seat *service_seat(struct service *service, size_t worker_index)
 {
     struct service_seat *seat = block_cells(service->seats, worker_index);
     if (!seat->is_ready) {
@@ -104,5 +105,5 @@ struct split_accumulator *service_accumulator(struct service *service, size_t wo
                                (uint32_t)service->seats->worker_count);
         seat->is_ready = true;
     }
-    return &seat->accumulator;
+    return seat;
 }

@@ -9,11 +9,13 @@
 #include "metrics/block.h"
 #include "metrics/catalog.h"
 #include "proxy/base/bytes.h"
+#include "router/rescue.h"
 #include "router/split.h"
 
 /* A worker's own part of a service; zeroed memory is one that was never used. */
 struct service_seat {
     struct split_accumulator accumulator;
+    struct rescue_budget rescue;
     bool is_ready;
 };
 
@@ -25,6 +27,8 @@ struct service {
     /* A canary's attempt without a head for this long counts as slow already; 0 is never. Written
      * by control. */
     _Atomic uint64_t slow_limit_us;
+    /* The stable version suffers: it is asked for nothing beyond its share. Written by control. */
+    atomic_bool is_stable_strained;
 };
 
 struct version {
@@ -43,5 +47,6 @@ MUST_USE enum err version_create(struct bytes deployment, size_t worker_count,
 struct version *version_ref(struct version *version);
 void version_unref(struct version *version); /* NULL is fine */
 
-/* The worker's accumulator, started in step with the others at its first use. That worker. */
-struct split_accumulator *service_accumulator(struct service *service, size_t worker_index);
+/* The worker's seat; its accumulator is started in step with the others' at the first use. That
+ * worker. */
+struct service_seat *service_seat(struct service *service, size_t worker_index);

@@ -101,6 +101,18 @@ struct decide_service snapshot_rules(const struct snapshot_service_plan *plan)
     };
 }
 
+static void fill_rescue(const struct conf_rescue *conf, struct snapshot_service *service)
+{
+    if (!conf->is_on) {
+        return;
+    }
+    for (size_t i = 0; i < conf->when_count; i++) {
+        service->rescue_when |= 1u << conf->when[i];
+    }
+    uint32_t weight_ppm = service->decide.weight_ppm;
+    service->rescue_gain_ppm = weight_ppm > conf->budget_ppm ? weight_ppm : conf->budget_ppm;
+}
+
 static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot_service *service)
 {
     const struct conf_service *conf = plan->conf;
@@ -110,6 +122,7 @@ static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot
         .eject_us = conf->outlier.eject_us,
         .max_ejected_ppm = (uint32_t)conf->outlier.max_ejected_ppm,
     };
+    fill_rescue(&conf->rescue, service);
 }
 
 static enum err fill_version(struct arena *arena, const struct snapshot_version_plan *plan,

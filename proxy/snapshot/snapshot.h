@@ -39,6 +39,8 @@ struct snapshot_service {
     const struct conf_service *conf; /* borrowed from the base */
     struct decide_service decide;
     struct eject_policy eject;
+    unsigned rescue_when;     /* bits 1 << enum conf_rescue_when; 0: nothing is rescued */
+    uint32_t rescue_gain_ppm; /* what a request earns of a rescue */
     struct snapshot_version versions[ROLE_COUNT];
 };
 

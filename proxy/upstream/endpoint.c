@@ -186,3 +186,76 @@ void seat_close_idle(struct endpoint_seat *seat)
         close_idle_one(seat, seat->idle.next);
     }
 }
+
+/* ---- draining ---- */
+
+/* Error pages are short; whatever is not is cheaper to leave. */
+enum { DRAIN_SIZE_MAX = 64 * 1024, DRAIN_US_MAX = 1000000 };
+
+/* Lives until the answer ends, one way or the other. */
+struct drain {
+    struct endpoint_seat *seat;  /* borrowed */
+    struct http1_client *client; /* ours until then */
+    uint64_t idle_us;
+    size_t left; /* bytes that are still put up with */
+};
+
+static void drop_drain(struct drain *drain)
+{
+    seat_drop(drain->seat, drain->client);
+    free(drain);
+}
+
+static void on_drain_inform(void *call, const struct response *response)
+{
+    (void)call;
+    (void)response;
+}
+
+static void on_drain_body(void *call, struct bytes piece)
+{
+    struct drain *drain = call;
+    if (piece.size > drain->left) {
+        drop_drain(drain);
+    } else {
+        drain->left -= piece.size;
+    }
+}
+
+static void on_drain_end(void *call, const struct fields *trailers)
+{
+    (void)trailers;
+    struct drain *drain = call;
+    seat_checkin(drain->seat, drain->client, drain->idle_us);
+    free(drain);
+}
+
+static void on_drain_written(void *call)
+{
+    (void)call;
+}
+
+static void on_drain_failed(void *call, enum client_failure failure)
+{
+    (void)failure;
+    drop_drain(call);
+}
+
+void seat_drain(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us)
+{
+    static const struct client_ops ops = {
+        .on_inform = on_drain_inform,
+        .on_body = on_drain_body,
+        .on_end = on_drain_end,
+        .on_drained = on_drain_written,
+        .on_failed = on_drain_failed,
+    };
+    struct drain *drain = malloc(sizeof *drain);
+    if (drain == NULL) {
+        seat_drop(seat, client);
+        return;
+    }
+    *drain = (struct drain){seat, client, idle_us, DRAIN_SIZE_MAX};
+    http1_client_hand_over(client, &ops, drain);
+    http1_client_arm(client, DRAIN_US_MAX);
+}

@@ -73,6 +73,9 @@ MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct list *seats, s
 void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us);
 /* The call is over, and so is the connection. */
 void seat_drop(struct endpoint_seat *seat, struct http1_client *client);
+/* The call is over but its answer is not: what is left of it is read and thrown away, to keep the
+ * connection, unless it is long or slow to come. */
+void seat_drain(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us);
 /* Closes what is idle. */
 void seat_close_idle(struct endpoint_seat *seat);
 /* The configuration no longer names the endpoint: closes what is idle, and later what comes back.

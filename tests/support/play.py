@@ -35,7 +35,7 @@ _cases = []
 LOG_LINES_MAX = 150
 # What a case's service is unless it says otherwise: no help that would hide what the origin did.
 PLAIN_SERVICE = {"paths": ["/"], "weight": "0%", "sticky": {"by": "none"}, "health": "off",
-                 "outlier": "off"}
+                 "outlier": "off", "rescue": "off"}
 
 
 class _Case:

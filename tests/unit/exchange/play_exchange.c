@@ -11,6 +11,7 @@
 static struct conf *load(const struct stage *stage, const char *lines, const char *service_lines)
 {
     char text[4096];
+    bool is_rescuing = service_lines != NULL && strstr(service_lines, "rescue:") != NULL;
     int size = snprintf(text, sizeof text,
                         "listen: [{address: 127.0.0.1:8080}]\n"
                         "access_log: off\n%s\n"
@@ -21,9 +22,10 @@ static struct conf *load(const struct stage *stage, const char *lines, const cha
                         "    health: off\n"
                         "    previous: {deployment: old, endpoints: [http://127.0.0.1:%u]}\n"
                         "    current: {deployment: new, endpoints: [http://127.0.0.1:%u]}\n"
-                        "    weight: 0%%\n%s\n",
+                        "    weight: 0%%\n%s\n%s",
                         lines != NULL ? lines : "", stage->ports[ROLE_PREVIOUS],
-                        stage->ports[ROLE_CURRENT], service_lines != NULL ? service_lines : "");
+                        stage->ports[ROLE_CURRENT], service_lines != NULL ? service_lines : "",
+                        is_rescuing ? "" : "    rescue: off\n");
     struct conf_errors errors;
     struct conf *conf = NULL;
     conf_errors_init(&errors);

@@ -93,6 +93,72 @@ static void nothing_is_done_when_nothing_failed_or_nobody_waits(void **state)
     assert_int_equal(retry_decide(&gone, &get).action, RETRY_DROP);
 }
 
+static const struct retry_facts rescuable = {.is_idempotent = true, .rescue_when = ~0u};
+
+static void what_the_canary_failed_is_rescued_by_its_kind(void **state)
+{
+    (void)state;
+    const struct {
+        struct attempt_facts attempt;
+        enum conf_rescue_when when;
+    } cases[] = {
+        {{.end = ATTEMPT_CONNECT_FAILED}, CONF_RESCUE_CONNECT},
+        {{.end = ATTEMPT_CONNECT_TIMEOUT}, CONF_RESCUE_CONNECT},
+        {{.end = ATTEMPT_TLS_FAILED}, CONF_RESCUE_CONNECT},
+        {{.end = ATTEMPT_HEAD_TIMEOUT}, CONF_RESCUE_TIMEOUT},
+        {{.end = ATTEMPT_RESET}, CONF_RESCUE_RESET},
+        {{.end = ATTEMPT_RESET, .has_response_bytes = true}, CONF_RESCUE_502},
+        {{.end = ATTEMPT_BAD_RESPONSE}, CONF_RESCUE_502},
+        {{.end = ATTEMPT_HEAD_READ, .status = 500}, CONF_RESCUE_500},
+        {{.end = ATTEMPT_HEAD_READ, .status = 502}, CONF_RESCUE_502},
+        {{.end = ATTEMPT_HEAD_READ, .status = 503}, CONF_RESCUE_503},
+        {{.end = ATTEMPT_HEAD_READ, .status = 504}, CONF_RESCUE_504},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct retry_facts only = {.rescue_when = 1u << cases[i].when};
+        struct retry_facts others = {.rescue_when = ~(1u << cases[i].when)};
+        assert_int_equal(retry_decide(&cases[i].attempt, &only).action, RETRY_OTHER_VERSION);
+        assert_int_not_equal(retry_decide(&cases[i].attempt, &others).action, RETRY_OTHER_VERSION);
+    }
+}
+
+static void nothing_else_is_rescued(void **state)
+{
+    (void)state;
+    const struct attempt_facts attempts[] = {
+        {.end = ATTEMPT_HEAD_READ, .status = 200},
+        {.end = ATTEMPT_HEAD_READ, .status = 404},
+        {.end = ATTEMPT_HEAD_READ, .status = 501},
+        {.end = ATTEMPT_SETTLED, .status = 500},
+        {.end = ATTEMPT_DONE, .status = 500},
+        {.end = ATTEMPT_TRUNCATED, .status = 200},
+        {.end = ATTEMPT_BODY_TIMEOUT},
+        {.end = ATTEMPT_CLIENT_GONE},
+        {.end = ATTEMPT_REFUSED},
+    };
+    for (size_t i = 0; i < COUNT_OF(attempts); i++) {
+        assert_int_not_equal(retry_decide(&attempts[i], &rescuable).action, RETRY_OTHER_VERSION);
+    }
+}
+
+static void nothing_is_rescued_once_the_client_has_a_byte(void **state)
+{
+    (void)state;
+    struct retry_facts answered = rescuable;
+    answered.has_answered = true;
+    const struct attempt_facts reset = {.end = ATTEMPT_RESET};
+    assert_int_equal(retry_decide(&reset, &answered).action, RETRY_CUT);
+}
+
+static void stale_connection_is_no_failure_of_the_canary(void **state)
+{
+    (void)state;
+    assert_int_equal(retry_decide(&stale, &rescuable).action, RETRY_SAME_VERSION);
+    struct retry_facts again = rescuable;
+    again.retry_count = 1;
+    assert_int_equal(retry_decide(&stale, &again).action, RETRY_OTHER_VERSION);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +167,10 @@ int main(void)
         cmocka_unit_test(only_a_silent_pooled_connection_is_stale),
         cmocka_unit_test(other_failures_are_answered_by_their_kind),
         cmocka_unit_test(answer_that_had_begun_is_cut),
+        cmocka_unit_test(what_the_canary_failed_is_rescued_by_its_kind),
+        cmocka_unit_test(nothing_else_is_rescued),
+        cmocka_unit_test(nothing_is_rescued_once_the_client_has_a_byte),
+        cmocka_unit_test(stale_connection_is_no_failure_of_the_canary),
         cmocka_unit_test(nothing_is_done_when_nothing_failed_or_nobody_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,7 +53,7 @@ static void json_has_a_key_for_everything(void **state)
         "\"target\":\"/a?b=c\",\"protocol\":\"HTTP/1.1\",\"host\":\"example.com\","
         "\"status\":200,\"request_bytes\":0,\"response_bytes\":512,\"duration_s\":1.234567,"
         "\"service\":\"showcase\",\"role\":\"current\",\"endpoint\":\"http://10.0.0.1:80\","
-        "\"attempts\":1,\"failure\":null,\"upstream_duration_s\":0.001000,"
+        "\"attempts\":1,\"failure\":null,\"rescued\":false,\"upstream_duration_s\":0.001000,"
         "\"request_id\":\"id-1\",\"referer\":\"https://example.com/\","
         "\"user_agent\":\"curl/8\"}\n");
 }
@@ -70,7 +70,8 @@ static void json_says_null_for_what_there_was_not(void **state)
                 "\"target\":null,\"protocol\":null,\"host\":null,\"status\":null,"
                 "\"request_bytes\":0,\"response_bytes\":0,\"duration_s\":0.000000,"
                 "\"service\":null,\"role\":null,\"endpoint\":null,\"attempts\":0,"
-                "\"failure\":\"edge_52x\",\"upstream_duration_s\":null,\"request_id\":null,"
+                "\"failure\":\"edge_52x\",\"rescued\":false,\"upstream_duration_s\":null,\"request_"
+                "id\":null,"
                 "\"referer\":null,\"user_agent\":null}\n");
 }
 

@@ -204,14 +204,14 @@ static void a_lease_is_sent_home_by_its_last_user_and_only_once(void **state)
 static void accumulators_start_in_step_and_live_on(void **state)
 {
     (void)state;
-    struct split_accumulator *first = service_accumulator(parts.services[0], 0);
-    struct split_accumulator *second = service_accumulator(parts.services[0], 1);
+    struct split_accumulator *first = &service_seat(parts.services[0], 0)->accumulator;
+    struct split_accumulator *second = &service_seat(parts.services[0], 1)->accumulator;
     assert_ptr_not_equal(first, second);
     assert_memory_not_equal(first, second, sizeof *first);
     (void)split_deal(first, 300000);
     struct split_accumulator kept = *first;
     struct snapshot *snapshot = make();
-    assert_ptr_equal(service_accumulator(snapshot->services[0].service, 0), first);
+    assert_ptr_equal(&service_seat(snapshot->services[0].service, 0)->accumulator, first);
     assert_memory_equal(first, &kept, sizeof kept);
     snapshot_destroy(snapshot);
 }
