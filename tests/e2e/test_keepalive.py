@@ -222,6 +222,51 @@ def put_with_a_body_on_a_pooled_connection_is_not_sent_twice(stage):
 
 
 @case(proxy=ONE_WORKER)
+def empty_chunked_put_that_is_tried_again_is_whole(stage):
+    """Its last chunk went to the connection that was closed; the second attempt needs one of its own."""
+    closes_when_asked_again(stage, True)
+    link = stage.connect()
+    link.send(stage.request())
+    expect(link.read_response().status, 200, "first")
+    link.send(stage.request("PUT", "/again", fields=["Transfer-Encoding: chunked"]) + b"0\r\n\r\n")
+    if link.read_response(patience_s=3 * SLOW).status == 200:
+        expect((stage.origin.requests[-1].target, stage.origin.requests[-1].body), ("/again", b""), "second attempt")
+
+
+@case(proxy=ONE_WORKER)
+def body_that_comes_while_it_is_tried_again_stays_in_order(stage):
+    """The head goes to a connection that is closed; the body arrives while the next one is being made."""
+    def play(link):
+        stage.origin.read(link)
+        link.send(answer())
+        link.read_request_head()
+        asked.release()
+        link.close()
+
+    asked = threading.Semaphore(0)
+    for number in range(40):
+        count = len(stage.origin.links)
+        stage.origin.plays = [stage.origin.polite] * count + [play, stage.origin.polite]
+        link = stage.connect()
+        link.send(stage.request())
+        expect(link.read_response().status, 200, "first")
+        if len(stage.origin.links) == count:
+            stage.origin.links[-1].interrupt()  # the polite one of the round before was taken: end it
+            wait_for(lambda: not stage.origin.links[-1].is_open, "it is closed")
+            continue
+        body = b"%d" % number * 30000
+        link.send(stage.request("PUT", "/again", fields=[f"Content-Length: {len(body)}"]))
+        asked.acquire(timeout=5 * SLOW)
+        link.send(body)
+        response = link.read_response()
+        if response.status not in (200, 502):
+            raise AssertionError(f"status {response.status}")
+        if response.status == 200:
+            expect(stage.origin.requests[-1].body, body, "body")
+        link.close()
+
+
+@case(proxy=ONE_WORKER)
 def second_failure_is_not_tried_a_third_time(stage):
     def first(link):
         stage.origin.read(link)
