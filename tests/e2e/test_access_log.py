@@ -65,7 +65,7 @@ def long_texts_are_cut(stage):
 def combined_format_can_be_parsed(stage):
     folder = os.path.join(stage.folder, stage.name)
     os.makedirs(folder, exist_ok=True)
-    serin = stage.start_serin({"access_log": {"path": os.path.join(folder, "a.log"), "format": "combined"}})
+    serin = stage.start_serin({"access_log": {"path": os.path.join(folder, "a.log"), "format": "combined"}}, workers=1)
     stage.ask(fields=['User-Agent: a"b\\c]', "Referer: http://x.test/\xe9"])
     stage.ask("POST", "/x?y", body=b"abc")
     first, second = (COMBINED.match(line.decode("ascii")) for line in lines(serin, 2))
