@@ -2,9 +2,9 @@
 
 #include "proxy/base/check.h"
 
-/* Pieces up to this size are copied into the cork buffer; larger ones go out by reference with what
+/* Writes up to this size are copied into the cork buffer; larger ones go out by reference with what
  * was gathered. */
-enum { CORK_COPY_MAX = 4096, PIECES_MAX = 8 };
+enum { CORK_COPY_MAX = 4096 };
 
 void stream_break(struct stream *stream)
 {
@@ -17,18 +17,23 @@ void stream_break(struct stream *stream)
     stream->loop->broken = stream;
 }
 
-/* Sends the gathered bytes and, behind them, `piece`. */
-static void flush_with(struct loop *loop, struct bytes piece)
+/* Sends the gathered bytes and, behind them, the pieces, in one call. */
+static void flush_with(struct loop *loop, const struct bytes *pieces, size_t count)
 {
     struct stream *stream = loop->corked;
-    struct bytes pieces[2] = {{loop->cork_buffer, loop->cork_used}, piece};
-    size_t first = loop->cork_used == 0 ? 1 : 0;
-    size_t count = piece.size == 0 ? 1 : 2;
+    struct bytes all[1 + STREAM_PIECES_MAX];
+    size_t all_count = 0;
+    if (loop->cork_used > 0) {
+        all[all_count++] = bytes_make(loop->cork_buffer, loop->cork_used);
+    }
+    for (size_t i = 0; i < count; i++) {
+        all[all_count++] = pieces[i];
+    }
     loop->cork_used = 0;
-    if (first >= count || stream->is_broken || stream->is_closing) {
+    if (all_count == 0 || stream->is_broken || stream->is_closing) {
         return;
     }
-    if (stream->ops->write(stream, pieces + first, count - first) != OK) {
+    if (stream->ops->write(stream, all, all_count) != OK) {
         stream_break(stream);
     }
 }
@@ -41,20 +46,13 @@ static void cork(struct stream *stream)
         return;
     }
     if (loop->corked != NULL) {
-        flush_with(loop, (struct bytes){NULL, 0});
+        flush_with(loop, NULL, 0);
     }
     loop->corked = stream;
 }
 
-static void write_piece(struct loop *loop, struct bytes piece)
+static void gather(struct loop *loop, struct bytes piece)
 {
-    if (piece.size > CORK_COPY_MAX) {
-        flush_with(loop, piece);
-        return;
-    }
-    if (piece.size > LOOP_CORK_SIZE - loop->cork_used) {
-        flush_with(loop, (struct bytes){NULL, 0});
-    }
     if (piece.size > 0) {
         memcpy(loop->cork_buffer + loop->cork_used, piece.data, piece.size);
         loop->cork_used += piece.size;
@@ -63,13 +61,25 @@ static void write_piece(struct loop *loop, struct bytes piece)
 
 void stream_write(struct stream *stream, const struct bytes *pieces, size_t count)
 {
-    CHECK(count <= PIECES_MAX);
+    struct loop *loop = stream->loop;
+    size_t total = 0;
+    CHECK(count <= STREAM_PIECES_MAX);
     if (stream->is_broken || stream->is_closing) {
         return;
     }
-    cork(stream);
     for (size_t i = 0; i < count; i++) {
-        write_piece(stream->loop, pieces[i]);
+        total += pieces[i].size;
+    }
+    cork(stream);
+    if (total > CORK_COPY_MAX) {
+        flush_with(loop, pieces, count);
+        return;
+    }
+    if (total > LOOP_CORK_SIZE - loop->cork_used) {
+        flush_with(loop, NULL, 0);
+    }
+    for (size_t i = 0; i < count; i++) {
+        gather(loop, pieces[i]);
     }
 }
 
@@ -79,7 +89,7 @@ char *stream_reserve(struct stream *stream, size_t size)
     CHECK(size <= LOOP_CORK_SIZE);
     cork(stream);
     if (size > LOOP_CORK_SIZE - loop->cork_used) {
-        flush_with(loop, (struct bytes){NULL, 0});
+        flush_with(loop, NULL, 0);
     }
     return loop->cork_buffer + loop->cork_used;
 }
@@ -107,7 +117,7 @@ void stream_settle(struct loop *loop)
 {
     while (loop->corked != NULL || loop->broken != NULL) {
         if (loop->corked != NULL) {
-            flush_with(loop, (struct bytes){NULL, 0});
+            flush_with(loop, NULL, 0);
             loop->corked = NULL;
         }
         struct stream *stream = loop->broken;
@@ -125,7 +135,7 @@ void stream_flush(struct stream *stream)
 {
     struct loop *loop = stream->loop;
     if (loop->corked == stream) {
-        flush_with(loop, (struct bytes){NULL, 0});
+        flush_with(loop, NULL, 0);
         loop->corked = NULL;
     }
 }

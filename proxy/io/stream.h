@@ -13,6 +13,8 @@
 
 struct stream;
 
+enum { STREAM_PIECES_MAX = 7 }; /* of one write */
+
 struct stream_listener {
     /* Bytes lent until return. */
     void (*on_read)(struct stream *stream, struct bytes bytes);

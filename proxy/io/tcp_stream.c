@@ -12,7 +12,7 @@
 #include "proxy/io/watch.h"
 
 /* Full buffers read in a row before others get their turn; pieces given to one sendmsg. */
-enum { READS_PER_TURN = 4, PIECES_MAX = 8 };
+enum { READS_PER_TURN = 4, PIECES_MAX = STREAM_PIECES_MAX + 1 };
 /* A peer that has vanished without a word is found within two minutes, also in a tunnel that is
  * silent by nature. */
 enum { KEEPALIVE_IDLE_S = 60, KEEPALIVE_INTERVAL_S = 15, KEEPALIVE_COUNT = 4 };
