@@ -1,6 +1,8 @@
 /* canary/engine/engine.c — see engine.h. */
 #include "canary/engine/engine.h"
 
+#include <math.h>
+
 #include "canary/engine/judge_sentence.h"
 #include "proxy/base/check.h"
 
@@ -60,6 +62,7 @@ void engine_configure(struct engine *engine, const struct engine_config *config,
 {
     if (!judge_config_is_equal(&engine->config.judge, &config->judge)) {
         judge_configure(&engine->judge, &config->judge, judge_ms(now_us));
+        rollout_lose_evidence(&engine->rollout);
     }
     if (!config->is_latency_judged) {
         engine->judge.has_latency = false;
@@ -78,6 +81,11 @@ struct rollout_journal engine_journal(const struct engine *engine)
         .is_quarantined = rollout->is_quarantined,
         .has_record = rollout->has_record,
         .record = rollout->record,
+        .is_ascending = rollout->ascent.is_running,
+        .ladder = rollout->ascent.ladder,
+        .step = rollout->ascent.step,
+        .gate = rollout->ascent.gate,
+        .waiting_wall_us = rollout->ascent.waiting_wall_us,
     };
 }
 
@@ -106,6 +114,20 @@ static void look(struct engine *engine, const struct engine_input *input, uint64
     }
 }
 
+/* At 100 % the absolute test alone decides: what stable is still asked proves nothing about the
+ * canary, and would hold up the rollout for hours. */
+static bool is_promotable(const struct engine *engine)
+{
+    enum judge_verdict verdict = engine->finding.verdict;
+    if (verdict == JUDGE_HEALTHY) {
+        return true;
+    }
+    bool is_quiet = verdict == JUDGE_OK || verdict == JUDGE_INSUFFICIENT_DATA;
+    double needed = log(1.0 / engine->config.judge.promote_alpha);
+    return is_quiet && engine->rollout.weight_ppm == PLAN_WHOLE &&
+           engine->judge.result.log_promote_absolute >= needed;
+}
+
 static void remember(struct engine *engine, const struct engine_input *input)
 {
     bool has_latency = input->counts.stable_latency != NULL;
@@ -115,6 +137,8 @@ static void remember(struct engine *engine, const struct engine_input *input)
     engine->seen = (struct rollout_input){
         .wall_us = input->wall_us,
         .finding = engine->finding,
+        .is_promotable = is_promotable(engine),
+        .is_canary_ready = input->is_canary_ready,
         .is_canary_down = engine->tripwire.is_canary_down,
         .canary_down_since_us = input->canary_down_since_us,
         .excursion = judge_excursion(&engine->judge, engine->finding.reason),

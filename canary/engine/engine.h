@@ -23,6 +23,7 @@ struct engine_input {
     int64_t wall_us;
     struct judge_counts counts; /* with both histograms where they are kept; see engine_counts */
     struct tripwire_input endpoints; /* is_in_use is the engine's to say */
+    bool is_canary_ready;            /* passed its health checks, where there are any */
     uint64_t
         canary_down_since_us; /* when the first of the failed health checks was; 0: not known */
     uint64_t landed_revision; /* of the newest weight that every worker has */

@@ -4,13 +4,15 @@
 #include <string.h>
 
 #include "canary/engine/rollout_act.h"
+#include "canary/engine/rollout_ascent.h"
 #include "canary/engine/rollout_shift.h"
 #include "proxy/base/check.h"
 
 enum { OUTAGE_QUIET_US = 300000000 };
 
 static const char *const PHASE_NAMES[] = {
-    "idle", "paused", "frozen", "shifting_back", "verifying", "rolled_back", "rollback_failed"};
+    "idle",   "progressing",   "paused",    "baking",      "succeeded",
+    "frozen", "shifting_back", "verifying", "rolled_back", "rollback_failed"};
 _Static_assert(COUNT_OF(PHASE_NAMES) == ROLLOUT_PHASE_COUNT, "a name for each phase");
 
 const struct rollout_config ROLLOUT_CONFIG_DEFAULT = {
@@ -22,6 +24,11 @@ const struct rollout_config ROLLOUT_CONFIG_DEFAULT = {
     .verify_looks = 3,
     .verify_every_us = 1000000,
     .verify_us_max = 60000000,
+    .ladder = {.weights_ppm = {10000, 50000, 250000, 500000, 1000000}, .count = 5},
+    .min_time_us = 60000000,
+    .max_time_us = 86400000000,
+    .bake_us = 600000000,
+    .health_us_max = 300000000,
 };
 
 const char *rollout_phase_name(enum rollout_phase phase)
@@ -45,6 +52,7 @@ void rollout_init(struct rollout *rollout, const struct rollout_config *config, 
                   bool is_quarantined)
 {
     CHECK(plan_is_shift(&config->shift));
+    CHECK(ladder_is_sound(&config->ladder));
     CHECK(weight_ppm <= PLAN_WHOLE);
     *rollout = (struct rollout){
         .config = *config,
@@ -67,6 +75,30 @@ static void recover_rollback(struct rollout *rollout, const struct rollout_journ
         .start_ppm = journal->record.weight_ppm,
         .is_at_once = true,
     };
+}
+
+/* The way up goes on from the step that was written; false when there is none. */
+static bool recover_ascent(struct rollout *rollout, const struct rollout_journal *journal,
+                           uint64_t now_us, int64_t wall_us)
+{
+    bool is_sound = journal->is_ascending && !journal->is_quarantined &&
+                    ladder_is_sound(&journal->ladder) && journal->step <= journal->ladder.count;
+    if (!is_sound) {
+        return false;
+    }
+    int64_t waited_us = wall_us - journal->waiting_wall_us;
+    rollout->ascent = (struct rollout_ascent){
+        .is_running = true,
+        .ladder = journal->ladder,
+        .step = journal->step,
+        .gate = journal->gate,
+        .untold = ROLLOUT_UNTOLD_RESTART,
+        .stepped_us = now_us,
+        .waiting_us = now_us,
+        .waited_us = waited_us > 0 ? (uint64_t)waited_us : 0,
+        .waiting_wall_us = journal->waiting_wall_us,
+    };
+    return true;
 }
 
 void rollout_recover(struct rollout *rollout, const struct rollout_config *config,
@@ -94,6 +126,10 @@ void rollout_recover(struct rollout *rollout, const struct rollout_config *confi
          */
         rollout->phase = ROLLOUT_IDLE;
         rollout->weight_ppm = 0;
+    } else if (!recover_ascent(rollout, journal, now_us, wall_us)) {
+        bool was_ascending =
+            journal->phase == ROLLOUT_PROGRESSING || journal->phase == ROLLOUT_BAKING;
+        rollout->phase = was_ascending ? ROLLOUT_IDLE : rollout->phase;
     }
     rollout->verification.began_us = now_us;
     rollout->verification.looked_us = now_us;
@@ -102,10 +138,18 @@ void rollout_recover(struct rollout *rollout, const struct rollout_config *confi
 void rollout_configure(struct rollout *rollout, const struct rollout_config *config)
 {
     CHECK(plan_is_shift(&config->shift));
+    CHECK(ladder_is_sound(&config->ladder));
     struct plan running = rollout->config.shift;
     rollout->config = *config;
     if (rollout->phase == ROLLOUT_SHIFTING_BACK) {
         rollout->config.shift = running;
+    }
+}
+
+void rollout_lose_evidence(struct rollout *rollout)
+{
+    if (rollout->ascent.untold == ROLLOUT_UNTOLD_NOTHING) {
+        rollout->ascent.untold = ROLLOUT_UNTOLD_RELOAD;
     }
 }
 
@@ -148,7 +192,15 @@ static void breach_rollback(struct rollout *rollout, const struct rollout_input 
     rollout_shift_begin(rollout, &cause, input, now_us, actions);
 }
 
-/* In idle and paused: a breach matters where the canary has traffic. */
+static enum rollout_on_breach answer_to_breach(const struct rollout *rollout)
+{
+    if (rollout->phase != ROLLOUT_SUCCEEDED) {
+        return rollout->config.on_breach;
+    }
+    return rollout->config.rolls_back_after_bake ? ROLLOUT_ROLLBACK : ROLLOUT_ALERT;
+}
+
+/* A breach matters where the canary has traffic. */
 static void look_for_breach(struct rollout *rollout, const struct rollout_input *input,
                             uint64_t now_us, struct rollout_actions *actions)
 {
@@ -161,7 +213,7 @@ static void look_for_breach(struct rollout *rollout, const struct rollout_input 
         rollout->has_breach = true;
         rollout->breach_us = now_us;
     }
-    switch (rollout->config.on_breach) {
+    switch (answer_to_breach(rollout)) {
     case ROLLOUT_ROLLBACK:
         breach_rollback(rollout, input, now_us, actions);
         return;
@@ -201,10 +253,19 @@ void rollout_step(struct rollout *rollout, const struct rollout_input *input, ui
     struct watch_mark now = rollout_stable_mark(input, now_us);
     watch_tick(&rollout->watch, &now);
     look_for_outage(rollout, input, now_us, ret_actions);
+    rollout_ascent_tell_anew(rollout, ret_actions);
     switch (rollout->phase) {
     case ROLLOUT_IDLE:
     case ROLLOUT_PAUSED:
+    case ROLLOUT_SUCCEEDED:
         look_for_breach(rollout, input, now_us, ret_actions);
+        return;
+    case ROLLOUT_PROGRESSING:
+    case ROLLOUT_BAKING:
+        look_for_breach(rollout, input, now_us, ret_actions);
+        if (rollout->phase == ROLLOUT_PROGRESSING || rollout->phase == ROLLOUT_BAKING) {
+            rollout_ascent_tick(rollout, input, now_us, ret_actions);
+        }
         return;
     case ROLLOUT_SHIFTING_BACK:
         rollout_shift_tick(rollout, input, now_us, ret_actions);

@@ -3,22 +3,29 @@
  * Pure: a step takes the state, what was seen and the time, changes the state and gives a list of
  * actions; nothing is done by itself. The owner carries the list out in its order.
  *
- *   idle <-> paused (by hand)        idle, paused, frozen -> shifting_back -> verifying ->
- * rolled_back |  \-> frozen (on_breach)                                     |    \-> idle (after an
- * abort) v      (ends by resume, abort, rollback)                      v another deployment: idle,
- * from any phase            rollback_failed (keeps looking, then rolled_back)
+ *   idle -> progressing <-> paused      any but verifying and rolled_back -> shifting_back
+ *             |  \-> frozen (on_breach; ends by resume, abort, rollback)       |
+ *             v                                                               v
+ *           baking -> succeeded        idle (after an abort) <- verifying -> rolled_back
+ *                                                                  \-> rollback_failed (looks on)
+ *
+ * A rollout climbs its ladder: no weight before the canary is ready, each step until it is old
+ * enough and proven good, at 100 % a bake that ends by time. What is not proven in time pauses.
+ * Idle is an operator's fixed split; it may be paused too. Another deployment: idle, from any
+ * phase.
  *
  * A breach starts the shift back: the weight falls by plan while both versions are watched; at once
  * when severe or when the trouble persists; a step waits while stable suffers; nothing is shifted
- * to a stable version without a live endpoint. The weight never rises by itself. Order on disk:
- * towards safety act, then write; towards risk write, then act. Embedded in the engine; one thread
- * (control). */
+ * to a stable version without a live endpoint. After a breach the weight never rises by itself.
+ * Order on disk: towards safety act, then write; towards risk write, then act. Embedded in the
+ * engine; one thread (control). */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "canary/engine/judge.h"
+#include "canary/engine/ladder.h"
 #include "canary/engine/plan.h"
 #include "canary/engine/record.h"
 #include "canary/engine/tripwire.h"
@@ -26,8 +33,11 @@
 #include "proxy/base/err.h"
 
 enum rollout_phase {
-    ROLLOUT_IDLE, /* an operator's fixed split, judged all the same */
+    ROLLOUT_IDLE,        /* an operator's fixed split, judged all the same */
+    ROLLOUT_PROGRESSING, /* step by step; on step 0 it waits for health checks */
     ROLLOUT_PAUSED,
+    ROLLOUT_BAKING,    /* all traffic, the previous version ready */
+    ROLLOUT_SUCCEEDED, /* all traffic, until the next start */
     ROLLOUT_FROZEN,
     ROLLOUT_SHIFTING_BACK,
     ROLLOUT_VERIFYING,
@@ -51,6 +61,12 @@ struct rollout_config {
     uint32_t verify_looks;    /* good looks in a row that confirm a rollback */
     uint64_t verify_every_us; /* between two looks */
     uint64_t verify_us_max;   /* without confirmation it has failed */
+    struct ladder ladder;     /* of the next start; a rollout that runs keeps its own */
+    uint64_t min_time_us;     /* of each step */
+    uint64_t max_time_us;     /* of each step, then it pauses */
+    uint64_t bake_us;
+    uint64_t health_us_max;     /* for the first weight, then it pauses */
+    bool rolls_back_after_bake; /* a breach in succeeded: not only an alert */
 };
 
 /* The defaults; static. */
@@ -60,7 +76,9 @@ extern const struct rollout_config ROLLOUT_CONFIG_DEFAULT;
 struct rollout_input {
     int64_t wall_us;
     struct finding finding;
-    bool is_canary_down; /* the tripwire's */
+    bool is_promotable;   /* proven good since the weight last changed */
+    bool is_canary_ready; /* passed its health checks, where there are any */
+    bool is_canary_down;  /* the tripwire's */
     uint64_t
         canary_down_since_us; /* first of the failed checks behind breach(health); 0: not known */
     struct judge_excursion excursion; /* of finding.reason */
@@ -79,8 +97,10 @@ enum rollout_command_kind {
     ROLLOUT_SET_WEIGHT,
     ROLLOUT_ROLL_BACK,
     ROLLOUT_ABORT, /* shift back without quarantine, then idle */
+    ROLLOUT_START, /* climb the ladder from here */
     ROLLOUT_PAUSE,
     ROLLOUT_RESUME,  /* from paused or frozen */
+    ROLLOUT_PROMOTE, /* the next step at once, without evidence; in baking: succeeded */
     ROLLOUT_RELEASE, /* end the quarantine of the current deployment */
     ROLLOUT_DEPLOY   /* the service has another canary (or stable version) now */
 };
@@ -91,9 +111,10 @@ struct rollout_command {
     uint32_t weight_ppm; /* SET_WEIGHT, DEPLOY */
     bool is_instant;     /* ROLL_BACK, ABORT: not in steps */
     bool is_dry_run;     /* ROLL_BACK: only the record of what would be done */
+    bool is_full;        /* PROMOTE: past all steps, to the bake */
     bool is_quarantined; /* DEPLOY: the new canary is */
     const char *actor;   /* borrowed during the call */
-    const char *reason;  /* ROLL_BACK, RELEASE; borrowed during the call */
+    const char *reason;  /* ROLL_BACK, RELEASE, SET_WEIGHT (may be NULL); borrowed too */
 };
 
 /* What the owner carries out, in this order. */
@@ -132,6 +153,32 @@ struct rollout_actions {
     bool is_judge_started; /* the engine has the judge begin anew */
     bool is_judge_rebased; /* ... on counters of other objects */
     bool is_judge_stepped; /* ... told that the weight changed */
+};
+
+enum { ROLLOUT_STEP_TEXT_SIZE = 96 };
+
+/* The pause that the ladder may have behind the present step. */
+enum rollout_gate {
+    ROLLOUT_GATE_CLOSED,
+    ROLLOUT_GATE_REACHED, /* paused there */
+    ROLLOUT_GATE_OPEN,    /* resumed: goes on when the step is proven */
+    ROLLOUT_GATE_COUNT
+};
+
+/* Evidence that was lost is told with the next tick. */
+enum rollout_untold { ROLLOUT_UNTOLD_NOTHING, ROLLOUT_UNTOLD_RESTART, ROLLOUT_UNTOLD_RELOAD };
+
+/* The way up. */
+struct rollout_ascent {
+    bool is_running; /* from start to success, abort or shift back; paused and frozen too */
+    struct ladder ladder;
+    uint32_t step; /* from 1; 0: no weight yet */
+    enum rollout_gate gate;
+    enum rollout_untold untold;
+    uint64_t stepped_us; /* min_time and bake count from here, */
+    uint64_t waiting_us; /* max_time from here, */
+    uint64_t waited_us;  /* with what passed before a restart */
+    int64_t waiting_wall_us;
 };
 
 /* The shift back as it goes. */
@@ -173,6 +220,7 @@ struct rollout {
     struct record record; /* the last rollback, also when it is done */
     int64_t first_bad_us; /* on the monotonic clock; may lie before its zero after a restart */
     double base_failed, base_client_bad, last_client_bad;
+    struct rollout_ascent ascent;
     struct rollout_shift shift;
     struct rollout_verification verification;
     struct watch watch;
@@ -191,15 +239,24 @@ struct rollout_journal {
     bool is_quarantined;
     bool has_record; /* one that is in progress, or of rollback_failed */
     struct record record;
+    bool is_ascending; /* a rollout runs, with: */
+    struct ladder ladder;
+    uint32_t step;
+    enum rollout_gate gate;
+    int64_t waiting_wall_us; /* max_time counts from here */
 };
 /* After a restart. A rollback on record goes on from weight 0, to be in effect before the first
- * request; everything else stands where it was last written and is judged anew. Publish
+ * request; everything else stands where it was last written and is judged anew: a rollout keeps its
+ * step and the time towards max_time, min_time and bake begin again. Publish
  * rollout->weight_ppm as rollout->weight_revision. */
 void rollout_recover(struct rollout *rollout, const struct rollout_config *config,
                      const struct rollout_journal *journal, uint64_t now_us, int64_t wall_us);
 
-/* Other numbers from now on; a shift that runs goes on with the plan it began with. */
+/* Other numbers from now on; a shift or a rollout that runs goes on with the steps it began with.
+ */
 void rollout_configure(struct rollout *rollout, const struct rollout_config *config);
+/* The judge begins anew by itself: to be told. */
+void rollout_lose_evidence(struct rollout *rollout);
 
 /* One tick. */
 void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,

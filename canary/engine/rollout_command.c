@@ -4,6 +4,7 @@
 #include "canary/engine/judge_sentence.h"
 #include "canary/engine/rollout.h"
 #include "canary/engine/rollout_act.h"
+#include "canary/engine/rollout_ascent.h"
 #include "canary/engine/rollout_shift.h"
 #include "proxy/base/check.h"
 
@@ -69,6 +70,40 @@ static enum err check_weight(const struct ask *ask)
     return OK;
 }
 
+/* A weight by somebody's wish ends what the judge was about to do with it. */
+static void yield_to_wish(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    switch (rollout->phase) {
+    case ROLLOUT_IDLE:
+    case ROLLOUT_PAUSED:
+        return;
+    case ROLLOUT_PROGRESSING:
+    case ROLLOUT_BAKING:
+        rollout_enter(rollout, ROLLOUT_PAUSED);
+        rollout_tell(ask->actions, ROLLOUT_WARN, "rollout.pause", ask->command->actor,
+                     "the rollout pauses: %s",
+                     ask->command->reason != NULL ? ask->command->reason : "the weight was set");
+        return;
+    case ROLLOUT_FROZEN:
+        if (rollout->weight_ppm > 0) {
+            return;
+        }
+        rollout_enter(rollout, rollout->ascent.is_running ? ROLLOUT_PAUSED : ROLLOUT_IDLE);
+        return;
+    case ROLLOUT_SUCCEEDED:
+    case ROLLOUT_ROLLED_BACK:
+    case ROLLOUT_ROLLBACK_FAILED:
+        rollout_enter(rollout, ROLLOUT_IDLE);
+        return;
+    case ROLLOUT_SHIFTING_BACK:
+    case ROLLOUT_VERIFYING:
+    case ROLLOUT_PHASE_COUNT:
+        break;
+    }
+    CHECK(false);
+}
+
 static enum err set_weight(const struct ask *ask)
 {
     struct rollout *rollout = ask->rollout;
@@ -83,11 +118,10 @@ static enum err set_weight(const struct ask *ask)
     }
     if (from_ppm == 0) {
         start_anew(ask);
-        if (rollout->phase != ROLLOUT_IDLE && rollout->phase != ROLLOUT_PAUSED) {
-            rollout_enter(rollout, ROLLOUT_IDLE);
-        }
     }
+    yield_to_wish(ask);
     change_weight(ask, from_ppm, to_ppm);
+    rollout_ascent_follow(rollout, ask->input, ask->now_us);
     char from[JUDGE_COUNT_TEXT_SIZE];
     char to[JUDGE_COUNT_TEXT_SIZE];
     judge_percent_text((double)from_ppm / PLAN_WHOLE, from);
@@ -146,30 +180,63 @@ static enum err roll_back(const struct ask *ask)
 static enum err abort_rollout(const struct ask *ask)
 {
     struct rollout *rollout = ask->rollout;
-    bool may_abort = rollout->phase == ROLLOUT_IDLE || rollout->phase == ROLLOUT_PAUSED ||
-                     rollout->phase == ROLLOUT_FROZEN;
-    if (!may_abort) {
+    bool is_over = rollout->phase == ROLLOUT_SUCCEEDED || rollout->phase == ROLLOUT_ROLLED_BACK ||
+                   rollout->phase == ROLLOUT_ROLLBACK_FAILED;
+    if (is_over || is_rolling_back(rollout)) {
         return refuse_phase(ask, "abort");
     }
-    if (rollout->weight_ppm == 0) {
+    if (rollout->weight_ppm > 0) {
+        struct shift_cause cause = cause_by_hand(ask, false);
+        rollout_shift_begin(rollout, &cause, ask->input, ask->now_us, ask->actions);
+        return OK;
+    }
+    if (!rollout->ascent.is_running) {
         note_set(ask->note, "the canary has no weight: there is nothing to abort");
         return ERR_STATE;
     }
-    struct shift_cause cause = cause_by_hand(ask, false);
-    rollout_shift_begin(rollout, &cause, ask->input, ask->now_us, ask->actions);
+    rollout->ascent.is_running = false;
+    rollout_enter(rollout, ROLLOUT_IDLE);
+    rollout_write(rollout, false, ask->actions);
+    rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.abort", ask->command->actor,
+                 "the rollout ends before the canary had any weight");
+    return OK;
+}
+
+static enum err start_rollout(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    if (rollout->ascent.is_running) {
+        note_set(ask->note, "a rollout runs already, it is %s", rollout_phase_name(rollout->phase));
+        return ERR_STATE;
+    }
+    bool may_start = rollout->phase == ROLLOUT_IDLE || rollout->phase == ROLLOUT_PAUSED ||
+                     rollout->phase == ROLLOUT_SUCCEEDED || rollout->phase == ROLLOUT_ROLLED_BACK;
+    if (!may_start) {
+        return refuse_phase(ask, "starting a rollout");
+    }
+    if (rollout->is_quarantined) {
+        note_set(ask->note, "the deployment was rolled back and is quarantined; release it first");
+        return ERR_DENIED;
+    }
+    start_anew(ask);
+    rollout_ascent_begin(rollout, &rollout->config.ladder, ask->command->actor, ask->input,
+                         ask->now_us, ask->actions);
     return OK;
 }
 
 static enum err pause_rollout(const struct ask *ask)
 {
-    if (ask->rollout->phase == ROLLOUT_PAUSED) {
+    struct rollout *rollout = ask->rollout;
+    if (rollout->phase == ROLLOUT_PAUSED) {
         return OK;
     }
-    if (ask->rollout->phase != ROLLOUT_IDLE) {
+    bool may_pause = rollout->phase == ROLLOUT_IDLE || rollout->phase == ROLLOUT_PROGRESSING ||
+                     rollout->phase == ROLLOUT_BAKING;
+    if (!may_pause) {
         return refuse_phase(ask, "pause");
     }
-    rollout_enter(ask->rollout, ROLLOUT_PAUSED);
-    rollout_write(ask->rollout, false, ask->actions);
+    rollout_enter(rollout, ROLLOUT_PAUSED);
+    rollout_write(rollout, false, ask->actions);
     rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.pause", ask->command->actor,
                  "paused by hand");
     return OK;
@@ -177,17 +244,50 @@ static enum err pause_rollout(const struct ask *ask)
 
 static enum err resume_rollout(const struct ask *ask)
 {
-    bool was_frozen = ask->rollout->phase == ROLLOUT_FROZEN;
-    if (!was_frozen && ask->rollout->phase != ROLLOUT_PAUSED) {
+    struct rollout *rollout = ask->rollout;
+    bool was_frozen = rollout->phase == ROLLOUT_FROZEN;
+    if (!was_frozen && rollout->phase != ROLLOUT_PAUSED) {
         return refuse_phase(ask, "resume");
     }
     if (was_frozen) {
         start_anew(ask);
     }
-    rollout_enter(ask->rollout, ROLLOUT_IDLE);
-    rollout_write(ask->rollout, false, ask->actions);
+    if (rollout->ascent.is_running) {
+        rollout_ascent_resume(rollout, was_frozen, ask->input, ask->now_us);
+    } else {
+        rollout_enter(rollout, ROLLOUT_IDLE);
+    }
+    rollout_write(rollout, false, ask->actions);
     rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.resume", ask->command->actor, "%s",
                  was_frozen ? "resumed by hand, judged anew" : "resumed by hand");
+    return OK;
+}
+
+static enum err promote(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    const struct rollout_ascent *ascent = &rollout->ascent;
+    const char *actor = ask->command->actor;
+    if (!ascent->is_running || rollout->phase == ROLLOUT_FROZEN) {
+        return refuse_phase(ask, "promote");
+    }
+    if (ascent->step == 0 && !ask->input->is_canary_ready) {
+        note_set(ask->note, "the canary has not passed its health checks yet");
+        return ERR_STATE;
+    }
+    rollout_tell(ask->actions, ROLLOUT_WARN, "rollout.promote", actor,
+                 "promoted by hand, without waiting for evidence");
+    if (rollout->phase == ROLLOUT_BAKING) {
+        rollout_ascent_succeed(rollout, actor, ask->actions);
+        return OK;
+    }
+    uint32_t top = ascent->ladder.count;
+    bool is_below_top = ascent->step < top;
+    uint32_t step = ask->command->is_full || !is_below_top ? top : ascent->step + 1;
+    rollout_ascent_promote(rollout, step, actor, ask->input, ask->now_us, ask->actions);
+    if (ask->command->is_full && is_below_top) {
+        rollout_ascent_bake(rollout, actor, ask->input, ask->now_us, ask->actions);
+    }
     return OK;
 }
 
@@ -252,6 +352,10 @@ enum err rollout_command(struct rollout *rollout, const struct rollout_command *
         return roll_back(&ask);
     case ROLLOUT_ABORT:
         return abort_rollout(&ask);
+    case ROLLOUT_START:
+        return start_rollout(&ask);
+    case ROLLOUT_PROMOTE:
+        return promote(&ask);
     case ROLLOUT_PAUSE:
         return pause_rollout(&ask);
     case ROLLOUT_RESUME:

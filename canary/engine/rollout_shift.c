@@ -240,6 +240,7 @@ void rollout_shift_begin(struct rollout *rollout, const struct shift_cause *caus
     struct watch_mark now = rollout_stable_mark(input, now_us);
     rollout->record = rollout_shift_preview(rollout, cause, input);
     rollout->has_record = true;
+    rollout->ascent.is_running = false;
     rollout_enter(rollout, ROLLOUT_SHIFTING_BACK);
     date_first_bad(rollout, cause, input, now_us);
     if (!cause->is_by_hand) {

@@ -15,7 +15,8 @@ struct shift_cause {
     const char *text;
 };
 
-/* Opens the record and takes the first step; from idle, paused, frozen or rollback_failed. */
+/* Opens the record, ends the rollout and takes the first step; from any phase that is not part of a
+ * rollback, and from rollback_failed. */
 void rollout_shift_begin(struct rollout *rollout, const struct shift_cause *cause,
                          const struct rollout_input *input, uint64_t now_us,
                          struct rollout_actions *actions);
