@@ -27,12 +27,16 @@ enum {
     CONF_ENDPOINTS_MAX = 64, /* of one version */
     CONF_SHIFT_MAX = 16,     /* steps of a shift back */
     CONF_RESCUE_WHEN_MAX = 16,
+    CONF_STEPS_MAX = 63,       /* of a rollout: 32 weights with a pause between each two */
     CONF_STATUSES_MAX = 16,    /* ranges of statuses that a health check takes for healthy */
     CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
     CONF_DEPLOYMENT_MAX = 128, /* bytes of a deployment's name */
     CONF_HOST_MAX = 255,       /* bytes of a host name, RFC 1035 section 2.3.4 */
     CONF_PATH_MAX = 1024,      /* bytes of a path, in the file system or in a URL */
 };
+
+/* Stands for `pause` among the weights of a rollout's steps. */
+#define CONF_STEP_PAUSE UINT32_MAX
 
 /* Where a thing stands in the file, counted from 1; zeros when it is a default. */
 struct conf_place {
@@ -178,6 +182,20 @@ struct conf_health {
     struct conf_place place;
 };
 
+enum conf_after_bake { CONF_AFTER_BAKE_ALERT, CONF_AFTER_BAKE_ROLLBACK };
+
+struct conf_rollout {
+    bool is_on;
+    uint32_t *steps_ppm; /* rise strictly to 100 %; CONF_STEP_PAUSE stands alone between two */
+    size_t step_count;
+    uint64_t min_time_us; /* of each step */
+    uint64_t max_time_us; /* of each step, then the rollout pauses */
+    uint64_t bake_us;     /* at 100 %, with the previous version ready */
+    enum conf_after_bake after_bake;
+    struct conf_place place;
+    struct conf_place steps_place;
+};
+
 enum conf_relative {
     CONF_RELATIVE_OFF,
     CONF_RELATIVE_HOLD,
@@ -236,6 +254,7 @@ struct conf_service {
     enum conf_forwarded forwarded;
     struct conf_outlier outlier;
     struct conf_health health;
+    struct conf_rollout rollout;
     struct conf_rollback rollback;
     struct conf_rescue rescue;
     struct conf_place place;

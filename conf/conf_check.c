@@ -185,6 +185,37 @@ static void check_shift(const struct conf_rollback *rollback, struct conf_errors
     }
 }
 
+static const char *steps_fault(const struct conf_rollout *rollout)
+{
+    uint32_t below = 0;
+    bool is_pause = true;
+    for (size_t i = 0; i < rollout->step_count; i++) {
+        uint32_t step_ppm = rollout->steps_ppm[i];
+        bool was_pause = is_pause;
+        is_pause = step_ppm == CONF_STEP_PAUSE;
+        if (is_pause && was_pause) {
+            return "a pause stands between two weights";
+        }
+        if (!is_pause && step_ppm <= below) {
+            return "each weight must be larger than the one before";
+        }
+        below = is_pause ? below : step_ppm;
+    }
+    return is_pause || below != CONF_PPM ? "the last step must be 100%" : NULL;
+}
+
+static void check_rollout(const struct conf_rollout *rollout, struct conf_errors *errors)
+{
+    const char *fault = rollout->step_count > 0 ? steps_fault(rollout) : NULL;
+    if (fault != NULL) {
+        conf_errors_add(errors, rollout->steps_place, "services.rollout.steps: %s", fault);
+    }
+    if (rollout->is_on && rollout->max_time_us > 0 && rollout->max_time_us < rollout->min_time_us) {
+        conf_errors_add(errors, rollout->place,
+                        "services.rollout.max_time: is shorter than min_time");
+    }
+}
+
 static void check_health(const struct conf_health *health, struct conf_errors *errors)
 {
     if (health->is_on && health->interval_us > 0 && health->timeout_us > health->interval_us) {
@@ -285,6 +316,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         const struct conf_service *service = &conf->services[i];
         check_versions(conf, service, errors);
         check_sticky(&service->sticky, errors);
+        check_rollout(&service->rollout, errors);
         check_shift(&service->rollback, errors);
         check_health(&service->health, errors);
     }

@@ -11,6 +11,7 @@ static const struct {
     [CONF_TYPE_DURATION] = {"duration", sizeof(uint64_t)},
     [CONF_TYPE_SIZE] = {"size", sizeof(uint64_t)},
     [CONF_TYPE_RATE] = {"rate", sizeof(uint32_t)},
+    [CONF_TYPE_STEP] = {"rate or `pause`", sizeof(uint32_t)},
     [CONF_TYPE_SWITCH] = {"on or off", sizeof(bool)},
     [CONF_TYPE_CHOICE] = {"word", sizeof(unsigned)},
     [CONF_TYPE_NAME] = {"name", sizeof(char *)},

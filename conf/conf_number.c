@@ -144,11 +144,11 @@ static void format_rate(uint64_t ppm, char text[CONF_NUMBER_TEXT_SIZE])
 
 void conf_number_format(enum conf_type type, uint64_t value, char text[CONF_NUMBER_TEXT_SIZE])
 {
-    const struct kind *kind = kind_of(type);
-    if (type == CONF_TYPE_RATE) {
+    if (type == CONF_TYPE_RATE || type == CONF_TYPE_STEP) {
         format_rate(value, text);
         return;
     }
+    const struct kind *kind = kind_of(type);
     size_t i = 0;
     while (i + 1 < kind->unit_count && (value == 0 || value % kind->units[i].factor != 0)) {
         i++;

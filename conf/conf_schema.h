@@ -12,6 +12,7 @@ enum conf_type {
     CONF_TYPE_DURATION,   /* uint64_t microseconds: 250ms, 10s, 1.5h */
     CONF_TYPE_SIZE,       /* uint64_t bytes: 8KiB */
     CONF_TYPE_RATE,       /* uint32_t parts per million: 0.25% */
+    CONF_TYPE_STEP,       /* uint32_t: a rate, or the word pause (CONF_STEP_PAUSE) */
     CONF_TYPE_SWITCH,     /* bool: on, off */
     CONF_TYPE_CHOICE,     /* an enum: the number of the word in `choices` */
     CONF_TYPE_NAME,       /* const char *: letters, digits and ._- */

@@ -7,6 +7,7 @@
 #define SECOND (1000 * MS)
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
 
 #define KEYS(array)          .keys = (array), .key_count = COUNT_OF(array)
 #define FROM_TO(least, most) .low = (least), .high = (most)
@@ -18,6 +19,7 @@ static const char *const forwarded_words[] = {"x_forwarded", "rfc7239", "both", 
 static const char *const relative_words[] = {"off", "hold", "rollback", "confirm", NULL};
 static const char *const rescue_words[] = {"connect", "reset", "timeout", "500",
                                            "502",     "503",   "504",     NULL};
+static const char *const after_bake_words[] = {"alert", "rollback", NULL};
 static const char *const on_breach_words[] = {"rollback", "freeze", "alert", NULL};
 
 #define ENDPOINTS                                                                                  \
@@ -147,6 +149,54 @@ static const struct conf_section health_section = {
     KEYS(health_keys),
     .size = sizeof(struct conf_health),
     .place_offset = offsetof(struct conf_health, place),
+};
+
+#define ROLLOUT(type_, member) .type = (type_), .offset = offsetof(struct conf_rollout, member)
+
+static const struct conf_key rollout_keys[] = {
+    {.name = "steps",
+     ROLLOUT(CONF_TYPE_STEP, steps_ppm),
+     .count_offset = offsetof(struct conf_rollout, step_count),
+     .place_offset = offsetof(struct conf_rollout, steps_place),
+     .list_min = 1,
+     .list_max = CONF_STEPS_MAX,
+     FROM_TO(1, CONF_PPM),
+     .fallback = "1%, 5%, 25%, 50%, 100%",
+     .help = "The canary's weights, each larger than the one before, the last one 100%. The word "
+             "`pause` between two of them waits there for `serin resume`."},
+    {.name = "min_time",
+     ROLLOUT(CONF_TYPE_DURATION, min_time_us),
+     FROM_TO(0, 30 * DAY),
+     .fallback = "60s",
+     .help = "How long each step takes at least. It ends when it is this old and the judge has "
+             "found the canary `healthy` at this weight."},
+    {.name = "max_time",
+     ROLLOUT(CONF_TYPE_DURATION, max_time_us),
+     FROM_TO(SECOND, 30 * DAY),
+     .fallback = "24h",
+     .help = "A step that is not found healthy in this time pauses the rollout and alerts. Without "
+             "traffic nothing is promoted."},
+    {.name = "bake",
+     ROLLOUT(CONF_TYPE_DURATION, bake_us),
+     FROM_TO(0, 30 * DAY),
+     .fallback = "10m",
+     .help = "How long the canary is watched at 100%, with the previous version ready, before the "
+             "rollout has succeeded."},
+    {.name = "after_bake",
+     ROLLOUT(CONF_TYPE_CHOICE, after_bake),
+     .fallback = "alert",
+     .choices = after_bake_words,
+     .help = "What a breach does after that: `alert` only tells, `rollback` still shifts back."},
+};
+
+static const struct conf_section rollout_section = {
+    .title = "services.rollout",
+    .help = "How a new canary gets its traffic: step by step, each proven before the next. With "
+            "`health`, every endpoint of the canary must first pass `healthy` checks in a row; "
+            "after 5 minutes without that the rollout pauses.",
+    KEYS(rollout_keys),
+    .size = sizeof(struct conf_rollout),
+    .place_offset = offsetof(struct conf_rollout, place),
 };
 
 #define ROLLBACK(type_, member) .type = (type_), .offset = offsetof(struct conf_rollback, member)
@@ -299,9 +349,9 @@ static const struct conf_key service_keys[] = {
      FROM_TO(0, CONF_PPM),
      .help = "The canary's share, in steps of 0.0001%. It is applied once, when this deployment of "
              "`current` is first "
-             "seen; later the state decides, and a changed number is an operator's change. Left "
-             "out, the canary starts "
-             "at 0%."},
+             "seen; later the state decides, and a changed number is an operator's change, which "
+             "pauses a rollout. Left out, a new deployment starts a rollout by `rollout`, or stays "
+             "at 0% with `rollout: off`."},
     {.name = "sticky",
      SERVICE(CONF_TYPE_SECTION, sticky),
      .flags = CONF_KEY_NONE,
@@ -341,6 +391,13 @@ static const struct conf_key service_keys[] = {
      .fallback = "off",
      .section = &health_section,
      .help = "Active health checks."},
+    {.name = "rollout",
+     SERVICE(CONF_TYPE_SECTION, rollout),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, rollout.is_on),
+     .fallback = "on",
+     .section = &rollout_section,
+     .help = "Growing the weight in steps, for a new deployment without `weight`."},
     {.name = "rollback",
      SERVICE(CONF_TYPE_SECTION, rollback),
      .fallback = "on",
@@ -353,7 +410,6 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .section = &rescue_section,
      .help = "Repeating on the stable version what the canary failed."},
-    {.name = "rollout", .type = CONF_TYPE_UNBUILT, .help = "Growing the weight in steps."},
     {.name = "failures", .type = CONF_TYPE_UNBUILT, .help = "What counts as a failure beyond 5xx."},
     {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
     {.name = "platform",

@@ -69,6 +69,25 @@ static enum err parse_number(const struct conf_key *key, struct bytes text, stru
     return OK;
 }
 
+static enum err parse_step(const struct conf_key *key, struct bytes text, struct note *note,
+                           void *ret_value)
+{
+    uint64_t value = CONF_STEP_PAUSE;
+    if (!bytes_equal_nocase(text, BYTES("pause"))) {
+        enum err err = conf_number_parse(CONF_TYPE_RATE, text, note, &value);
+        if (err == ERR_SYNTAX) {
+            note_set(note, "is neither a rate as in 5%% nor the word pause");
+        }
+        err = err == OK ? check_bounds(key, value, note) : err;
+        if (err != OK) {
+            return err;
+        }
+    }
+    uint32_t ppm = (uint32_t)value;
+    memcpy(ret_value, &ppm, sizeof ppm);
+    return OK;
+}
+
 static enum err parse_switch(struct bytes text, struct note *note, void *ret_value)
 {
     bool is_on = conf_word_is_on(text);
@@ -293,6 +312,8 @@ enum err conf_value_parse(const struct conf_value_context *context, const struct
     case CONF_TYPE_SIZE:
     case CONF_TYPE_RATE:
         return parse_number(key, text, note, ret_value);
+    case CONF_TYPE_STEP:
+        return parse_step(key, text, note, ret_value);
     case CONF_TYPE_SWITCH:
         return parse_switch(text, note, ret_value);
     case CONF_TYPE_CHOICE:

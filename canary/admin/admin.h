@@ -68,8 +68,8 @@ struct admin_service {
     const char *verdict;   /* "insufficient_data", … */
     const char *reason;    /* NULL: none */
     const char *sentence;  /* the verdict for a human */
-    int32_t step;          /* counted from 1; 0: no rollout */
-    int32_t step_count;
+    int32_t step;          /* counted from 1; 0: no rollout, or one without weight yet */
+    int32_t step_count;    /* 0: no rollout */
     bool is_contained;
     struct admin_version current, previous;
     const char *rollback_id; /* of the one that runs, or NULL */
@@ -165,11 +165,12 @@ struct admin_rollback {
     const char *actor;
 };
 
-enum admin_verb { ADMIN_PAUSE, ADMIN_RESUME, ADMIN_ABORT };
+enum admin_verb { ADMIN_PAUSE, ADMIN_RESUME, ADMIN_PROMOTE, ADMIN_ABORT };
 
 struct admin_rollout {
     const char *service;
     enum admin_verb verb;
+    bool is_full; /* PROMOTE: past all steps */
     bool has_revision;
     uint64_t revision;
     const char *actor;

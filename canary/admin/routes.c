@@ -16,6 +16,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/api/v1/services/{}/rollback", ROUTE_OPERATOR, route_start_rollback},
     {METHOD_POST, "/api/v1/services/{}/rollout/pause", ROUTE_OPERATOR, route_pause},
     {METHOD_POST, "/api/v1/services/{}/rollout/resume", ROUTE_OPERATOR, route_resume},
+    {METHOD_POST, "/api/v1/services/{}/rollout/promote", ROUTE_OPERATOR, route_promote},
     {METHOD_POST, "/api/v1/services/{}/rollout/abort", ROUTE_OPERATOR, route_abort},
     {METHOD_POST, "/api/v1/services/{}/quarantine/{}/release", ROUTE_OPERATOR, route_release},
     {METHOD_GET, "/api/v1/rollbacks", ROUTE_VIEWER, route_rollbacks},

@@ -37,6 +37,7 @@ void route_weight(struct admin_call *call);
 void route_start_rollback(struct admin_call *call);
 void route_pause(struct admin_call *call);
 void route_resume(struct admin_call *call);
+void route_promote(struct admin_call *call);
 void route_abort(struct admin_call *call);
 void route_release(struct admin_call *call);
 void route_config_check(struct admin_call *call);

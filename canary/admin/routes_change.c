@@ -202,6 +202,23 @@ void route_resume(struct admin_call *call)
     change_rollout(call, ADMIN_RESUME);
 }
 
+void route_promote(struct admin_call *call)
+{
+    struct body_member members[] = {{"full", BODY_BOOL, false, NULL}};
+    json_t *document = NULL;
+    if (!body_read(call, members, COUNT_OF(members), &document)) {
+        return;
+    }
+    struct admin_rollout rollout = {.service = call->parameters[0],
+                                    .verb = ADMIN_PROMOTE,
+                                    .is_full = json_is_true(members[0].value),
+                                    .actor = call->actor};
+    json_decref(document);
+    if (check_revision(call, &rollout.has_revision, &rollout.revision)) {
+        ops_of(call)->rollout(context_of(call), call, &rollout);
+    }
+}
+
 void route_abort(struct admin_call *call)
 {
     change_rollout(call, ADMIN_ABORT);

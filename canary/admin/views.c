@@ -72,13 +72,14 @@ static json_t *view_version(const struct admin_version *version)
 
 json_t *view_service_short(const struct admin_service *service)
 {
-    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:b, s:o, s:o}", "name",
+    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o}", "name",
                      view_text(service->name), "phase", view_text(service->phase), "revision",
                      count_of(service->revision), "weight", view_weight(service), "verdict",
                      view_text(service->verdict), "reason", view_text(service->reason), "sentence",
-                     view_text(service->sentence), "step", service->step, "contained",
-                     (int)service->is_contained, "current", view_version_short(&service->current),
-                     "previous", view_version_short(&service->previous));
+                     view_text(service->sentence), "step", service->step, "steps",
+                     service->step_count, "contained", (int)service->is_contained, "current",
+                     view_version_short(&service->current), "previous",
+                     view_version_short(&service->previous));
 }
 
 static json_t *view_evidence(const struct admin_service *service)
@@ -113,11 +114,10 @@ static json_t *view_quarantines(const struct admin_service *service)
 json_t *view_service(const struct admin_service *service)
 {
     json_t *view = view_service_short(service);
-    json_t *more =
-        json_pack("{s:o, s:o, s:i, s:o, s:o, s:o}", "current", view_version(&service->current),
-                  "previous", view_version(&service->previous), "steps", service->step_count,
-                  "rollback", view_text(service->rollback_id), "evidence", view_evidence(service),
-                  "quarantine", view_quarantines(service));
+    json_t *more = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "current", view_version(&service->current), "previous",
+        view_version(&service->previous), "rollback", view_text(service->rollback_id), "evidence",
+        view_evidence(service), "quarantine", view_quarantines(service));
     bool is_whole = view != NULL && more != NULL && json_object_update(view, more) == 0;
     json_decref(more);
     if (!is_whole) {

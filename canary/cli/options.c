@@ -6,7 +6,12 @@
 #include "proxy/base/bytes.h"
 #include "proxy/base/check.h"
 
-enum { TIMEOUT_DEFAULT_MS = 10000, TIMEOUT_MAX_MS = 3600 * 1000, LIMIT_DEFAULT = 20, PAD = 26 };
+enum {
+    TIMEOUT_DEFAULT_MS = 10000,
+    TIMEOUT_MAX_MS = 7 * 24 * 3600 * 1000,
+    LIMIT_DEFAULT = 20,
+    PAD = 26
+};
 
 struct option {
     enum cli_option bit;
@@ -20,6 +25,7 @@ static const struct option options[] = {
     {CLI_OPTION_SERVICE, "--service", 's', "NAME", "which service; needed where there are several"},
     {CLI_OPTION_REASON, "--reason", 'r', "TEXT", "why; kept in the audit trail"},
     {CLI_OPTION_INSTANT, "--instant", 0, NULL, "all at once instead of in steps"},
+    {CLI_OPTION_FULL, "--full", 0, NULL, "past all steps, to the bake at 100 %"},
     {CLI_OPTION_DRY_RUN, "--dry-run", 'n', NULL, "say what would happen, change nothing"},
     {CLI_OPTION_LIMIT, "--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"},
     {CLI_OPTION_AUDIT, "--audit", 0, NULL, "the audit trail instead of the rollbacks"},
@@ -80,7 +86,7 @@ static enum err read_timeout(const char *value, uint64_t *ret_timeout_ms, struct
     uint64_t timeout_us = 0;
     enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &timeout_us);
     if (err != OK || timeout_us < 1000 || timeout_us / 1000 > TIMEOUT_MAX_MS) {
-        note_set(note, "--timeout is a time like 500ms or 10s, at most 1h");
+        note_set(note, "--timeout is a time like 500ms or 10s, at most 7d");
         return ERR_SYNTAX;
     }
     *ret_timeout_ms = timeout_us / 1000;
@@ -138,7 +144,11 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
         return OK;
     case CLI_OPTION_LIMIT:
         return read_limit(value, &parsed->limit, note);
+    case CLI_OPTION_FULL:
+        parsed->is_full = true;
+        return OK;
     case CLI_OPTION_TIMEOUT:
+        parsed->has_timeout = true;
         return read_timeout(value, &parsed->timeout_ms, note);
     case CLI_OPTION_HEADER:
         return add_header(parsed, value, note);

@@ -38,6 +38,7 @@ enum cli_option {
     CLI_OPTION_CLIENT = 1 << 10,
     CLI_OPTION_COUNTERS = 1 << 11,
     CLI_OPTION_AUDIT = 1 << 12,
+    CLI_OPTION_FULL = 1 << 13,
     CLI_OPTION_COMMON =
         CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
@@ -55,6 +56,7 @@ struct cli_options {
     size_t header_count;
     const char *argument; /* PERCENT, URL, DEPLOYMENT; NULL: none */
     uint64_t timeout_ms;
+    bool has_timeout; /* it was given */
     unsigned limit;
     bool is_json;
     bool is_instant;
@@ -62,6 +64,7 @@ struct cli_options {
     bool is_help;
     bool has_counters;
     bool is_audit;
+    bool is_full;
 };
 
 struct cli_verb {

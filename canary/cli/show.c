@@ -135,7 +135,8 @@ static void add_service(struct table *table, const json_t *service)
     json_int_t number = json_integer_value(json_object_get(service, "step"));
     bool is_contained = json_is_true(json_object_get(service, "contained"));
     bool has_reason = json_is_string(json_object_get(service, "reason"));
-    (void)snprintf(step, sizeof step, "%lld", (long long)number);
+    json_int_t count = json_integer_value(json_object_get(service, "steps"));
+    (void)snprintf(step, sizeof step, "%lld/%lld", (long long)number, (long long)count);
     (void)snprintf(verdict, sizeof verdict, "%s%s%s%s%s", text_of(service, "verdict"),
                    has_reason ? " (" : "", has_reason ? text_of(service, "reason") : "",
                    has_reason ? ")" : "", is_contained ? ", contained" : "");
@@ -144,7 +145,7 @@ static void add_service(struct table *table, const json_t *service)
     table_add(table, percent_text(json_object_get(weight, "set"), set));
     table_add(table, percent_text(json_object_get(weight, "realised"), realised));
     table_add(table, verdict);
-    table_add(table, number > 0 ? step : "-");
+    table_add(table, count > 0 ? step : "-");
     table_add(table, deployment_of(service, "current"));
     table_add(table, deployment_of(service, "previous"));
 }

@@ -1,6 +1,7 @@
 /* What each verb asks and how it shows the answer. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "canary/cli/client.h"
 #include "canary/cli/options.h"
@@ -8,6 +9,7 @@
 #include "canary/cli/table.h"
 #include "conf/conf_number.h"
 #include "proxy/base/check.h"
+#include "proxy/base/clock.h"
 
 enum { PATH_MAX_SIZE = 2048, NAME_MAX_SIZE = 512, EVENT_MAX = 4 * 1024 * 1024 };
 
@@ -374,6 +376,12 @@ static int run_resume(const struct cli_options *options)
     return post_and_show(options, "rollout/resume", NULL, show_changed);
 }
 
+static int run_promote(const struct cli_options *options)
+{
+    return post_and_show(options, "rollout/promote", json_pack("{s:b}", "full", options->is_full),
+                         show_changed);
+}
+
 static int run_abort(const struct cli_options *options)
 {
     return post_and_show(options, "rollout/abort", NULL, show_changed);
@@ -415,6 +423,77 @@ static int run_reload(const struct cli_options *options)
     return exit;
 }
 
+/* ---- waiting ---- */
+
+enum { WAIT_EVERY_MS = 500, WAIT_CALL_MS = 10000 };
+
+/* The exit code that the rollout has ended with, or -1. */
+static int rollout_exit(const json_t *service)
+{
+    const char *phase = json_string_value(json_object_get(service, "phase"));
+    bool is_running = json_integer_value(json_object_get(service, "steps")) > 0;
+    if (phase == NULL) {
+        return CLI_FAILED;
+    }
+    if (strcmp(phase, "succeeded") == 0) {
+        return CLI_DONE;
+    }
+    bool is_under_way =
+        is_running || strcmp(phase, "shifting_back") == 0 || strcmp(phase, "verifying") == 0;
+    return is_under_way ? -1 : CLI_FAILED;
+}
+
+/* Asks again and again; `ret_is_over` says that the service's last answer is worth showing. */
+static int wait_for_end(struct client *client, const char *path, uint64_t deadline_us,
+                        bool *ret_is_over)
+{
+    for (;;) {
+        int exit = client_call(client, &(struct client_request){.path = path});
+        if (exit != CLI_DONE) {
+            return exit;
+        }
+        exit = rollout_exit(client_json(client));
+        if (exit >= 0) {
+            *ret_is_over = true;
+            return exit;
+        }
+        if (clock_monotonic_us(clock_system()) >= deadline_us) {
+            (void)fprintf(stderr, "serin: the rollout has not ended in this time\n");
+            return CLI_TIMED_OUT;
+        }
+        struct timespec pause = {0, WAIT_EVERY_MS * 1000000L};
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static int run_wait(const struct cli_options *options)
+{
+    struct cli_options each = *options;
+    each.timeout_ms = WAIT_CALL_MS;
+    uint64_t deadline_us = UINT64_MAX;
+    if (options->has_timeout) {
+        deadline_us = clock_monotonic_us(clock_system()) + options->timeout_ms * 1000;
+    }
+    int exit = CLI_FAILED;
+    struct client *client = open_client(&each, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    char name[NAME_MAX_SIZE];
+    char path[PATH_MAX_SIZE];
+    bool is_over = false;
+    exit = find_service(client, options, name);
+    if (exit == CLI_DONE) {
+        (void)snprintf(path, sizeof path, "/api/v1/services/%s", name);
+        exit = wait_for_end(client, path, deadline_us, &is_over);
+    }
+    if (is_over && print_answer(client, options, show_changed) != CLI_DONE) {
+        exit = CLI_FAILED;
+    }
+    client_destroy(client);
+    return exit;
+}
+
 /* ---- the table ---- */
 
 enum { ON_SERVICE = CLI_OPTION_COMMON | CLI_OPTION_SERVICE };
@@ -431,6 +510,13 @@ const struct cli_verb cli_verbs[] = {
      "In steps that watch both versions, or with --instant at once.", run_rollback},
     {"pause", NULL, ON_SERVICE, 0, "hold the rollout where it is", NULL, run_pause},
     {"resume", NULL, ON_SERVICE, 0, "go on with a paused or frozen rollout", NULL, run_resume},
+    {"promote", NULL, ON_SERVICE | CLI_OPTION_FULL, 0,
+     "take the rollout's next step now, without waiting for evidence",
+     "At 100 % it begins the bake, while baking it ends it.", run_promote},
+    {"wait", NULL, ON_SERVICE, 0, "wait until the rollout has ended",
+     "Ends with 0 when it succeeded, 1 when it was rolled back or aborted, 5 when --timeout (here\n"
+     "for all of it; none when not given) has passed. A paused rollout is waited for.",
+     run_wait},
     {"abort", NULL, ON_SERVICE, 0, "shift back and end the rollout, without quarantine", NULL,
      run_abort},
     {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,

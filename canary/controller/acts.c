@@ -71,9 +71,12 @@ static void answer(struct act *act)
     json_decref(with.body);
 }
 
-void controller_fill_state(const struct steward *steward, struct history_service *ret_state)
+void controller_fill_state(const struct steward *steward, char detail[PROGRESS_TEXT_SIZE],
+                           struct history_service *ret_state)
 {
     const struct rollout *rollout = &steward->engine.rollout;
+    struct rollout_journal journal = engine_journal(&steward->engine);
+    bool has_detail = progress_to_text(&journal, detail);
     *ret_state = (struct history_service){
         .name = steward->conf->name,
         .current_deployment = steward_deployment(steward, ROLE_CURRENT),
@@ -82,14 +85,17 @@ void controller_fill_state(const struct steward *steward, struct history_service
         .phase = rollout_phase_name(rollout->phase),
         .revision = rollout->revision,
         .salt = steward->rollout,
+        .step = has_detail ? (int32_t)rollout->ascent.step : 0,
+        .detail = has_detail ? detail : NULL,
         .updated_us = clock_wall_us(clock_system()),
     };
 }
 
 void controller_write_state(struct controller *controller, const struct steward *steward)
 {
+    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(steward, &state);
+    controller_fill_state(steward, detail, &state);
     controller_write(controller, &(struct history_change){.service = &state}, "state",
                      steward->conf->name);
 }
@@ -172,8 +178,9 @@ static void write_first(struct act *act)
     (void)snprintf(waiting->service, sizeof waiting->service, "%s", act->service);
     list_init(&waiting->link);
     list_push_back(&controller->acts, &waiting->link);
+    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(act->steward, &state);
+    controller_fill_state(act->steward, detail, &state);
     enum err err = history_write(controller->history, &(struct history_change){.service = &state},
                                  HISTORY_DURABLE, on_barrier, waiting);
     if (err != OK) {
@@ -257,6 +264,7 @@ static void write_together(struct act *act)
     struct steward *steward = act->steward;
     const struct record *record = &act->actions->record;
     struct history_change change = {0};
+    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
     struct history_rollback row;
     struct history_quarantine quarantine;
@@ -265,7 +273,7 @@ static void write_together(struct act *act)
          act->next++) {
         const struct rollout_action *action = &act->actions->list[act->next];
         if (action->kind == ROLLOUT_WRITE) {
-            controller_fill_state(steward, &state);
+            controller_fill_state(steward, detail, &state);
             change.service = &state;
         } else if (action->kind == ROLLOUT_WRITE_RECORD) {
             free(evidence);

@@ -299,8 +299,23 @@ static void on_health_changed(void *context, struct endpoint *endpoint, bool is_
 
 /* ---- ticks ---- */
 
+/* Every endpoint of the canary passed `healthy` checks in a row. */
+static bool is_canary_ready(const struct controller *controller, const struct steward *steward)
+{
+    const struct steward_version *canary = &steward->versions[ROLE_CURRENT];
+    for (size_t i = 0; i < canary->endpoint_count && steward->conf->health.is_on; i++) {
+        struct prober_facts facts;
+        if (!prober_find(controller->prober, canary->endpoints[i].endpoint, &facts) ||
+            facts.good_in_row < steward->conf->health.healthy) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void tick_steward(struct controller *controller, struct steward *steward, int64_t wall_us)
 {
+    steward->is_canary_ready = is_canary_ready(controller, steward);
     struct rollout_actions actions;
     char id[RECORD_ID_SIZE];
     controller_make_id(controller, id);

@@ -17,6 +17,7 @@ enum {
     CONTROLLER_LATE_MS = 250,     /* a tick this late is a condition, */
     CONTROLLER_LATE_SHOWN_S = 10, /* shown for so long */
     CONTROLLER_NAMES_MS = 2000,   /* a start or a reload waits so long for look-ups at most */
+    PROGRESS_TEXT_SIZE = 1024,    /* what the state file keeps of a rollout beside its step */
 };
 
 struct quarantined {
@@ -36,6 +37,7 @@ struct remembered {
     bool is_phase_known; /* false: another program wrote it */
     uint64_t revision;
     uint64_t salt;
+    struct rollout_journal progress; /* only what of it says how far a rollout is */
 };
 
 /* A configuration that waits for its names to be looked up. */
@@ -130,6 +132,8 @@ void controller_begin_service(struct controller *controller, struct steward *ste
 /* Of a canary that is seen for the first time. */
 uint32_t controller_first_weight(const struct controller *controller,
                                  const struct steward *steward);
+/* May a canary that is seen for the first time begin a rollout by itself? */
+bool controller_starts_rollout(const struct controller *controller, const struct steward *steward);
 /* Before a reload takes the service away: a rollback that runs is superseded. */
 void controller_remember(struct controller *controller, struct steward *steward);
 
@@ -153,8 +157,9 @@ void controller_forget(struct controller *controller, const struct steward *stew
  * fails. */
 void controller_write(struct controller *controller, const struct history_change *change,
                       const char *what, const char *service);
-/* Where the service stands, as the history keeps it; borrows from the steward. */
-void controller_fill_state(const struct steward *steward, struct history_service *ret_state);
+/* Where the service stands, as the history keeps it; borrows from the steward and `detail`. */
+void controller_fill_state(const struct steward *steward, char detail[PROGRESS_TEXT_SIZE],
+                           struct history_service *ret_state);
 /* The service's state to the history, in the next batch. */
 void controller_write_state(struct controller *controller, const struct steward *steward);
 /* A command of the configuration or of a recovery, without anybody who waits. */
@@ -163,6 +168,13 @@ void controller_command(struct controller *controller, struct steward *steward,
 /* One line for the audit trail; `service` may be NULL. */
 void controller_audit(struct controller *controller, const char *actor, const char *action,
                       const char *service, const char *text);
+
+/* ---- how far a rollout is (progress.c) ---- */
+
+/* Steps, gate and time as JSON; false when no rollout runs. */
+bool progress_to_text(const struct rollout_journal *journal, char ret_text[PROGRESS_TEXT_SIZE]);
+/* The same back into the journal, which is left as it is when the text says nothing sound. */
+void progress_from_text(const char *text, int32_t step, struct rollout_journal *journal);
 
 /* ---- records (records.c) ---- */
 

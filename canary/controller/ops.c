@@ -171,6 +171,7 @@ static void roll_out(void *context, struct admin_call *call, const struct admin_
 {
     static const enum rollout_command_kind kinds[] = {[ADMIN_PAUSE] = ROLLOUT_PAUSE,
                                                       [ADMIN_RESUME] = ROLLOUT_RESUME,
+                                                      [ADMIN_PROMOTE] = ROLLOUT_PROMOTE,
                                                       [ADMIN_ABORT] = ROLLOUT_ABORT};
     struct controller *controller = context;
     struct steward *steward = find(controller, call, rollout->service);
@@ -179,7 +180,8 @@ static void roll_out(void *context, struct admin_call *call, const struct admin_
     }
     char id[RECORD_ID_SIZE];
     controller_make_id(controller, id);
-    struct rollout_command what = {.kind = kinds[rollout->verb], .actor = rollout->actor};
+    struct rollout_command what = {
+        .kind = kinds[rollout->verb], .is_full = rollout->is_full, .actor = rollout->actor};
     command(controller, steward, &what, id, call);
 }
 

@@ -2,8 +2,9 @@
  * back what another one took away.
  *
  * A service that is known with both versions goes on where it stood. With another stable version
- * the canary keeps its weight, or has none when it was being rolled back. A canary that is seen for
- * the first time gets the file's weight. */
+ * the canary keeps its weight, or has none when it was being rolled back; a rollout ends there. A
+ * canary that is seen for the first time gets the file's weight, or without one begins a rollout.
+ */
 #include <stdlib.h>
 
 #include "canary/controller/controller_state.h"
@@ -52,6 +53,7 @@ static void remember(struct controller *controller, const struct history_service
         .salt = state->salt,
     };
     one->is_phase_known = rollout_phase_find(state->phase, &one->phase);
+    progress_from_text(state->detail, state->step, &one->progress);
     (void)snprintf(one->service, sizeof one->service, "%s", state->name);
     (void)snprintf(one->current, sizeof one->current, "%s",
                    state->current_deployment != NULL ? state->current_deployment : "");
@@ -70,8 +72,9 @@ void controller_remember(struct controller *controller, struct steward *steward)
         };
         controller_command(controller, steward, &command);
     }
+    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(steward, &state);
+    controller_fill_state(steward, detail, &state);
     remember(controller, &state);
 }
 
@@ -90,6 +93,20 @@ uint32_t controller_first_weight(const struct controller *controller, const stru
     return may_have_weight ? conf->weight_ppm : 0;
 }
 
+bool controller_starts_rollout(const struct controller *controller, const struct steward *steward)
+{
+    const struct conf_service *conf = steward->conf;
+    return steward_has_canary(steward) && !conf->has_weight && conf->rollout.is_on &&
+           !controller->is_history_unread;
+}
+
+/* The file knows the canary as it is now. */
+static bool is_known(const struct remembered *before, const struct steward *steward)
+{
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    return before != NULL && deployment != NULL && is_version(before->current, deployment);
+}
+
 /* Phase and weight to go on with; the record is added by who knows one. */
 static struct rollout_journal journal_of(const struct controller *controller,
                                          struct steward *steward, const struct remembered *before)
@@ -101,7 +118,7 @@ static struct rollout_journal journal_of(const struct controller *controller,
         .revision = before->revision,
         .is_quarantined = controller_is_quarantined(controller, name, deployment),
     };
-    if (deployment == NULL || !is_version(before->current, deployment)) {
+    if (!is_known(before, steward)) {
         journal.weight_ppm = controller_first_weight(controller, steward);
         return journal;
     }
@@ -112,10 +129,21 @@ static struct rollout_journal journal_of(const struct controller *controller,
     } else if (is_version(before->previous, steward_deployment(steward, ROLE_PREVIOUS))) {
         journal.phase = before->phase;
         journal.weight_ppm = before->weight_ppm;
+        journal.is_ascending = before->progress.is_ascending;
+        journal.ladder = before->progress.ladder;
+        journal.step = before->progress.step;
+        journal.gate = before->progress.gate;
+        journal.waiting_wall_us = before->progress.waiting_wall_us;
     } else if (!was_rolling_back(before)) {
         journal.weight_ppm = before->weight_ppm;
     }
     return journal;
+}
+
+static void start_rollout(struct controller *controller, struct steward *steward)
+{
+    struct rollout_command command = {.kind = ROLLOUT_START, .actor = "config"};
+    controller_command(controller, steward, &command);
 }
 
 static void begin(struct controller *controller, struct steward *steward,
@@ -142,6 +170,9 @@ static void begin(struct controller *controller, struct steward *steward,
     steward->published_revision = steward->engine.rollout.weight_revision;
     if (!controller->is_history_unread) {
         controller_write_state(controller, steward);
+    }
+    if (!is_known(before, steward) && controller_starts_rollout(controller, steward)) {
+        start_rollout(controller, steward);
     }
 }
 

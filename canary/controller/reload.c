@@ -110,6 +110,10 @@ static void deploy(struct controller *controller, struct steward *steward, bool 
         .reason = "the configuration names other versions",
     };
     controller_command(controller, steward, &command);
+    if (is_canary_new && controller_starts_rollout(controller, steward)) {
+        command = (struct rollout_command){.kind = ROLLOUT_START, .actor = "config"};
+        controller_command(controller, steward, &command);
+    }
 }
 
 static void reweigh(struct controller *controller, struct steward *steward)

@@ -5,6 +5,8 @@
 
 #include "router/sticky.h"
 
+_Static_assert(CONF_STEPS_MAX < 2 * LADDER_STEPS_MAX, "a ladder has room for all steps");
+
 static void release_version(struct steward_version *version)
 {
     for (size_t i = 0; i < version->endpoint_count; i++) {
@@ -151,6 +153,31 @@ static enum judge_relative relative_of(enum conf_relative relative)
     return JUDGE_RELATIVE_CONFIRM;
 }
 
+static struct ladder ladder_of(const struct conf_rollout *conf)
+{
+    struct ladder ladder = {.count = 0};
+    for (size_t i = 0; i < conf->step_count; i++) {
+        if (conf->steps_ppm[i] == CONF_STEP_PAUSE) {
+            ladder.has_gate[ladder.count - 1] = true;
+        } else {
+            ladder.weights_ppm[ladder.count++] = conf->steps_ppm[i];
+        }
+    }
+    return ladder;
+}
+
+static void configure_rollout(const struct conf_rollout *conf, struct rollout_config *config)
+{
+    if (!conf->is_on) {
+        return;
+    }
+    config->ladder = ladder_of(conf);
+    config->min_time_us = conf->min_time_us;
+    config->max_time_us = conf->max_time_us;
+    config->bake_us = conf->bake_us;
+    config->rolls_back_after_bake = conf->after_bake == CONF_AFTER_BAKE_ROLLBACK;
+}
+
 struct engine_config steward_engine_config(const struct conf_service *conf)
 {
     const struct conf_rollback *rollback = &conf->rollback;
@@ -163,6 +190,7 @@ struct engine_config steward_engine_config(const struct conf_service *conf)
     config.rollout.limit = config.judge.limit;
     config.rollout.instant_above = (double)rollback->instant_above_ppm / CONF_PPM;
     config.rollout.max_wait_us = rollback->max_wait_us;
+    configure_rollout(&conf->rollout, &config.rollout);
     config.rollout.shift.every_us = rollback->every_us;
     config.rollout.shift.step_count = rollback->shift_count;
     for (size_t i = 0; i < rollback->shift_count; i++) {
@@ -312,6 +340,7 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
         .canary_down_since_us = steward->canary_down_since_us,
         .landed_revision = steward->landed_revision,
         .landed_us = steward->landed_us,
+        .is_canary_ready = steward->is_canary_ready,
         .canary_in_flight = steward_in_flight(steward, ROLE_CURRENT),
         .record_id = record_id,
     };

@@ -59,6 +59,7 @@ struct steward {
     bool carried_quarantine;       /* as the newest snapshot says */
     uint64_t landed_revision;      /* the newest that every worker has */
     uint64_t landed_us;            /* since when; 0: never */
+    bool is_canary_ready;          /* passed its health checks, where there are any */
     uint64_t canary_down_since_us; /* the first failed check of those that took all endpoints out;
                                       0: none */
     uint64_t picks[STEWARD_SECONDS + 1][ROLE_COUNT]; /* once a second, a ring */

@@ -70,6 +70,8 @@ static void view_service(const struct controller *controller, const struct stewa
         .verdict = verdict_name(steward),
         .reason = reason == JUDGE_REASON_NONE ? NULL : judge_reason_name(reason),
         .sentence = engine->sentence.text,
+        .step = rollout->ascent.is_running ? (int32_t)rollout->ascent.step : 0,
+        .step_count = rollout->ascent.is_running ? (int32_t)rollout->ascent.ladder.count : 0,
         .is_contained = false,
         .rollback_id = is_rolling_back ? rollout->record.id : NULL,
     };
@@ -278,6 +280,7 @@ static enum err expose_service(const struct steward *steward, struct service_par
         .endpoints = parts->endpoints,
         .endpoint_count = expose_endpoints(steward, parts->endpoints),
         .verdict = {verdict_names(), JUDGE_VERDICT_COUNT, (size_t)engine->finding.verdict},
+        .step = engine->rollout.ascent.is_running ? engine->rollout.ascent.step : 0,
         .phase = {phase_names(), ROLLOUT_PHASE_COUNT, (size_t)engine->rollout.phase},
         .evidence = parts->evidence,
         .evidence_count = EVIDENCE,

@@ -132,11 +132,11 @@ static void fake_rollback(void *context, struct admin_call *call,
 static void fake_rollout(void *context, struct admin_call *call,
                          const struct admin_rollout *rollout)
 {
-    static const char *const verbs[] = {"pause", "resume", "abort"};
+    static const char *const verbs[] = {"pause", "resume", "promote", "abort"};
     struct fake_controller *fake = context;
-    (void)snprintf(fake->last, sizeof fake->last, "%s %s rev=%lld by %s", verbs[rollout->verb],
+    (void)snprintf(fake->last, sizeof fake->last, "%s %s rev=%lld by %s%s", verbs[rollout->verb],
                    rollout->service, rollout->has_revision ? (long long)rollout->revision : -1,
-                   rollout->actor);
+                   rollout->actor, rollout->is_full ? " full" : "");
     asked(fake, call);
 }
 

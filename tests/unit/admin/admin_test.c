@@ -35,7 +35,8 @@ static void status_shows_every_service_as_promised(void **state)
         bench->body,
         "{\"services\":[{\"name\":\"showcase\",\"phase\":\"progressing\",\"revision\":7,"
         "\"weight\":{\"set\":10.0,\"realised\":9.98},\"verdict\":\"suspicious\","
-        "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,\"contained\":false,"
+        "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,\"steps\":5,"
+        "\"contained\":false,"
         "\"current\":{\"deployment\":\"d7a3f2b\",\"url\":\"http://127.0.0.1:81\"},"
         "\"previous\":{\"deployment\":\"9c2e1a4\",\"url\":\"http://127.0.0.1:80\"}}],"
         "\"conditions\":[\"state file serin.db: cannot be written\"],"
@@ -177,7 +178,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 19);
+    assert_int_equal(count, 20);
     json_decref(document);
 }
 

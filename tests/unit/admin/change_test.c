@@ -175,8 +175,24 @@ static void rollout_verbs_take_no_body(void **state)
     }
     (void)ask(bench, METHOD_POST, "/api/v1/services/other/rollout/pause", NULL);
     assert_problem(bench, 404, "service");
-    (void)ask(bench, METHOD_POST, "/api/v1/services/showcase/rollout/promote", NULL);
+    (void)ask(bench, METHOD_POST, "/api/v1/services/showcase/rollout/leap", NULL);
     assert_problem(bench, 404, NULL);
+}
+
+static void promote_may_be_full(void **state)
+{
+    struct admin_bench *bench = *state;
+    const char *target = "/api/v1/services/showcase/rollout/promote";
+    assert_int_equal(ask(bench, METHOD_POST, target, NULL), 200);
+    assert_int_equal(strncmp(bench->fake.last, "promote showcase", 16), 0);
+    assert_null(strstr(bench->fake.last, "full"));
+    assert_int_equal(ask_json(bench, METHOD_POST, target, "{\"full\":true}"), 200);
+    assert_non_null(strstr(bench->fake.last, "full"));
+    (void)ask_json(bench, METHOD_POST, target, "{\"full\":\"yes\"}");
+    assert_problem(bench, 422, "full");
+    with(bench, "If-Match", "\"6\"");
+    (void)ask(bench, METHOD_POST, target, NULL);
+    assert_problem(bench, 412, "If-Match");
 }
 
 static void release_says_why(void **state)
@@ -253,6 +269,7 @@ int main(void)
         TEST(rollback_is_accepted_with_its_record),
         TEST(rollback_needs_a_reason_on_one_line),
         TEST(rollout_verbs_take_no_body),
+        TEST(promote_may_be_full),
         TEST(release_says_why),
         TEST(configuration_is_checked_as_text_or_in_place),
         TEST(each_end_of_an_op_has_its_status),

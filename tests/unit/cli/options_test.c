@@ -119,7 +119,7 @@ static void mistakes_are_named(void **state)
         {"serin history --limit 1001", "--limit"},
         {"serin history --limit ten", "--limit"},
         {"serin status --timeout 0s", "--timeout"},
-        {"serin status --timeout 2h", "--timeout"},
+        {"serin status --timeout 8d", "--timeout"},
         {"serin status --timeout soon", "--timeout"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

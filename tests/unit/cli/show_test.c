@@ -64,12 +64,12 @@ static void status_is_a_table_with_sentences(void **state)
     shows_as(show_status,
              "{\"services\":[{\"name\":\"showcase\",\"phase\":\"progressing\",\"revision\":7,"
              "\"weight\":{\"set\":12.5,\"realised\":null},\"verdict\":\"suspicious\","
-             "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,"
+             "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,\"steps\":5,"
              "\"contained\":true,\"current\":{\"deployment\":\"d7a3f2b\"},"
              "\"previous\":{\"deployment\":\"9c2e1a4\"}}],\"conditions\":[\"disk full\"]}",
              "SERVICE   PHASE        WEIGHT  REALISED  VERDICT                           STEP  "
              "CURRENT  PREVIOUS\n"
-             "showcase  progressing  12.5 %  -         suspicious (absolute), contained  2     "
+             "showcase  progressing  12.5 %  -         suspicious (absolute), contained  2/5   "
              "d7a3f2b  9c2e1a4\n"
              "\nshowcase: Too many fail.\ncondition: disk full\n");
 }

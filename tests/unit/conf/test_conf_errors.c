@@ -61,14 +61,13 @@ static void features_not_built_yet_say_so(void **state)
          "it out\n"
          ":5:1: fleet: is not built yet: leave it out\n:6:9: admin.tls: is not built yet: leave it "
          "out\n"},
-        {PLAY_BOTH("  rollout: {steps: [1%]}\n  cache: off\n  platform: {}\n  "
+        {PLAY_BOTH("  cache: off\n  platform: {}\n  "
                    "failures: []\n"
                    "  rollback: {max_bad_responses: 20}\n"),
-         ":6:3: services.rollout: is not built yet: leave it out\n"
-         ":7:3: services.cache: is not built yet: leave it out\n"
-         ":8:3: services.platform: is not built yet: leave it out\n"
-         ":9:3: services.failures: is not built yet: leave it out\n"
-         ":10:14: services.rollback.max_bad_responses: is not built yet: leave it out\n"},
+         ":6:3: services.cache: is not built yet: leave it out\n"
+         ":7:3: services.platform: is not built yet: leave it out\n"
+         ":8:3: services.failures: is not built yet: leave it out\n"
+         ":9:14: services.rollback.max_bad_responses: is not built yet: leave it out\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
          ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
          "built yet\n"},
@@ -292,6 +291,23 @@ static void fields_are_held_against_each_other(void **state)
          ":6:11: services.sticky.name: is only for by: header\n"},
         {PLAY_BOTH("  health: {timeout: 3s}\n"),
          ":6:11: services.health.timeout: is longer than the interval\n"},
+        {PLAY_BOTH("  rollout: {steps: [5%, 5%, 100%]}\n"),
+         ":6:20: services.rollout.steps: each weight must be larger than the one before\n"},
+        {PLAY_BOTH("  rollout: {steps: [5%, 50%]}\n"),
+         ":6:20: services.rollout.steps: the last step must be 100%\n"},
+        {PLAY_BOTH("  rollout: {steps: [5%, 100%, pause]}\n"),
+         ":6:20: services.rollout.steps: the last step must be 100%\n"},
+        {PLAY_BOTH("  rollout: {steps: [pause, 100%]}\n"),
+         ":6:20: services.rollout.steps: a pause stands between two weights\n"},
+        {PLAY_BOTH("  rollout: {steps: [5%, pause, pause, 100%]}\n"),
+         ":6:20: services.rollout.steps: a pause stands between two weights\n"},
+        {PLAY_BOTH("  rollout: {steps: [0%, 100%]}\n"),
+         ":6:21: services.rollout.steps: \"0%\" is below the least, 0.0001%\n"},
+        {PLAY_BOTH("  rollout: {steps: [1%, soon]}\n"),
+         ":6:25: services.rollout.steps: \"soon\" is neither a rate as in 5% nor "
+         "the word pause\n"},
+        {PLAY_BOTH("  rollout: {min_time: 2h, max_time: 1h}\n"),
+         ":6:12: services.rollout.max_time: is shorter than min_time\n"},
         {PLAY_BOTH("  rollback: {shift: [50%, 50%, 0%]}\n"),
          ":6:21: services.rollback.shift: each step must be smaller than the one before\n"},
         {PLAY_BOTH("  rollback: {shift: [50%, 10%]}\n"),

@@ -63,6 +63,32 @@ static void service_gets_the_documented_defaults(void **state)
     assert_int_equal(rollback->every_us, 2000000);
     assert_int_equal(rollback->max_wait_us, 30000000);
     assert_int_equal(rollback->instant_above_ppm, 500000);
+    const struct conf_rollout *rollout = &service->rollout;
+    const uint32_t steps_ppm[] = {10000, 50000, 250000, 500000, 1000000};
+    assert_true(rollout->is_on);
+    assert_int_equal(rollout->step_count, COUNT_OF(steps_ppm));
+    assert_memory_equal(rollout->steps_ppm, steps_ppm, sizeof steps_ppm);
+    assert_int_equal(rollout->min_time_us, 60000000);
+    assert_int_equal(rollout->max_time_us, 86400000000);
+    assert_int_equal(rollout->bake_us, 600000000);
+    assert_int_equal(rollout->after_bake, CONF_AFTER_BAKE_ALERT);
+    conf_destroy(conf);
+}
+
+static void rollout_may_pause_between_steps_or_be_off(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(
+        PLAY_BOTH("  rollout: {steps: [1%, pause, 100%], bake: 0s, after_bake: rollback}\n"));
+    const uint32_t steps_ppm[] = {10000, CONF_STEP_PAUSE, 1000000};
+    const struct conf_rollout *rollout = &conf->services[0].rollout;
+    assert_int_equal(rollout->step_count, COUNT_OF(steps_ppm));
+    assert_memory_equal(rollout->steps_ppm, steps_ppm, sizeof steps_ppm);
+    assert_int_equal(rollout->bake_us, 0);
+    assert_int_equal(rollout->after_bake, CONF_AFTER_BAKE_ROLLBACK);
+    conf_destroy(conf);
+    conf = play_load(PLAY_BOTH("  rollout: off\n"));
+    assert_false(conf->services[0].rollout.is_on);
     conf_destroy(conf);
 }
 
@@ -298,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(least_file_gets_the_documented_defaults),
         cmocka_unit_test(service_gets_the_documented_defaults),
+        cmocka_unit_test(rollout_may_pause_between_steps_or_be_off),
         cmocka_unit_test(endpoint_knows_its_authority),
         cmocka_unit_test(address_is_ready_to_bind),
         cmocka_unit_test(words_of_yaml_1_1_mean_what_they_say),

@@ -150,10 +150,84 @@ static void another_canary_gets_the_weight_of_the_file(void **state)
 static void phase_of_another_program_gives_no_weight(void **state)
 {
     struct bench *bench = *state;
-    write_state(bench, "c1", "s1", "progressing", 300000);
+    write_state(bench, "c1", "s1", "levitating", 300000);
     bench_configure(bench, "", SERVICE("10%"));
     assert_int_equal(bench_start(bench), OK);
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 0);
+}
+
+#define CLIMBING                                                                                   \
+    "  - name: shop\n"                                                                             \
+    "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"                          \
+    "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2']}\n"
+
+static void canary_without_a_weight_begins_a_rollout(void **state)
+{
+    struct bench *bench = *state;
+    bench_configure(bench, "", CLIMBING);
+    assert_int_equal(bench_start(bench), OK);
+    const struct rollout *rollout = &bench_steward(bench, "shop")->engine.rollout;
+    assert_int_equal(rollout->phase, ROLLOUT_PROGRESSING);
+    assert_true(rollout->ascent.is_running);
+    assert_int_equal(rollout->ascent.ladder.count, 5);
+}
+
+static void rollout_that_is_off_leaves_it_idle(void **state)
+{
+    struct bench *bench = *state;
+    bench_configure(bench, "", CLIMBING "    rollout: off\n");
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->engine.rollout.phase, ROLLOUT_IDLE);
+}
+
+static void rollout_goes_on_from_its_step(void **state)
+{
+    struct bench *bench = *state;
+    struct history_service service = {
+        .name = "shop",
+        .current_deployment = "c1",
+        .previous_deployment = "s1",
+        .phase = "paused",
+        .weight_ppm = 300000,
+        .revision = 41,
+        .salt = 7,
+        .step = 1,
+        .detail =
+            "{\"rollout\":{\"steps_ppm\":[300000,\"pause\",1000000],\"gate\":1,\"since_us\":5}}",
+    };
+    bench_write(bench, &(struct history_change){.service = &service});
+    bench_configure(bench, "", CLIMBING);
+    assert_int_equal(bench_start(bench), OK);
+    const struct rollout *rollout = &bench_steward(bench, "shop")->engine.rollout;
+    assert_int_equal(rollout->phase, ROLLOUT_PAUSED);
+    assert_int_equal(rollout->ascent.step, 1);
+    assert_int_equal(rollout->ascent.ladder.count, 2);
+    assert_true(rollout->ascent.ladder.has_gate[0]);
+    assert_int_equal(rollout->ascent.gate, ROLLOUT_GATE_REACHED);
+    assert_int_equal(rollout->ascent.waiting_wall_us, 5);
+    assert_int_equal(rollout->weight_ppm, 300000);
+}
+
+static void steps_that_cannot_be_read_leave_a_plain_split(void **state)
+{
+    struct bench *bench = *state;
+    struct history_service service = {
+        .name = "shop",
+        .current_deployment = "c1",
+        .previous_deployment = "s1",
+        .phase = "progressing",
+        .weight_ppm = 300000,
+        .revision = 41,
+        .step = 9,
+        .detail = "{\"rollout\":{\"steps_ppm\":[300000,1000000],\"gate\":7,\"since_us\":5}}",
+    };
+    bench_write(bench, &(struct history_change){.service = &service});
+    bench_configure(bench, "", CLIMBING);
+    assert_int_equal(bench_start(bench), OK);
+    const struct rollout *rollout = &bench_steward(bench, "shop")->engine.rollout;
+    assert_int_equal(rollout->phase, ROLLOUT_IDLE);
+    assert_false(rollout->ascent.is_running);
+    assert_int_equal(rollout->weight_ppm, 300000);
 }
 
 /* What could not be read is not overwritten, and nothing is risked on it. */
@@ -188,6 +262,10 @@ int main(void)
         TEST(another_stable_version_leaves_the_canary_its_weight),
         TEST(another_canary_gets_the_weight_of_the_file),
         TEST(phase_of_another_program_gives_no_weight),
+        TEST(canary_without_a_weight_begins_a_rollout),
+        TEST(rollout_that_is_off_leaves_it_idle),
+        TEST(rollout_goes_on_from_its_step),
+        TEST(steps_that_cannot_be_read_leave_a_plain_split),
         TEST(file_that_cannot_be_read_gives_no_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
