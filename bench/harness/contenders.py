@@ -95,11 +95,12 @@ class Contender:
                                Path(directory) / f"{self.name}.conf")
         return [self.program(), *self.arguments, configuration]
 
-    def start(self, origin, directory):
-        """Gives the running server and the port it serves on."""
+    def start(self, origin, directory, wrapper=()):
+        """Gives the running server and the port it serves on; `wrapper` is a program that runs it."""
         (listen,) = free_ports(1)
         core, _ = cores()
-        return Server(self.name, self.command(listen, origin, directory), core, listen, directory), listen
+        command = [*wrapper, *self.command(listen, origin, directory)]
+        return Server(self.name, command, core, listen, directory), listen
 
 
 class Floor(Contender):
@@ -159,6 +160,12 @@ class Serin(Contender):
             leftover.unlink()
         services = "\n".join(self.services(origin))
         return {"services": services, "admin": admin, **super().values(listen, origin, directory)}
+
+    def headers(self, cookie):
+        """What a request has to say; `cookie` is the Set-Cookie of an answer before it."""
+        if self.wants_cookie and cookie:
+            return {"Host": self.host or "bench", "Cookie": cookie.split(";")[0]}
+        return {"Host": self.host or "bench"}
 
     def services(self, origin):
         """One service, or as many as the hosts need."""

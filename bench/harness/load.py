@@ -15,13 +15,14 @@ ANSWERS_CHECKED = 40
 HEAD_SIZE_MAX = 1024
 WARM_UP_S = 1
 TRACED_S = 2
+WARMED, COUNTED = 100, 1000
 
 
-def check_answers(port, path, headers):
-    """Asks a few times and compares every byte of the answers; gives the last answer's Set-Cookie."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+def check_answers(port, path, headers, count=ANSWERS_CHECKED):
+    """Asks `count` times and compares every byte of the answers; gives the last Set-Cookie."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
     cookie = None
-    for _ in range(ANSWERS_CHECKED if body_size(path) < 1 << 20 else 4):
+    for _ in range(count):
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
@@ -109,3 +110,18 @@ def system_calls(server, port):
             name = "all" if fields[-1] == "total" else fields[-1]
             calls[name] = int(fields[3]) / report["requests"]
     return calls
+
+
+def instructions(variant, origin, directory):
+    """User instructions per request, exactly: two runs under callgrind that differ by COUNTED requests."""
+    totals = []
+    for count in (WARMED, WARMED + COUNTED):
+        out = Path(directory) / "callgrind.out"
+        wrapper = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+        server, port = variant.start(origin, directory, wrapper)
+        with server:
+            headers = variant.headers(check_answers(port, "/", variant.headers(None)))
+            check_answers(port, "/", headers, count)
+        (total,) = (line for line in out.read_text().splitlines() if line.startswith("totals:"))
+        totals.append(int(total.split()[1]))
+    return {"instructions": (totals[1] - totals[0]) / COUNTED}

@@ -1,5 +1,6 @@
 """The rows of the bench, their targets, and how a table of them is written."""
 import datetime
+import os
 import platform
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,11 @@ def middle(samples, name):
     return median(sample[name] for sample in samples)
 
 
+def ratio(samples, base, name="total_us"):
+    """Of what was measured in the same round: a machine that is busy for a while is busy for both."""
+    return median(sample[name] / against[name] for sample, against in zip(samples, base))
+
+
 def verdict(value, limit):
     """A ratio beside its target; misses stand out."""
     if limit is None:
@@ -58,24 +64,24 @@ def markdown(header, lines):
 
 def load_table(row, samples, peers):
     """`samples` is {contender: [sample]}; a contender that failed is not in it."""
-    totals = {name: middle(each, "total_us") for name, each in samples.items()}
-    best_peer = min((totals[name] for name in peers if name in totals), default=None)
+    best_peer = min((name for name in peers if name in samples),
+                    key=lambda name: middle(samples[name], "total_us"), default=None)
     lines = []
     for name, each in samples.items():
-        user, total = middle(each, "user_us"), totals[name]
         is_ours = name == "serin"
-        to_floor = verdict(total / totals["floor"], row.floor_max if is_ours else None) if "floor" in totals else "–"
-        to_peer = verdict(total / best_peer, row.best_peer_max if is_ours else None) if best_peer else "–"
-        shown_user = verdict(user, row.user_us_max) if is_ours else f"{user:.2f}"
-        lines.append([name, shown_user, f"{middle(each, 'system_us'):.2f}", f"{total:.2f}", to_floor, to_peer,
+        shares = [verdict(ratio(each, samples[base]), limit if is_ours else None) if base in samples else "–"
+                  for base, limit in (("floor", row.floor_max), (best_peer, row.best_peer_max))]
+        user = middle(each, "user_us")
+        lines.append([name, verdict(user, row.user_us_max) if is_ours else f"{user:.2f}",
+                      f"{middle(each, 'system_us'):.2f}", f"{middle(each, 'total_us'):.2f}", *shares,
                       f"{middle(each, 'per_second'):,.0f}",
                       *(f"{middle(each, p) / 1000:.2f}" for p in ("p50_us", "p99_us", "p999_us"))])
     text = f"### {row.title}\n\n" + markdown(
-        ["proxy", "user µs", "system µs", "total µs", "÷ floor", "÷ best peer", "requests/s", "p50 ms", "p99 ms", "p99.9 ms"],
-        lines)
+        ["proxy", "user µs", "system µs", "total µs", "÷ floor", f"÷ {best_peer or 'best peer'}", "requests/s", "p50 ms",
+         "p99 ms", "p99.9 ms"], lines)
     for peer, limit in row.named_peer_max.items():
-        if "serin" in totals and peer in totals:
-            text += f"\n\nSerin ÷ {peer}: {verdict(totals['serin'] / totals[peer], limit)}"
+        if "serin" in samples and peer in samples:
+            text += f"\n\nSerin ÷ {peer}: {verdict(ratio(samples['serin'], samples[peer]), limit)}"
     return text
 
 
@@ -101,14 +107,17 @@ def system_calls_table(samples):
     return "### System calls per request (GET 66 B, 64 connections)\n\n" + markdown(["proxy", "all", "of them"], lines)
 
 
-def overhead_table(samples):
+def overhead_table(samples, counted):
+    """`counted` has exact user instructions, where valgrind could take them."""
     lines = []
     for name, base, limit in OVERHEADS:
         if name in samples and base in samples:
-            cost, base_cost = middle(samples[name], "total_us"), middle(samples[base], "total_us")
-            lines.append([name, base, f"{cost:.2f}", f"{base_cost:.2f}", verdict(cost / base_cost, limit)])
-    return "### What Serin's own features cost (CPU per request, GET 66 B, 64 connections)\n\n" + markdown(
-        ["variant", "held against", "µs", "µs", "ratio"], lines)
+            instructions = (f"{middle(counted[each], 'instructions'):,.0f}" if each in counted else "–"
+                            for each in (name, base))
+            lines.append([name, base, *(f"{middle(samples[each], 'total_us'):.2f}" for each in (name, base)),
+                          verdict(ratio(samples[name], samples[base]), limit), *instructions])
+    return "### What Serin's own features cost (per request, GET 66 B, 64 connections)\n\n" + markdown(
+        ["variant", "held against", "µs", "µs", "ratio", "instructions", "instructions"], lines)
 
 
 def machine():
@@ -122,9 +131,9 @@ def document(versions, rounds, seconds, sections, notes):
     today = datetime.date.today().isoformat()
     head = [
         "# Results", "",
-        f"Measured on {today}; {machine()}; {rounds} rounds in turn of {seconds} s each, medians; "
-        "one worker per proxy on the first core, client and origin on the second; CPU time is the proxy's, per answered "
-        "request. Written by `bench/run`; README.md has the method.", "",
+        f"Measured on {today}; {machine()}; load average at the end {os.getloadavg()[2]:.1f} (about 2 is the bench's own); "
+        f"{rounds} rounds in turn of {seconds} s each, medians; one worker per proxy on the first core, client and origin on "
+        "the second; CPU time is the proxy's, per answered request. Written by `bench/run`; README.md has the method.", "",
         *(f"- {name}: {version}" for name, version in versions.items()),
         *(f"- {note}" for note in notes), ""]
     return "\n".join(head) + "\n" + "\n\n".join(sections) + "\n"
