@@ -216,6 +216,7 @@ struct conf_rollback {
     uint64_t every_us;          /* between two steps of the shift */
     uint64_t max_wait_us;       /* how long steps may wait in all for a suffering stable version */
     uint32_t instant_above_ppm; /* failures of the excursion from which there are no steps */
+    uint64_t max_bad_responses; /* that clients may see before the canary is held back; 0: any */
     struct conf_place shift_place;
 };
 

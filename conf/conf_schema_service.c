@@ -261,8 +261,13 @@ static const struct conf_key rollback_keys[] = {
      .fallback = "50%",
      .help = "From this ratio of failures on there are no steps: to 0 at once."},
     {.name = "max_bad_responses",
-     .type = CONF_TYPE_UNBUILT,
-     .help = "Containment before the verdict."},
+     ROLLBACK(CONF_TYPE_COUNT, max_bad_responses),
+     FROM_TO(1, 1000),
+     .flags = CONF_KEY_NONE,
+     .fallback = "20",
+     .help = "How many bad answers of the canary clients may see, beyond what `error_rate` allows, "
+             "before the workers hold it back by themselves; shared by the workers, five for each "
+             "at least. `off`: they wait for the verdict."},
 };
 
 static const struct conf_section rollback_section = {

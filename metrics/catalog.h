@@ -48,6 +48,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "Times that a worker took the endpoint out for failing in a row.")                           \
     X(RESCUES, rescues, "serin_rescues_total", COUNTER, "", "service, result",                     \
       "Requests that the canary failed and the stable version was to make good.")                  \
+    X(CONTAINED, contained, "serin_contained", GAUGE, "", "service",                               \
+      "Workers that hold the canary at a trickle, because clients saw too many bad answers.")      \
+    X(CONTAINMENTS, containments, "serin_containments_total", COUNTER, "", "service",              \
+      "Times that a worker began to hold the canary back.")                                        \
     X(WEIGHT_RATIO, weight_ratio, "serin_weight_ratio", GAUGE, "ratio", "service, role, kind",     \
       "Share of the traffic: `set` is in effect, `realised` was seen in the last ten seconds.")    \
     X(VERDICT, verdict, "serin_verdict", GAUGE, "", "service, verdict",                            \
@@ -322,6 +326,7 @@ struct service_cells {
     struct cell client_bad_responses[METRIC_ROLE_COUNT];
     struct cell upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
     struct cell rescues[METRIC_RESCUE_COUNT];
+    struct cell containments;
     struct code_set codes;
     struct histogram_cells request_duration;
     struct histogram_cells upstream_duration[METRIC_ROLE_COUNT];
@@ -348,6 +353,7 @@ struct version_cells {
                              err too */
     struct cell origin_bad;         /* failed answers that the origin gave */
     struct cell client_bad;         /* failed answers that clients saw */
+    struct cell contained;          /* gauge: 1 while this worker holds the version at a trickle */
     struct histogram_cells latency; /* answers below 500, and timeouts at the time they took */
 };
 

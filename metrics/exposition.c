@@ -232,6 +232,18 @@ static void write_rescues(struct writer *w, const struct exposition_service *ser
     }
 }
 
+static void write_contained(struct writer *w, const struct exposition_service *service)
+{
+    labels_service(w, service);
+    count(w, service->contained_count);
+}
+
+static void write_containments(struct writer *w, const struct exposition_service *service)
+{
+    labels_service(w, service);
+    count(w, SUM(service->cells, service_cells, containments));
+}
+
 static void write_weight_ratio(struct writer *w, const struct exposition_service *service)
 {
     for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {

@@ -53,6 +53,7 @@ struct exposition_service {
     struct exposition_version versions[METRIC_ROLE_COUNT];
     const struct exposition_endpoint *endpoints;
     size_t endpoint_count;
+    uint64_t contained_count; /* workers that hold the canary back */
     struct exposition_states verdict;
     struct exposition_states phase;
     unsigned step;

@@ -159,3 +159,12 @@ struct decision decide(const struct decide_service *service, const struct decide
     }
     return leave_to_live(service, facts);
 }
+
+struct decision decide_contained(struct decision decision)
+{
+    CHECK(decision.role == ROLE_CURRENT);
+    decision.role = ROLE_PREVIOUS;
+    decision.reason = DECIDE_CONTAINED;
+    decision.sets_cookie = false;
+    return decision;
+}

@@ -25,6 +25,7 @@ enum wishes { WISHES_OF_ALL, WISHES_OF_TRUSTED, WISHES_OF_NONE };
     X(OPT_IN, "opt_in")       /* the client asked for the current version */                       \
     X(OPT_OUT, "opt_out")     /* the client asked for the previous one */                          \
     X(ONLY_LIVE, "only_live") /* the version it would have been has no live endpoint */            \
+    X(CONTAINED, "contained") /* the canary's, but this worker holds it back */                    \
     X(NONE_LIVE, "none_live") /* neither has: nobody can answer */
 
 enum decide_reason {
@@ -68,5 +69,8 @@ struct decision {
     uint32_t bucket; /* of the client; meaningful when sets_cookie or the reason is DECIDE_STICKY */
 };
 
+/* The same request, which was the canary's, goes to the stable version: the worker holds the canary
+ * back. The client keeps the bucket it has and gets none. */
+struct decision decide_contained(struct decision decision);
 struct decision decide(const struct decide_service *service, const struct decide_facts *facts,
                        struct split_accumulator *accumulator, struct random *random);

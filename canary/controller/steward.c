@@ -277,6 +277,14 @@ static void note_canary_down(struct steward *steward, unsigned failing, uint64_t
     }
 }
 
+unsigned steward_contained_count(const struct steward *steward)
+{
+    const struct version *canary = steward->versions[ROLE_CURRENT].version;
+    return canary == NULL
+               ? 0
+               : (unsigned)reading_sum(canary->cells, offsetof(struct version_cells, contained));
+}
+
 uint64_t steward_in_flight(const struct steward *steward, enum role role)
 {
     const struct steward_version *version = &steward->versions[role];
@@ -336,7 +344,8 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
         .endpoints = {.canary_endpoints = (uint32_t)canary->endpoint_count,
                       .canary_failing = failing,
                       .canary_live = steward_live_count(steward, ROLE_CURRENT),
-                      .stable_live = reachable_count(steward, ROLE_PREVIOUS)},
+                      .stable_live = reachable_count(steward, ROLE_PREVIOUS),
+                      .is_contained = steward_contained_count(steward) > 0},
         .canary_down_since_us = steward->canary_down_since_us,
         .landed_revision = steward->landed_revision,
         .landed_us = steward->landed_us,

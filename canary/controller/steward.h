@@ -107,6 +107,8 @@ void steward_note_second(struct steward *steward);
 double steward_realised(const struct steward *steward);
 /* How many endpoints of the role are live, and how many there are. */
 unsigned steward_live_count(const struct steward *steward, enum role role);
+/* How many workers hold the canary at a trickle. */
+unsigned steward_contained_count(const struct steward *steward);
 uint64_t steward_in_flight(const struct steward *steward, enum role role);
 
 /* Fills the plan for the next snapshot; `targets` has room for the endpoints of both versions.

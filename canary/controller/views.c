@@ -72,7 +72,7 @@ static void view_service(const struct controller *controller, const struct stewa
         .sentence = engine->sentence.text,
         .step = rollout->ascent.is_running ? (int32_t)rollout->ascent.step : 0,
         .step_count = rollout->ascent.is_running ? (int32_t)rollout->ascent.ladder.count : 0,
-        .is_contained = false,
+        .is_contained = steward_contained_count(steward) > 0,
         .rollback_id = is_rolling_back ? rollout->record.id : NULL,
     };
     view_version(steward, ROLE_CURRENT, &ret_service->current);
@@ -279,6 +279,7 @@ static enum err expose_service(const struct steward *steward, struct service_par
         .cells = steward->service->cells,
         .endpoints = parts->endpoints,
         .endpoint_count = expose_endpoints(steward, parts->endpoints),
+        .contained_count = steward_contained_count(steward),
         .verdict = {verdict_names(), JUDGE_VERDICT_COUNT, (size_t)engine->finding.verdict},
         .step = engine->rollout.ascent.is_running ? engine->rollout.ascent.step : 0,
         .phase = {phase_names(), ROLLOUT_PHASE_COUNT, (size_t)engine->rollout.phase},
@@ -383,6 +384,7 @@ static struct decision ask(struct controller *controller, const struct steward *
     struct bytes cookies[COOKIES_MAX];
     struct decide_facts facts = {
         .is_live = {is_live(steward, ROLE_CURRENT), is_live(steward, ROLE_PREVIOUS)},
+        .is_contained = steward_contained_count(steward) > 0,
         .is_trusted = true,
         .client_address = bytes_make((const char *)ip.bytes, sizeof ip.bytes),
     };

@@ -94,6 +94,15 @@ static void count_end(struct exchange *exchange)
                            attempt->ended_us - attempt->started_us);
 }
 
+/* A good answer is one at its head: a canary that streams is not waited for. */
+static void tell_trickle(struct exchange *exchange, const struct outcome *outcome,
+                         enum attempt_end end)
+{
+    if (outcome->is_failure || end == ATTEMPT_HEAD_READ) {
+        exchange_tell_trickle(exchange, outcome->is_failure);
+    }
+}
+
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried)
 {
     struct attempt *attempt = &exchange->attempt;
@@ -113,6 +122,9 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
     bool was_counted = attempt->is_counted;
     attempt->is_counted = attempt->is_counted || outcome.is_request;
     judge_outcome(exchange, &outcome, end, was_counted);
+    if (exchange->is_trickle && !exchange->is_trickle_told && attempt->role == ROLE_CURRENT) {
+        tell_trickle(exchange, &outcome, end);
+    }
     note_for_ejection(exchange, &outcome);
     if (outcome.failure != METRIC_FAILURE_COUNT) {
         attempt->failure = outcome.failure;

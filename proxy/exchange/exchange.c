@@ -78,6 +78,21 @@ struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint 
     return endpoint_seat(endpoint, host->worker_index);
 }
 
+/* A canary without weight is held back no longer, and one that gets weight again starts afresh. */
+static void follow_weights(const struct exchange_host *host, const struct snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->service_count; i++) {
+        const struct snapshot_service *service = &snapshot->services[i];
+        struct version *canary = service->versions[ROLE_CURRENT].version;
+        if (canary != NULL) {
+            struct containment *containment = version_containment(canary, host->worker_index);
+            struct version_cells *cells = block_cells(canary->cells, host->worker_index);
+            containment_follow(containment, service->decide.weight_ppm);
+            cell_set(&cells->contained, containment->is_contained);
+        }
+    }
+}
+
 void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
 {
     struct snapshot *before = host->snapshot;
@@ -91,6 +106,7 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
     uint64_t share = conf->limits.upstream_connections / snapshot->worker_count;
     host->upstream_open_max = share > 0 ? (uint32_t)share : 1;
     retire_seats(host, snapshot);
+    follow_weights(host, snapshot);
     inbox_push(host->control, &lease->adopted);
     if (before != NULL) {
         leave_snapshot(host, before);
@@ -148,6 +164,9 @@ static void count_client_bad(struct exchange *exchange)
     if (version != NULL && exchange->decision.is_judged) {
         struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
         cell_increment(&cells->client_bad);
+    }
+    if (exchange->attempt.failure != METRIC_FAILURE_COUNT) {
+        exchange_weigh(exchange, true);
     }
 }
 
@@ -257,6 +276,9 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     struct exchange_host *host = exchange->host;
     const struct snapshot_service *service = exchange->service;
     const struct conf *conf = host->snapshot->base->conf;
+    struct version *canary = service->versions[ROLE_CURRENT].version;
+    struct containment *containment =
+        canary != NULL ? version_containment(canary, host->worker_index) : NULL;
     struct service_seat *seat = service_seat(service->service, host->worker_index);
     struct ip client = *exchange->responder->peer;
     if (is_trusted && service->decide.sticky.by == STICKY_CLIENT_IP) {
@@ -267,12 +289,17 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     struct decide_facts facts = {
         .is_live = {exchange_is_live(host, &service->versions[ROLE_CURRENT]),
                     exchange_is_live(host, &service->versions[ROLE_PREVIOUS])},
+        .is_contained = containment != NULL && containment->is_contained,
         .is_trusted = is_trusted,
         .client_address = bytes_make((const char *)client.bytes, sizeof client.bytes),
     };
     read_wishes(exchange->request, &service->decide, &facts, cookies);
     exchange->decision = decide(&service->decide, &facts, &seat->accumulator, &host->loop->random);
     rescue_earn(&seat->rescue, service->rescue_gain_ppm);
+    bool is_held_back = facts.is_contained && exchange->decision.role == ROLE_CURRENT;
+    if (is_held_back && facts.is_live[ROLE_PREVIOUS]) {
+        exchange_contain(exchange, containment);
+    }
 }
 
 static enum err forward(struct exchange *exchange, bool is_trusted)

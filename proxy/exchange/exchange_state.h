@@ -63,6 +63,8 @@ struct exchange {
     bool has_sent_body;   /* a byte of it went to an origin */
     bool is_bad_for_client;
     bool has_informed;                /* a 1xx went to the client */
+    bool is_trickle;                  /* let through to a canary that is held back */
+    bool is_trickle_told;             /* and what came of it is known */
     bool is_rescued;                  /* the attempt is at the stable version, for the canary */
     enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
     struct request forwarded;         /* what origins get */
@@ -105,6 +107,15 @@ void exchange_rescue(struct exchange *exchange);
 /* The final head of the attempt is in and counted: is it held back and the request rescued? Then
  * nothing more is to be done with it. */
 bool exchange_rescue_answer(struct exchange *exchange);
+/* A safe request without a body, in a service that rescues. */
+bool exchange_is_rescuable(const struct exchange *exchange);
+
+/* The decided version is the canary, which is held back: lets the request through or diverts it. */
+void exchange_contain(struct exchange *exchange, struct containment *containment);
+/* The client saw an answer, or the lack of one: weighs it if it was the canary's. */
+void exchange_weigh(struct exchange *exchange, bool is_bad);
+/* What came of a request that was let through. */
+void exchange_tell_trickle(struct exchange *exchange, bool has_failed);
 /* At the end: how the rescue went, if there was one. */
 void exchange_count_rescue(struct exchange *exchange);
 

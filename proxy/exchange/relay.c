@@ -157,6 +157,7 @@ void relay_on_head(void *call, const struct response *response)
     }
     exchange->client_status = response->status;
     count_bad_answer(exchange);
+    exchange_weigh(exchange, response->status >= 500);
     if (response->status == 101) {
         begin_tunnel(exchange);
         return;

@@ -3,11 +3,11 @@
 #include "proxy/upstream/balance.h"
 
 /* RFC 9110 section 9.2.1; the other safe methods are not what browsers send. */
-static bool is_safe(const struct exchange *exchange)
+bool exchange_is_rescuable(const struct exchange *exchange)
 {
     enum method method = exchange->request->method;
     bool is_asking = method == METHOD_GET || method == METHOD_HEAD || method == METHOD_OPTIONS;
-    return is_asking && !exchange->has_request_body;
+    return is_asking && !exchange->has_request_body && exchange->service->rescue_when != 0;
 }
 
 /* Who asked for the canary by its own wish gets what the canary says. */
@@ -15,7 +15,8 @@ static unsigned rescue_when(const struct exchange *exchange)
 {
     bool is_canary = exchange->attempt.role == ROLE_CURRENT && exchange->decision.is_judged;
     bool is_untold = exchange->client_status == 0 && !exchange->has_informed;
-    bool is_rescuable = is_canary && is_untold && !exchange->is_rescued && is_safe(exchange);
+    bool is_rescuable =
+        is_canary && is_untold && !exchange->is_rescued && exchange_is_rescuable(exchange);
     return is_rescuable ? exchange->service->rescue_when : 0;
 }
 

@@ -64,6 +64,7 @@ void service_unref(struct service *service)
 static void version_destroy(struct version *version)
 {
     block_unref(version->cells);
+    block_unref(version->seats);
     free_name(version->deployment);
     free(version);
 }
@@ -76,7 +77,8 @@ enum err version_create(struct bytes deployment, size_t worker_count, struct ver
     }
     version->reference_count = 1;
     if (!copy_name(deployment, &version->deployment) ||
-        block_create(worker_count, sizeof(struct version_cells), &version->cells) != OK) {
+        block_create(worker_count, sizeof(struct version_cells), &version->cells) != OK ||
+        block_create(worker_count, sizeof(struct containment), &version->seats) != OK) {
         version_destroy(version);
         return ERR_NOMEM;
     }

@@ -9,6 +9,7 @@
 #include "metrics/block.h"
 #include "metrics/catalog.h"
 #include "proxy/base/bytes.h"
+#include "router/containment.h"
 #include "router/rescue.h"
 #include "router/split.h"
 
@@ -35,6 +36,7 @@ struct version {
     size_t reference_count;  /* control */
     struct bytes deployment; /* owned, terminated */
     struct block *cells;     /* version_cells; owned */
+    struct block *seats;     /* struct containment; owned */
 };
 
 /* One reference, the caller's; the name is copied. ERR_NOMEM. Control, as all below. */
@@ -47,6 +49,11 @@ MUST_USE enum err version_create(struct bytes deployment, size_t worker_count,
 struct version *version_ref(struct version *version);
 void version_unref(struct version *version); /* NULL is fine */
 
+/* How the worker holds the version back. That worker. */
+static inline struct containment *version_containment(struct version *version, size_t worker_index)
+{
+    return block_cells(version->seats, worker_index);
+}
 /* The worker's seat; its accumulator is started in step with the others' at the first use. That
  * worker. */
 struct service_seat *service_seat(struct service *service, size_t worker_index);

@@ -123,6 +123,9 @@ static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot
         .max_ejected_ppm = (uint32_t)conf->outlier.max_ejected_ppm,
     };
     fill_rescue(&conf->rescue, service);
+    service->containment =
+        containment_policy(conf->rollback.max_bad_responses, plan->service->seats->worker_count,
+                           conf->rollback.error_rate_ppm);
 }
 
 static enum err fill_version(struct arena *arena, const struct snapshot_version_plan *plan,

@@ -83,7 +83,8 @@ class Stage:
 
     def service(self, **changes):
         """The case's service as configured; both versions present, all weight on the stable one."""
-        return {"name": self.name, "hosts": [self.host], **PLAIN_SERVICE,
+        rollback = {"max_bad_responses": "off", **changes.pop("rollback", {})}
+        return {"name": self.name, "hosts": [self.host], **PLAIN_SERVICE, "rollback": rollback,
                 "previous": {"deployment": "stable", "endpoints": [self.origin.url]},
                 "current": {"deployment": "canary", "endpoints": [self.canary.url]}, **changes}
 

@@ -62,12 +62,10 @@ static void features_not_built_yet_say_so(void **state)
          ":5:1: fleet: is not built yet: leave it out\n:6:9: admin.tls: is not built yet: leave it "
          "out\n"},
         {PLAY_BOTH("  cache: off\n  platform: {}\n  "
-                   "failures: []\n"
-                   "  rollback: {max_bad_responses: 20}\n"),
+                   "failures: []\n"),
          ":6:3: services.cache: is not built yet: leave it out\n"
          ":7:3: services.platform: is not built yet: leave it out\n"
-         ":8:3: services.failures: is not built yet: leave it out\n"
-         ":9:14: services.rollback.max_bad_responses: is not built yet: leave it out\n"},
+         ":8:3: services.failures: is not built yet: leave it out\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
          ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
          "built yet\n"},

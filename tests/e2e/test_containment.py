@@ -1,0 +1,105 @@
+"""The harm that a canary may do before the verdict: bounded by the workers themselves, shown, counted, and ended."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from load import Load, LoadOrigin  # noqa: E402
+from play import SLOW, case, expect, run, wait_for  # noqa: E402
+
+WORKERS = 2
+CONNECTIONS = 32
+BUDGET = 20
+UNSAFE_PER_S = 5  # of the trickle, in each worker
+
+
+class Held:
+    """A canary with half of the traffic, and nothing but requests that cannot be repeated unless told otherwise."""
+
+    def __init__(self, stage, on_breach="rollback", workers=WORKERS, rate=2000 / SLOW, method="POST", rescue="off", **rollback):
+        self.stage = stage
+        self.stable, self.canary = LoadOrigin("stable"), LoadOrigin("canary")
+        rollback = {"max_bad_responses": BUDGET, "on_breach": on_breach, **rollback}
+        self.serin = stage.start_serin({"services": [stage.service(
+            weight="50%", rescue=rescue, rollback=rollback,
+            previous={"deployment": "s", "endpoints": [self.stable.url]},
+            current={"deployment": "c", "endpoints": [self.canary.url]})]}, workers=workers)
+        self.load = Load(self.serin.port, stage.host, connections=CONNECTIONS, rate=rate,
+                         method_of=lambda number: method)
+        self.load.start()
+        wait_for(lambda: self.load.tally.of("canary") > 200 / SLOW, "traffic flows", 30)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.load._ended.set()
+        self.load.join(20)
+        self.stable.stop()
+        self.canary.stop()
+
+    def state(self):
+        return self.serin.service(self.stage.name)
+
+    def contained(self):
+        return self.serin.metrics().sum("serin_contained", service=self.stage.name)
+
+    def containments(self):
+        return self.serin.metrics().sum("serin_containments_total", service=self.stage.name)
+
+
+@case(starts_proxy=False)
+def canary_that_fails_everything_costs_no_more_than_the_bound(stage):
+    with Held(stage) as held:
+        held.canary.order(status=500)
+        wait_for(lambda: held.state()["phase"] == "rolled_back", "it is rolled back", 60)
+        tally = held.load.stop()
+        record = held.serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"][0]
+        trickle = WORKERS * (UNSAFE_PER_S * record["phases"]["shift_s"] + 1)
+        bound = WORKERS * max(5, BUDGET // WORKERS) + CONNECTIONS + trickle
+        bad = sum(count for status, count in tally.statuses.items() if status >= 500)
+        expect((0 < bad <= bound, dict(tally.errors)), (True, {}), f"{bad} bad answers, {bound} allowed")
+        expect(held.state()["contained"], False, "contained without weight")
+
+
+@case(starts_proxy=False)
+def contained_canary_gets_a_trickle_of_unsafe_requests(stage):
+    """Nobody rolls back here; a second of it shows what the workers do by themselves."""
+    with Held(stage, on_breach="alert") as held:
+        held.canary.order(status=500)
+        wait_for(lambda: held.contained() == WORKERS, "all workers hold it back")
+        wait_for(lambda: held.state()["contained"] and held.state()["verdict"] in ("suspicious", "breach"), "it is shown")
+        expect(held.containments(), WORKERS, "containments")
+        before, seen = sum(held.canary.counts().values()), held.load.tally.total
+        wait_for(lambda: held.load.tally.total >= seen + 4000 / SLOW, "two seconds of traffic", 60)
+        sent = sum(held.canary.counts().values()) - before
+        # At most every 200 ms in each worker; the time is that of 4,000 requests at 2,000 a second, or more.
+        expect(1 <= sent <= 300 * SLOW, True, f"{sent} requests to the canary")
+        answer = stage.ask(fields=["Serin-Version: current"])
+        expect(answer.body[:6], b"stable", "wishes are not heard")
+
+
+@case(starts_proxy=False)
+def held_canary_that_is_well_again_gets_its_share_back(stage):
+    with Held(stage, on_breach="alert", workers=1, rate=1000 / SLOW, method="GET", error_rate="20%",
+              rescue={"when": ["connect"]}) as held:
+        held.canary.order(status=500)
+        wait_for(lambda: held.contained() == 1, "it is held back")
+        held.canary.order(status=200)
+        wait_for(lambda: held.contained() == 0, "fifty good answers end it", 60)
+        seen = held.load.tally.of("canary")
+        wait_for(lambda: held.load.tally.of("canary") > seen + 300 / SLOW, "its share is back", 30)
+        expect((held.state()["contained"], held.containments()), (False, 1), "contained, containments")
+
+
+@case(starts_proxy=False)
+def rescued_canary_is_not_contained(stage):
+    with Held(stage, on_breach="alert", method="GET", rescue={}) as held:
+        held.canary.order(status=500)
+        seen = held.load.tally.total
+        wait_for(lambda: held.load.tally.total > seen + 2000 / SLOW, "traffic flows", 60)
+        expect((held.contained(), dict(held.load.stop().statuses).keys()), (0, {200: 0}.keys()), "contained, statuses")
+
+
+if __name__ == "__main__":
+    run(__file__, parallel=2)
