@@ -167,7 +167,7 @@ def framing_of(head, otherwise):
         raise Malformed(f"Content-Length {lengths}")
     if codings and [coding.lower() for coding in codings] != ["chunked"]:
         raise Malformed(f"Transfer-Encoding {codings}")
-    if codings and head.raw.split(b"\r\n")[0].find(b"HTTP/1.0") >= 0:
+    if codings and head.version == "HTTP/1.0":
         raise Malformed("Transfer-Encoding in HTTP/1.0")
     if codings:
         return "chunked"
