@@ -41,12 +41,13 @@ OVERHEADS = [
 
 
 def middle(samples, name):
-    return median(sample[name] for sample in samples)
+    return median(sample[name] for sample in samples if sample)
 
 
 def ratio(samples, base, name="total_us"):
     """Of what was measured in the same round: a machine that is busy for a while is busy for both."""
-    return median(sample[name] / against[name] for sample, against in zip(samples, base))
+    ratios = [sample[name] / against[name] for sample, against in zip(samples, base) if sample and against]
+    return median(ratios) if ratios else float("nan")
 
 
 def verdict(value, limit):
@@ -63,7 +64,7 @@ def markdown(header, lines):
 
 
 def load_table(row, samples, peers):
-    """`samples` is {contender: [sample]}; a contender that failed is not in it."""
+    """`samples` is {contender: [sample or None]}."""
     best_peer = min((name for name in peers if name in samples),
                     key=lambda name: middle(samples[name], "total_us"), default=None)
     lines = []
