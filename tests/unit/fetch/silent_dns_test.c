@@ -172,6 +172,8 @@ static void silent_dns_server_does_not_hold_up_the_loop(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     if (WEXITSTATUS(status) == EXIT_NOT_ALLOWED) {
+        /* Port 53 and a mount namespace are root's; the other play covers what anybody may do. */
+        assert_int_not_equal(geteuid(), 0);
         skip();
     }
     assert_int_equal(WEXITSTATUS(status), 0);
