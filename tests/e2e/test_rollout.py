@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from load import Load, LoadOrigin  # noqa: E402
@@ -153,13 +152,13 @@ def no_weight_before_health(stage):
 def restart_keeps_the_step(stage):
     with Rollout(stage, {**QUICK, "steps": ["30%", "60%", "pause", "100%"]}) as rollout:
         rollout.wait_phase("paused")
+        wait_for(lambda: "rollout.gate" in rollout.events(), "the pause is on record")  # what is not, is judged anew
         rollout.serin.kill()
         rollout.serin.start()
         state = rollout.state()
         expect((state["phase"], state["step"], state["steps"], state["weight"]["set"]), ("paused", 2, 3, 60), "after a crash")
         wait_for(lambda: "rollout.recover" in rollout.events(), "it says what became of the evidence")
         rollout.serin.stop()
-        time.sleep(0)
         rollout.serin.start()
         expect(rollout.say("resume")[0], DONE, "resume")
         expect((rollout.state()["phase"], rollout.state()["step"]), ("progressing", 2), "after resume")
