@@ -16,13 +16,14 @@ PHASE_KEYS = {"detect_s", "decide_s", "shift_s", "drain_s"}
 class Release:
     """A canary that starts well, with traffic; what happened to its weight is written down."""
 
-    def __init__(self, stage, weight="20%", rate=RATE, rollback=None, starts=True, settings=None, **service):
+    def __init__(self, stage, weight="20%", rate=RATE, rollback=None, starts=True, settings=None, others=(), process=None,
+                 **service):
         self.stage, self.name = stage, stage.name
         self.stable, self.canary = LoadOrigin("stable"), LoadOrigin("canary")
         self.service = stage.service(weight=weight, rollback={**QUICK, **(rollback or {})}, **service,
                                      previous={"deployment": "good-1", "endpoints": [self.stable.url]},
                                      current={"deployment": "bad-2", "endpoints": [self.canary.url]})
-        self.serin = stage.start_serin({**(settings or {}), "services": [self.service]})
+        self.serin = stage.start_serin({**(settings or {}), "services": [self.service, *others]}, **(process or {}))
         self.weights = []
         self.ended = threading.Event()
         self.watcher = threading.Thread(target=self.watch, daemon=True)

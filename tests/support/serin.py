@@ -86,10 +86,11 @@ class AdminAnswer:
 class Serin:
     """One proxy process. `settings` are laid over the harness' own: see config_of."""
 
-    def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin"):
+    def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin", wrapper=()):
         self.binary, self.folder, self.name = binary, folder, name
         self.descriptors = descriptors
         self.environment = environment or {}
+        self.wrapper = wrapper  # a command that becomes serin by exec
         self.port, self.admin_port = free_port(), free_port()
         self.config_path = os.path.join(folder, f"{name}.yaml")
         self.log_path = os.path.join(folder, f"{name}.log")
@@ -118,7 +119,7 @@ class Serin:
             file.write(text + "\n")
 
     def start(self, wait=True):
-        command = [self.binary, "run", "-c", self.config_path]
+        command = [*self.wrapper, self.binary, "run", "-c", self.config_path]
         if shutil.which("setpriv"):  # dies with the test, however the test dies
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         if self.descriptors:

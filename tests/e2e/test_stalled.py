@@ -1,0 +1,89 @@
+"""Neither a disk nor a DNS server that hangs holds up traffic, the admin endpoint or a rollback; IPv6 serves too."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from play import Link, case, expect, free_port, run, wait_for  # noqa: E402
+from release import Release  # noqa: E402
+
+PATIENCE_S = 30
+
+
+def preloaded(stage, marker):
+    """The environment of a process whose database hangs while `marker` exists."""
+    library = os.path.join(os.path.dirname(stage.binary), "tests", "libserin_stall.so")
+    expect(os.path.exists(library), True, f"there is {library}")
+    # a sanitizer's runtime wants to be first; it passes every call on to the library
+    linked = subprocess.run(["ldd", stage.binary], capture_output=True, text=True, check=True).stdout
+    runtimes = re.findall(r"=> (\S*/lib[at]san\S*)", linked)
+    return {"LD_PRELOAD": " ".join([*runtimes, library]), "SERIN_STALL_MARKER": marker}
+
+
+@case(starts_proxy=False)
+def stalled_disk_does_not_hold_up_a_rollback(stage):
+    marker = os.path.join(stage.folder, "stalled")
+    with Release(stage, process={"environment": preloaded(stage, marker)}) as release:
+        with open(marker, "w", encoding="utf-8"):
+            pass
+        try:
+            release.canary.order(status=500)
+            release.wait_weight(0, PATIENCE_S)
+            wait_for(lambda: os.path.exists(f"{marker}.held"), "a write is held", PATIENCE_S)
+            expect(release.serin.admin("GET", "/api/v1/status").status, 200, "the admin endpoint's answer")
+            release.stays_quiet()
+            expect(os.path.exists(f"{marker}.given-up"), False, "the disk hung no longer")
+        finally:
+            os.remove(marker)
+        expect(release.record()["status"], "success", "the record's status")
+        expect(dict(release.load.stop().errors), {}, "errors at the clients")
+
+
+def silent_server():
+    """A DNS server of our own that nobody reads, and its address."""
+    process = os.getpid()
+    address = f"127.{53 + process % 100}.{process // 100 % 250 + 1}.{process // 25000 % 250 + 1}"
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((address, 53))
+    return server, address
+
+
+@case(starts_proxy=False)
+def silent_dns_server_does_not_hold_up_a_rollback(stage):
+    expect(os.geteuid(), 0, "user: only root may give serin a resolv.conf of its own")
+    server, address = silent_server()
+    path = os.path.join(stage.folder, "resolv.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"nameserver {address}\n")
+    wrapper = ["unshare", "-m", "sh", "-c", f'mount --bind "{path}" /etc/resolv.conf && exec "$@"', "sh"]
+    nowhere = stage.service(previous={"deployment": "n1", "endpoints": ["http://stable.silent.test:8080"]},
+                            current={"deployment": "n2", "endpoints": ["http://canary.silent.test:8080"]})
+    nowhere.update(name="nowhere", hosts=["nowhere.test"])
+    with server, Release(stage, others=[nowhere], process={"wrapper": wrapper}) as release:
+        expect(stage.ask(host="nowhere.test").status, 503, "status without an address")
+        release.canary.order(status=500)
+        release.wait_weight(0, PATIENCE_S)
+        expect(release.record()["status"], "success", "the record's status")
+        release.stays_quiet()
+        expect(stage.ask(host="nowhere.test").status, 503, "status without an address, later")
+        expect(release.serin.admin("GET", "/readyz").status, 200, "readiness")
+        expect(len(server.recv(512, socket.MSG_DONTWAIT)) > 0, True, "the server was asked")
+
+
+@case(starts_proxy=False)
+def ipv6_listener_serves_beside_ipv4(stage):
+    port = free_port()
+    stage.start_serin({"listen": [{"address": f"127.0.0.1:{port}"}, {"address": f"[::1]:{port}"}]})
+    for address in ("127.0.0.1", "::1"):
+        link = Link(socket.create_connection((address, port), 10), "client", stage.transcript)
+        link.send(stage.request())
+        expect(link.read_response().status, 200, f"status by {address}")
+        link.close()
+    expect([request.get("X-Forwarded-For") for request in stage.origin.requests], ["127.0.0.1", "::1"], "clients")
+
+
+if __name__ == "__main__":
+    run(__file__)
