@@ -27,6 +27,7 @@ enum {
     CONF_ENDPOINTS_MAX = 64, /* of one version */
     CONF_SHIFT_MAX = 16,     /* steps of a shift back */
     CONF_RESCUE_WHEN_MAX = 16,
+    CONF_OBSERVE_MAX = 16,     /* observed policies of one service */
     CONF_STEPS_MAX = 63,       /* of a rollout: 32 weights with a pause between each two */
     CONF_STATUSES_MAX = 16,    /* ranges of statuses that a health check takes for healthy */
     CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
@@ -220,6 +221,23 @@ struct conf_rollback {
     struct conf_place shift_place;
 };
 
+/* A policy that is judged beside `rollback` and never acts. What the file leaves out is as
+ * `rollback` has it: after a load every value is filled in. */
+struct conf_policy {
+    const char *name; /* never "rollback": that is what the service's own is called */
+    bool has_error_rate;
+    uint32_t error_rate_ppm;
+    bool has_relative;
+    enum conf_relative relative;
+    bool has_latency;
+    bool is_latency_judged;
+    bool has_false_alarm;
+    uint32_t false_alarm_ppm;
+    bool has_instant_above;
+    uint32_t instant_above_ppm;
+    struct conf_place place;
+};
+
 /* What the canary may have done to a request that the stable version then answers. */
 enum conf_rescue_when {
     CONF_RESCUE_CONNECT,
@@ -257,6 +275,8 @@ struct conf_service {
     struct conf_health health;
     struct conf_rollout rollout;
     struct conf_rollback rollback;
+    struct conf_policy *observe; /* names differ */
+    size_t observe_count;
     struct conf_rescue rescue;
     struct conf_place place;
     struct conf_place hosts_place;

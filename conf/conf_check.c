@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include "conf/conf_policy.h"
 #include "proxy/base/check.h"
 #include "proxy/base/map.h"
 
@@ -307,6 +308,29 @@ static enum err check_names(const struct conf *conf, struct conf_errors *errors)
     return err;
 }
 
+static void check_policies(const struct conf_service *service, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < service->observe_count; i++) {
+        const struct conf_policy *policy = &service->observe[i];
+        if (policy->name != NULL && strcmp(policy->name, CONF_POLICY_OWN) == 0) {
+            conf_errors_add(errors, policy->place,
+                            "services.observe.name: \"%s\" is what the service's own policy is "
+                            "called",
+                            policy->name);
+        }
+        for (size_t j = 0; j < i && policy->name != NULL; j++) {
+            const struct conf_policy *other = &service->observe[j];
+            if (other->name != NULL && strcmp(other->name, policy->name) == 0) {
+                conf_errors_add(
+                    errors, policy->place,
+                    "services.observe.name: \"%s\" is the name of another policy (line %u)",
+                    policy->name, other->place.line);
+                break;
+            }
+        }
+    }
+}
+
 enum err conf_check(const struct conf *conf, struct conf_errors *errors)
 {
     check_listeners(conf, errors);
@@ -319,6 +343,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_rollout(&service->rollout, errors);
         check_shift(&service->rollback, errors);
         check_health(&service->health, errors);
+        check_policies(service, errors);
     }
     enum err err = check_names(conf, errors);
     return err != OK ? err : check_routes(conf, errors);

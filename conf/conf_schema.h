@@ -74,6 +74,8 @@ struct conf_section {
 
 /* One element of `services`: struct conf_service. */
 extern const struct conf_section conf_schema_service;
+/* One element of `services.observe`: struct conf_policy. */
+extern const struct conf_section conf_schema_policy;
 /* The file itself: struct conf. */
 const struct conf_section *conf_schema(void);
 /* Bytes of one value of that key (of one element in a list). */

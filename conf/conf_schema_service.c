@@ -408,6 +408,13 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .section = &rollback_section,
      .help = "The judge and the way back."},
+    {.name = "observe",
+     SERVICE(CONF_TYPE_SECTION, observe),
+     .count_offset = offsetof(struct conf_service, observe_count),
+     .list_max = CONF_OBSERVE_MAX,
+     .section = &conf_schema_policy,
+     .help = "Policies that are judged on the same traffic beside `rollback` and never act: "
+             "what they would have done is shown."},
     {.name = "rescue",
      SERVICE(CONF_TYPE_SECTION, rescue),
      .flags = CONF_KEY_NONE,

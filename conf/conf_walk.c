@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "conf/conf_load.h"
+#include "conf/conf_policy.h"
 #include "conf/conf_schema.h"
 #include "conf/conf_value.h"
 #include "proxy/base/check.h"
@@ -467,6 +468,14 @@ static void derive_deployment(struct loader *loader, struct conf_version *versio
     version->is_deployment_derived = true;
 }
 
+static void complete_policies(struct conf_service *service)
+{
+    struct conf_policy own = conf_policy_own(&service->rollback);
+    for (size_t i = 0; i < service->observe_count; i++) {
+        conf_policy_complete(&service->observe[i], &own);
+    }
+}
+
 enum err conf_walk(yaml_document_t *document, struct bytes folder, struct conf_errors *errors,
                    struct conf *conf)
 {
@@ -482,6 +491,7 @@ enum err conf_walk(yaml_document_t *document, struct bytes folder, struct conf_e
     for (size_t i = 0; i < conf->service_count && loader.fatal == OK; i++) {
         derive_deployment(&loader, &conf->services[i].previous);
         derive_deployment(&loader, &conf->services[i].current);
+        complete_policies(&conf->services[i]);
     }
     return loader.fatal;
 }

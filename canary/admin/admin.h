@@ -28,6 +28,7 @@ enum {
     ADMIN_ANSWER_MAX = 16 * 1024 * 1024,
     ADMIN_STREAMS_MAX = 64, /* event streams at once */
     ADMIN_TESTS_MAX = 8,
+    ADMIN_OBSERVED_MAX = 16,
     ADMIN_QUARANTINES_MAX = 64, /* shown of one service */
     ADMIN_CONDITIONS_MAX = 32,
     ADMIN_EVENTS_KEPT = 256, /* changes that a Last-Event-ID can ask for again */
@@ -59,6 +60,20 @@ struct admin_quarantine {
     int64_t since_us;
 };
 
+/* A policy that is judged beside the service's own and never acts. */
+struct admin_observed {
+    const char *name;
+    const char *verdict;
+    const char *reason; /* NULL: none */
+    struct note sentence;
+    bool has_breached; /* it would have acted; then: */
+    int64_t breached_us;
+    double after_s; /* since the service's last start */
+    uint64_t failed;
+    uint64_t client_bad;
+    bool is_instant; /* to 0 at once */
+};
+
 struct admin_service {
     const char *name;
     const char *phase;
@@ -75,6 +90,8 @@ struct admin_service {
     const char *rollback_id; /* of the one that runs, or NULL */
     struct admin_evidence evidence[ADMIN_TESTS_MAX];
     size_t evidence_count;
+    struct admin_observed observed[ADMIN_OBSERVED_MAX];
+    size_t observed_count;
     struct admin_quarantine quarantines[ADMIN_QUARANTINES_MAX];
     size_t quarantine_count;
 };
@@ -279,7 +296,7 @@ struct admin_subscriber {
 void admin_subscribe(struct admin *admin, struct admin_subscriber *subscriber, uint64_t last_event);
 void admin_unsubscribe(struct admin *admin, struct admin_subscriber *subscriber);
 /* One change: `kind` as "weight", "phase", "verdict", "rollback", "quarantine", "contained",
- * "config", "condition". `detail` is taken (NULL: none). */
+ * "config", "condition", "observed". `detail` is taken (NULL: none). */
 void admin_publish(struct admin *admin, const char *kind, const char *service, json_t *detail);
 /* Sends one event with the counters of all services; the controller calls it once a second. */
 void admin_tick(struct admin *admin);

@@ -70,16 +70,44 @@ static json_t *view_version(const struct admin_version *version)
                      "in_flight", count_of(version->in_flight));
 }
 
+static json_t *view_observed_breach(const struct admin_observed *observed)
+{
+    if (!observed->has_breached) {
+        return json_null();
+    }
+    return json_pack("{s:o, s:o, s:I, s:I, s:b}", "at", view_time(observed->breached_us), "after_s",
+                     view_number(observed->after_s), "failed", count_of(observed->failed),
+                     "client_bad", count_of(observed->client_bad), "instant",
+                     (int)observed->is_instant);
+}
+
+static json_t *view_observed(const struct admin_service *service)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list != NULL && i < service->observed_count; i++) {
+        const struct admin_observed *observed = &service->observed[i];
+        json_t *row = json_pack(
+            "{s:o, s:o, s:o, s:o, s:o}", "name", view_text(observed->name), "verdict",
+            view_text(observed->verdict), "reason", view_text(observed->reason), "sentence",
+            view_text(observed->sentence.text), "breach", view_observed_breach(observed));
+        if (row == NULL || json_array_append_new(list, row) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 json_t *view_service_short(const struct admin_service *service)
 {
-    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o}", "name",
+    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:o, s:o, s:o}", "name",
                      view_text(service->name), "phase", view_text(service->phase), "revision",
                      count_of(service->revision), "weight", view_weight(service), "verdict",
                      view_text(service->verdict), "reason", view_text(service->reason), "sentence",
                      view_text(service->sentence), "step", service->step, "steps",
                      service->step_count, "contained", (int)service->is_contained, "current",
                      view_version_short(&service->current), "previous",
-                     view_version_short(&service->previous));
+                     view_version_short(&service->previous), "observed", view_observed(service));
 }
 
 static json_t *view_evidence(const struct admin_service *service)

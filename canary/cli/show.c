@@ -150,6 +150,32 @@ static void add_service(struct table *table, const json_t *service)
     table_add(table, deployment_of(service, "previous"));
 }
 
+/* A line for each policy that looks on. */
+static void append_observed(const json_t *service, struct buf *out)
+{
+    size_t index;
+    json_t *observed;
+    json_array_foreach(json_object_get(service, "observed"), index, observed)
+    {
+        char at[NUMBER_SIZE];
+        const json_t *breach = json_object_get(observed, "breach");
+        (void)buf_append(out, BYTES("\n  observed "));
+        (void)table_append_clean(out, text_of(observed, "name"));
+        if (json_is_object(breach)) {
+            (void)buf_append(out, BYTES(": breach at "));
+            (void)table_append_clean(out, time_text(text_of(breach, "at"), at));
+            (void)buf_printf(out, " after %lld failed (%lld seen by clients)",
+                             (long long)json_integer_value(json_object_get(breach, "failed")),
+                             (long long)json_integer_value(json_object_get(breach, "client_bad")));
+        } else {
+            (void)buf_append(out, BYTES(": "));
+            (void)table_append_clean(out, text_of(observed, "verdict"));
+        }
+        (void)buf_append(out, BYTES(": "));
+        (void)table_append_clean(out, text_of(observed, "sentence"));
+    }
+}
+
 static void append_sentences(json_t *status, struct buf *out)
 {
     size_t index;
@@ -163,6 +189,7 @@ static void append_sentences(json_t *status, struct buf *out)
             (void)buf_append(out, BYTES(": "));
             (void)table_append_clean(out, sentence);
         }
+        append_observed(row, out);
     }
     json_array_foreach(json_object_get(status, "conditions"), index, row)
     {

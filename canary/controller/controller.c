@@ -323,6 +323,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
     if (actions.count > 0) {
         controller_act(controller, steward, &actions, NULL);
     }
+    controller_tell_observed(controller, steward);
     const struct finding *finding = &steward->engine.finding;
     if (finding->verdict != steward->shown_verdict) {
         steward->shown_verdict = finding->verdict;

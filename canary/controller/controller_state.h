@@ -200,6 +200,14 @@ void controller_reload_tick(struct controller *controller);
 /* A reload that waits is not done. */
 void controller_reload_cancel(struct controller *controller, const char *why);
 
+/* ---- policies that look on (observing.c) ---- */
+
+/* Logs and publishes, once each, what would have been a breach by one of them. */
+void controller_tell_observed(struct controller *controller, struct steward *steward);
+/* Borrows the names; returns how many there are. */
+size_t controller_view_observed(const struct steward *steward,
+                                struct admin_observed ret_observed[ADMIN_OBSERVED_MAX]);
+
 /* ---- the admin's ops (ops.c, views.c) ---- */
 
 extern const struct admin_ops controller_admin_ops;

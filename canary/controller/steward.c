@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "canary/policy/policy.h"
+#include "proxy/base/log.h"
 #include "router/sticky.h"
 
 _Static_assert(CONF_STEPS_MAX < 2 * LADDER_STEPS_MAX, "a ladder has room for all steps");
@@ -95,6 +97,11 @@ enum err steward_create(struct registry *registry, const struct conf_service *co
         steward_destroy(steward);
         return err;
     }
+    err = steward_observe(steward);
+    if (err != OK) {
+        steward_destroy(steward);
+        return err;
+    }
     for (size_t i = 0; i <= STEWARD_SECONDS; i++) {
         steward_note_second(steward);
     }
@@ -109,6 +116,7 @@ void steward_destroy(struct steward *steward)
     }
     steward_release(steward->versions);
     service_unref(steward->service);
+    observe_finish(&steward->observe);
     free(steward);
 }
 
@@ -123,6 +131,9 @@ void steward_adopt(struct steward *steward, const struct conf_service *conf,
     }
     strain_init(&steward->strain); /* of a stable version that may be another */
     steward->conf = conf;
+    if (steward_observe(steward) != OK) {
+        log_error("%s: the observed policies stay as they were: out of memory", conf->name);
+    }
 }
 
 static enum rollout_on_breach on_breach_of(enum conf_on_breach on_breach)
@@ -136,21 +147,6 @@ static enum rollout_on_breach on_breach_of(enum conf_on_breach on_breach)
         break;
     }
     return ROLLOUT_ROLLBACK;
-}
-
-static enum judge_relative relative_of(enum conf_relative relative)
-{
-    switch (relative) {
-    case CONF_RELATIVE_OFF:
-        return JUDGE_RELATIVE_OFF;
-    case CONF_RELATIVE_HOLD:
-        return JUDGE_RELATIVE_HOLD;
-    case CONF_RELATIVE_ROLLBACK:
-        return JUDGE_RELATIVE_ROLLBACK;
-    case CONF_RELATIVE_CONFIRM:
-        break;
-    }
-    return JUDGE_RELATIVE_CONFIRM;
 }
 
 static struct ladder ladder_of(const struct conf_rollout *conf)
@@ -182,13 +178,12 @@ struct engine_config steward_engine_config(const struct conf_service *conf)
 {
     const struct conf_rollback *rollback = &conf->rollback;
     struct engine_config config = engine_config_default();
-    config.judge.alpha = (double)rollback->false_alarm_ppm / CONF_PPM;
-    config.judge.limit = (double)rollback->error_rate_ppm / CONF_PPM;
-    config.judge.relative = relative_of(rollback->relative);
-    config.is_latency_judged = rollback->is_latency_judged;
+    struct observe_policy own = policy_own(conf);
+    config.judge = own.judge;
+    config.is_latency_judged = own.is_latency_judged;
     config.rollout.on_breach = on_breach_of(rollback->on_breach);
     config.rollout.limit = config.judge.limit;
-    config.rollout.instant_above = (double)rollback->instant_above_ppm / CONF_PPM;
+    config.rollout.instant_above = own.instant_above;
     config.rollout.max_wait_us = rollback->max_wait_us;
     configure_rollout(&conf->rollout, &config.rollout);
     config.rollout.shift.every_us = rollback->every_us;
@@ -353,7 +348,10 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
         .canary_in_flight = steward_in_flight(steward, ROLE_CURRENT),
         .record_id = record_id,
     };
+    steward_tell_observers(steward, now_us);
     engine_tick(&steward->engine, &input, now_us, ret_actions);
+    observe_look(&steward->observe, (int64_t)(now_us / 1000), wall_us, &input.counts);
+    steward_tell_observers(steward, now_us);
     tell_slow_limit(steward);
     tell_strain(steward, now_us);
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include "canary/controller/registry.h"
 #include "canary/engine/engine.h"
+#include "canary/engine/observe.h"
 #include "canary/engine/strain.h"
 #include "conf/conf.h"
 #include "metrics/reading.h"
@@ -50,6 +51,8 @@ struct steward {
     struct steward_version versions[ROLE_COUNT];
     uint64_t rollout; /* salt of the stickiness */
     struct engine engine;
+    struct observe observe;        /* policies that look on */
+    struct engine_told told;       /* what of the engine's they were told */
     struct strain strain;          /* of the stable version */
     uint32_t published_ppm;        /* what workers are to have */
     uint64_t published_revision;   /* the engine's number of it */
@@ -84,6 +87,11 @@ void steward_adopt(struct steward *steward, const struct conf_service *conf,
                    struct steward_version versions[ROLE_COUNT]);
 /* The engine's numbers as the configuration has them. */
 struct engine_config steward_engine_config(const struct conf_service *conf);
+
+/* The policies that its configuration observes. ERR_NOMEM: they stay as they were. */
+MUST_USE enum err steward_observe(struct steward *steward);
+/* What the engine's judge was told since the last time, they are told too. */
+void steward_tell_observers(struct steward *steward, uint64_t now_us);
 
 bool steward_has_canary(const struct steward *steward);
 /* The deployment's name, or NULL. */

@@ -78,6 +78,7 @@ static void view_service(const struct controller *controller, const struct stewa
     view_version(steward, ROLE_CURRENT, &ret_service->current);
     view_version(steward, ROLE_PREVIOUS, &ret_service->previous);
     view_evidence(engine, ret_service);
+    ret_service->observed_count = controller_view_observed(steward, ret_service->observed);
     for (size_t i = 0; i < controller->quarantined_count; i++) {
         const struct quarantined *one = &controller->quarantined[i];
         if (strcmp(one->service, steward->conf->name) == 0 &&

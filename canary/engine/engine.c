@@ -161,6 +161,7 @@ static void tell_judge(struct engine *engine, const struct rollout_actions *acti
         tripwire_start(&engine->tripwire);
     }
     if (actions->is_judge_rebased) {
+        engine->told.rebased++;
         judge_init(&engine->judge, &engine->config.judge);
         engine->seen = (struct rollout_input){
             .tally = engine->judge.tally,
@@ -170,8 +171,10 @@ static void tell_judge(struct engine *engine, const struct rollout_actions *acti
         engine->finding = (struct finding){JUDGE_INSUFFICIENT_DATA, JUDGE_REASON_NONE};
         note_set(&engine->sentence, "nothing was seen yet");
     } else if (actions->is_judge_started) {
+        engine->told.started++;
         judge_start(&engine->judge, judge_ms(now_us));
     } else if (actions->is_judge_stepped) {
+        engine->told.stepped++;
         judge_step(&engine->judge, judge_ms(now_us));
     }
 }

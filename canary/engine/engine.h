@@ -36,6 +36,11 @@ struct engine_input {
 struct judge_counts engine_counts(const struct version_reading *canary,
                                   const struct version_reading *stable);
 
+/* How often the judge was told something; who judges beside it is told the same (see observe.h). */
+struct engine_told {
+    uint32_t rebased, started, stepped;
+};
+
 struct engine {
     struct engine_config config;
     struct judge judge;
@@ -45,6 +50,7 @@ struct engine {
     struct note sentence;      /* says it */
     struct rollout_input seen; /* of the last tick, for commands between ticks; borrows nothing */
     struct histogram stable_latency;
+    struct engine_told told;
 };
 
 /* About 50 KB, embedded by its owner. A service seen for the first time. */

@@ -38,7 +38,12 @@ static void status_shows_every_service_as_promised(void **state)
         "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,\"steps\":5,"
         "\"contained\":false,"
         "\"current\":{\"deployment\":\"d7a3f2b\",\"url\":\"http://127.0.0.1:81\"},"
-        "\"previous\":{\"deployment\":\"9c2e1a4\",\"url\":\"http://127.0.0.1:80\"}}],"
+        "\"previous\":{\"deployment\":\"9c2e1a4\",\"url\":\"http://127.0.0.1:80\"},"
+        "\"observed\":[{\"name\":\"strict\",\"verdict\":\"breach\",\"reason\":\"absolute\","
+        "\"sentence\":\"4 of 9 failed\",\"breach\":{\"at\":\"2026-11-23T05:39:05.678Z\","
+        "\"after_s\":12.5,\"failed\":4,\"client_bad\":1,\"instant\":false}},"
+        "{\"name\":\"lax\",\"verdict\":\"ok\",\"reason\":null,\"sentence\":\"fine\","
+        "\"breach\":null}]}],"
         "\"conditions\":[\"state file serin.db: cannot be written\"],"
         "\"process\":{\"version\":\"0.1.0\",\"started\":\"2026-11-23T05:39:05.678Z\","
         "\"workers\":2,\"client_connections\":17,\"ready\":true,\"draining\":false}}");

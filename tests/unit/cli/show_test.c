@@ -66,12 +66,20 @@ static void status_is_a_table_with_sentences(void **state)
              "\"weight\":{\"set\":12.5,\"realised\":null},\"verdict\":\"suspicious\","
              "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,\"steps\":5,"
              "\"contained\":true,\"current\":{\"deployment\":\"d7a3f2b\"},"
-             "\"previous\":{\"deployment\":\"9c2e1a4\"}}],\"conditions\":[\"disk full\"]}",
+             "\"previous\":{\"deployment\":\"9c2e1a4\"},\"observed\":["
+             "{\"name\":\"strict\",\"verdict\":\"breach\",\"sentence\":\"9 of 9.\","
+             "\"breach\":{\"at\":\"2026-11-23T05:39:05.678Z\",\"failed\":9,\"client_bad\":2}},"
+             "{\"name\":\"lax\",\"verdict\":\"ok\",\"sentence\":\"Fine.\",\"breach\":null}"
+             "]}],\"conditions\":[\"disk full\"]}",
              "SERVICE   PHASE        WEIGHT  REALISED  VERDICT                           STEP  "
              "CURRENT  PREVIOUS\n"
              "showcase  progressing  12.5 %  -         suspicious (absolute), contained  2/5   "
              "d7a3f2b  9c2e1a4\n"
-             "\nshowcase: Too many fail.\ncondition: disk full\n");
+             "\nshowcase: Too many fail."
+             "\n  observed strict: breach at 2026-11-23 05:39:05 after 9 failed (2 seen by "
+             "clients): 9 of 9."
+             "\n  observed lax: ok: Fine."
+             "\ncondition: disk full\n");
 }
 
 static void history_has_the_five_columns(void **state)

@@ -310,6 +310,11 @@ static void fields_are_held_against_each_other(void **state)
          ":6:21: services.rollback.shift: each step must be smaller than the one before\n"},
         {PLAY_BOTH("  rollback: {shift: [50%, 10%]}\n"),
          ":6:21: services.rollback.shift: the last step must be 0%\n"},
+        {PLAY_BOTH("  observe: [{name: a}, {name: rollback}, {name: a}, {error_rate: 0%}]\n"),
+         ":6:24: services.observe.name: \"rollback\" is what the service's own policy is called\n"
+         ":6:42: services.observe.name: \"a\" is the name of another policy (line 6)\n"
+         ":6:53: services.observe: \"name\" is missing\n"
+         ":6:66: services.observe.error_rate: \"0%\" is below the least, 0.01%\n"},
         {PLAY_BOTH("  rollback: {shift: [100%, 0%]}\n"),
          ":6:22: services.rollback.shift: \"100%\" is above the most, 99.9999%\n"},
     };

@@ -92,6 +92,31 @@ static void rollout_may_pause_between_steps_or_be_off(void **state)
     conf_destroy(conf);
 }
 
+static void observed_policy_is_the_own_one_but_for_what_it_says(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(PLAY_BOTH(
+        "  observe: [{name: strict, error_rate: 2%, relative: rollback},\n"
+        "            {name: errors, latency: off, false_alarm: 5%, instant_above: 10%}]\n"
+        "  rollback: {error_rate: 8%, relative: hold, false_alarm: 3%, instant_above: 70%}\n"));
+    const struct conf_service *service = &conf->services[0];
+    assert_int_equal(service->observe_count, 2);
+    const struct conf_policy *strict = &service->observe[0];
+    const struct conf_policy *errors = &service->observe[1];
+    assert_string_equal(strict->name, "strict");
+    assert_int_equal(strict->error_rate_ppm, 20000);
+    assert_int_equal(strict->relative, CONF_RELATIVE_ROLLBACK);
+    assert_true(strict->is_latency_judged);
+    assert_int_equal(strict->false_alarm_ppm, 30000);
+    assert_int_equal(strict->instant_above_ppm, 700000);
+    assert_int_equal(errors->error_rate_ppm, 80000);
+    assert_int_equal(errors->relative, CONF_RELATIVE_HOLD);
+    assert_false(errors->is_latency_judged);
+    assert_int_equal(errors->false_alarm_ppm, 50000);
+    assert_int_equal(errors->instant_above_ppm, 100000);
+    conf_destroy(conf);
+}
+
 static void endpoint_knows_its_authority(void **state)
 {
     (void)state;
@@ -325,6 +350,7 @@ int main(void)
         cmocka_unit_test(least_file_gets_the_documented_defaults),
         cmocka_unit_test(service_gets_the_documented_defaults),
         cmocka_unit_test(rollout_may_pause_between_steps_or_be_off),
+        cmocka_unit_test(observed_policy_is_the_own_one_but_for_what_it_says),
         cmocka_unit_test(endpoint_knows_its_authority),
         cmocka_unit_test(address_is_ready_to_bind),
         cmocka_unit_test(words_of_yaml_1_1_mean_what_they_say),

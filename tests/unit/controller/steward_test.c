@@ -26,6 +26,8 @@ static const char CONF[] =
     "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"
     "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2', 'http://127.0.0.1:3']}\n"
     "    weight: 10%\n"
+    "    observe: [{name: strict, error_rate: 1%}, {name: lax, error_rate: 60%}]\n"
+    "    rollback: {error_rate: 50%, relative: off}\n"
     "    health: {path: /, interval: 2s, timeout: 1s, healthy: 2, unhealthy: 3}\n"
     "  - name: blog\n"
     "    hosts: [blog.example]\n"
@@ -180,6 +182,40 @@ static void record_keeps_the_versions_it_began_with(void **state)
     assert_string_equal(steward->recorded.target, "s1");
 }
 
+/* The canary fails a quarter: more than the strict policy allows, less than the acting one. */
+static void observed_policies_breach_and_nothing_happens(void **state)
+{
+    struct fixture *fixture = *state;
+    struct steward *steward = fixture->steward;
+    struct version_cells *canary = block_cells(steward->versions[ROLE_CURRENT].version->cells, 0);
+    struct version_cells *stable = block_cells(steward->versions[ROLE_PREVIOUS].version->cells, 0);
+    for (uint64_t i = 1; i <= 200; i++) {
+        tick(fixture, 10 * SECOND_US + i * SECOND_US / 10);
+        cell_add(&canary->ok, 3);
+        cell_add(&canary->err, 1);
+        cell_add(&stable->ok, 40);
+    }
+    assert_int_equal(steward->observe.count, 2);
+    assert_string_equal(steward->observe.list[0].policy.name, "strict");
+    assert_true(steward->observe.list[0].has_breached);
+    assert_false(steward->observe.list[1].has_breached);
+    assert_int_not_equal(steward->engine.finding.verdict, JUDGE_BREACH);
+    assert_int_equal(steward->engine.rollout.weight_ppm, 100000);
+    steward->engine.told.started++;
+    tick(fixture, 40 * SECOND_US);
+    assert_false(steward->observe.list[0].has_breached);
+}
+
+static void another_configuration_observes_its_own_policies(void **state)
+{
+    struct fixture *fixture = *state;
+    struct steward_version versions[ROLE_COUNT] = {{0}};
+    const struct conf_service *other = &fixture->conf->services[1];
+    assert_int_equal(steward_prepare(&fixture->registry, other, versions), OK);
+    steward_adopt(fixture->steward, other, versions);
+    assert_int_equal(fixture->steward->observe.count, 0);
+}
+
 static void refused_memory_leaves_the_steward_as_it_was(void **state)
 {
     struct fixture *fixture = *state;
@@ -209,6 +245,8 @@ int main(void)
         TEST(canary_is_down_since_its_last_endpoint_went),
         TEST(endpoint_without_an_address_is_not_live),
         TEST(record_keeps_the_versions_it_began_with),
+        TEST(observed_policies_breach_and_nothing_happens),
+        TEST(another_configuration_observes_its_own_policies),
         TEST(refused_memory_leaves_the_steward_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

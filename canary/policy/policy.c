@@ -1,0 +1,52 @@
+#include "canary/policy/policy.h"
+
+#include <stdio.h>
+
+#include "conf/conf_policy.h"
+
+_Static_assert((int)CONF_OBSERVE_MAX <= (int)OBSERVE_MAX, "there is room for all policies");
+_Static_assert((int)CONF_NAME_MAX <= (int)OBSERVE_NAME_MAX, "there is room for every name");
+
+static enum judge_relative relative_of(enum conf_relative relative)
+{
+    switch (relative) {
+    case CONF_RELATIVE_OFF:
+        return JUDGE_RELATIVE_OFF;
+    case CONF_RELATIVE_HOLD:
+        return JUDGE_RELATIVE_HOLD;
+    case CONF_RELATIVE_ROLLBACK:
+        return JUDGE_RELATIVE_ROLLBACK;
+    case CONF_RELATIVE_CONFIRM:
+        break;
+    }
+    return JUDGE_RELATIVE_CONFIRM;
+}
+
+struct observe_policy policy_of(const struct conf_policy *conf)
+{
+    struct observe_policy policy = {
+        .judge = JUDGE_CONFIG_DEFAULT,
+        .is_latency_judged = conf->is_latency_judged,
+        .instant_above = (double)conf->instant_above_ppm / CONF_PPM,
+    };
+    (void)snprintf(policy.name, sizeof policy.name, "%s", conf->name);
+    policy.judge.alpha = (double)conf->false_alarm_ppm / CONF_PPM;
+    policy.judge.limit = (double)conf->error_rate_ppm / CONF_PPM;
+    policy.judge.relative = relative_of(conf->relative);
+    return policy;
+}
+
+struct observe_policy policy_own(const struct conf_service *conf)
+{
+    struct conf_policy own = conf_policy_own(&conf->rollback);
+    return policy_of(&own);
+}
+
+size_t policy_observed(const struct conf_service *conf,
+                       struct observe_policy ret_policies[OBSERVE_MAX])
+{
+    for (size_t i = 0; i < conf->observe_count; i++) {
+        ret_policies[i] = policy_of(&conf->observe[i]);
+    }
+    return conf->observe_count;
+}

@@ -1,0 +1,15 @@
+/* canary/policy/policy.h — a policy as the configuration says it, in the judge's numbers.
+ *
+ * The service's own policy (`rollback`) and those that are observed are made by the same function,
+ * so that a policy that proved itself in `observe` does the same in `rollback`. Pure; any thread.
+ */
+#pragma once
+#include "canary/engine/observe.h"
+#include "conf/conf.h"
+
+struct observe_policy policy_of(const struct conf_policy *conf);
+/* The service's own. */
+struct observe_policy policy_own(const struct conf_service *conf);
+/* Those that it observes; returns how many. */
+size_t policy_observed(const struct conf_service *conf,
+                       struct observe_policy ret_policies[OBSERVE_MAX]);

@@ -1,0 +1,94 @@
+"""Policies that look on: what they find is told, and nothing is done about it."""
+
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from release import Release  # noqa: E402
+
+ACTS_LATE = {"error_rate": "60%", "relative": "off", "latency": "off"}
+POLICIES = [{"name": "lax", "error_rate": "50%"}, {"name": "strict", "error_rate": "2%"}]
+
+
+def observed(release):
+    return {policy["name"]: policy for policy in release.state()["observed"]}
+
+
+def serin(stage, *words):
+    admin = f"http://127.0.0.1:{stage.serin.admin_port}"
+    return subprocess.run([stage.binary, *words, "--admin", admin], capture_output=True, text=True,
+                          timeout=30 * SLOW)
+
+
+@case(starts_proxy=False)
+def strict_policy_is_told_as_a_breach_and_nothing_acts(stage):
+    with Release(stage, rollback=ACTS_LATE, observe=POLICIES) as release:
+        expect([policy["breach"] for policy in observed(release).values()], [None, None], "before")
+        release.canary.order(status=500, every=5)
+        wait_for(lambda: observed(release)["strict"]["breach"], "the strict policy's breach", 60)
+        strict, lax = observed(release)["strict"], observed(release)["lax"]
+        expect((strict["verdict"], strict["reason"]), ("breach", "absolute"), "strict")
+        expect("limit 2 %" in strict["sentence"], True, strict["sentence"])
+        expect(0 < strict["breach"]["failed"] < 400, True, f"{strict['breach']}")
+        expect(strict["breach"]["client_bad"] <= strict["breach"]["failed"], True, f"{strict['breach']}")
+        expect(lax["breach"], None, "lax")
+        status = serin(stage, "status").stdout
+        expect("observed strict: breach at " in status and "observed lax: " in status, True, status)
+        seen = release.load.tally.of("canary")
+        wait_for(lambda: release.load.tally.of("canary") > seen + 100 / SLOW, "the canary has traffic", 60)
+        state = release.state()
+        expect((state["phase"], state["weight"]["set"], release.weights), ("idle", 20, [20]), "what was done")
+        expect(release.records(), [], "records")
+        expect(observed(release)["strict"]["breach"], strict["breach"], "the breach stays as it was")
+        expect(stage.serin.log().count("the observed policy strict would call this a breach"), 1, "log lines")
+        expect(stage.serin.log().count("the observed policy lax"), 0, "log lines")
+
+
+@case(starts_proxy=False)
+def observed_breach_is_an_event(stage):
+    with Release(stage, rollback=ACTS_LATE, observe=POLICIES) as release:
+        with serin_events(stage) as events:
+            release.canary.order(status=500, every=3)
+            for line in events.stdout:
+                if " observed " in line:
+                    break
+            expect('"policy":"strict"' in line and '"verdict":"breach"' in line, True, line)
+
+
+def serin_events(stage):
+    class Events:
+        def __enter__(self):
+            self.process = subprocess.Popen(
+                [stage.binary, "events", "--admin", f"http://127.0.0.1:{stage.serin.admin_port}"],
+                stdout=subprocess.PIPE, text=True)
+            return self.process
+
+        def __exit__(self, *_):
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+
+    return Events()
+
+
+@case(starts_proxy=False)
+def policies_change_with_a_reload_and_start_with_a_new_weight(stage):
+    with Release(stage, rollback=ACTS_LATE, observe=POLICIES) as release:
+        release.canary.order(status=500, every=5)
+        wait_for(lambda: observed(release)["strict"]["breach"], "the strict policy's breach", 60)
+        service = {**release.service, "observe": [POLICIES[1], {"name": "new", "error_rate": "3%"}]}
+        stage.serin.change({"services": [service]})
+        expect(stage.serin.admin("POST", "/api/v1/reload").status, 200, "reload")
+        expect(sorted(observed(release)), ["new", "strict"], "policies")
+        expect(observed(release)["strict"]["breach"] is not None, True, "the same policy keeps its breach")
+        release.canary.order(status=200, every=1)
+        stage.serin.set_weight(stage.name, 0)
+        release.wait_weight(0)
+        stage.serin.set_weight(stage.name, 20)
+        wait_for(lambda: observed(release)["strict"]["breach"] is None, "a start lets the breach go", 30)
+
+
+if __name__ == "__main__":
+    run(__file__)
