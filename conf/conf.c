@@ -51,12 +51,22 @@ bool conf_address_is_local(const struct conf_address *address)
     return ip_from_socket(&address->socket.any, &ip) && ip_is_loopback(&ip);
 }
 
-bool conf_health_accepts(const struct conf_health *health, unsigned status)
+static bool statuses_have(const struct conf_statuses *statuses, size_t count, unsigned status)
 {
-    for (size_t i = 0; i < health->status_count; i++) {
-        if (status >= health->statuses[i].first && status <= health->statuses[i].last) {
+    for (size_t i = 0; i < count; i++) {
+        if (status >= statuses[i].first && status <= statuses[i].last) {
             return true;
         }
     }
     return false;
+}
+
+bool conf_health_accepts(const struct conf_health *health, unsigned status)
+{
+    return statuses_have(health->statuses, health->status_count, status);
+}
+
+bool conf_failures_have(const struct conf_failures *failures, unsigned status)
+{
+    return statuses_have(failures->statuses, failures->status_count, status);
 }

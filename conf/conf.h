@@ -29,7 +29,8 @@ enum {
     CONF_RESCUE_WHEN_MAX = 16,
     CONF_OBSERVE_MAX = 16,     /* observed policies of one service */
     CONF_STEPS_MAX = 63,       /* of a rollout: 32 weights with a pause between each two */
-    CONF_STATUSES_MAX = 16,    /* ranges of statuses that a health check takes for healthy */
+    CONF_STATUSES_MAX = 16,    /* ranges of statuses: of a good health check, of failures */
+    CONF_GLOBS_MAX = 64,       /* path patterns in one list */
     CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
     CONF_DEPLOYMENT_MAX = 128, /* bytes of a deployment's name */
     CONF_HOST_MAX = 255,       /* bytes of a host name, RFC 1035 section 2.3.4 */
@@ -238,6 +239,16 @@ struct conf_policy {
     struct conf_place place;
 };
 
+/* What counts as a failure of a version, beside connections that fail, timeouts, answers that are
+ * malformed or broken off, and the edge's own 52x: those always do. */
+struct conf_failures {
+    struct conf_statuses *statuses; /* none of them below 300 */
+    size_t status_count;
+    const char **exclude_paths; /* patterns: requests to these are not judged */
+    size_t exclude_path_count;
+    struct conf_place place;
+};
+
 /* What the canary may have done to a request that the stable version then answers. */
 enum conf_rescue_when {
     CONF_RESCUE_CONNECT,
@@ -277,6 +288,7 @@ struct conf_service {
     struct conf_rollback rollback;
     struct conf_policy *observe; /* names differ */
     size_t observe_count;
+    struct conf_failures failures;
     struct conf_rescue rescue;
     struct conf_place place;
     struct conf_place hosts_place;
@@ -314,3 +326,5 @@ bool conf_trusts(const struct conf *conf, const struct sockaddr *peer);
 bool conf_address_is_local(const struct conf_address *address);
 /* Would a health check that got this status call the endpoint healthy? */
 bool conf_health_accepts(const struct conf_health *health, unsigned status);
+/* Is an origin's answer of this status a failure as far as the list goes? */
+bool conf_failures_have(const struct conf_failures *failures, unsigned status);

@@ -225,6 +225,20 @@ static void check_health(const struct conf_health *health, struct conf_errors *e
     }
 }
 
+enum { FAILURE_STATUS_MIN = 300 };
+
+static void check_failures(const struct conf_failures *failures, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < failures->status_count; i++) {
+        const struct conf_statuses *statuses = &failures->statuses[i];
+        if (statuses->first > 0 && statuses->first < FAILURE_STATUS_MIN) {
+            conf_errors_add(errors, failures->place,
+                            "services.failures.status: %u is no failure: nothing below %d is",
+                            (unsigned)statuses->first, FAILURE_STATUS_MIN);
+        }
+    }
+}
+
 /* Claims "host path" for a service; the first one that claimed it stays. A final slash makes no
  * other route. */
 static enum err claim_route(struct map *routes, const struct conf_service *service,
@@ -344,6 +358,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_shift(&service->rollback, errors);
         check_health(&service->health, errors);
         check_policies(service, errors);
+        check_failures(&service->failures, errors);
     }
     enum err err = check_names(conf, errors);
     return err != OK ? err : check_routes(conf, errors);

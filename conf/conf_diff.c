@@ -31,6 +31,7 @@ static bool value_equals(const struct conf_key *key, const void *a, const void *
     case CONF_TYPE_FILE:
     case CONF_TYPE_URL_PATH:
     case CONF_TYPE_PREFIX:
+    case CONF_TYPE_GLOB:
     case CONF_TYPE_HOST:
     case CONF_TYPE_PATTERN:
         memcpy(&texts[0], a, sizeof texts[0]);

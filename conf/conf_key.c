@@ -21,6 +21,7 @@ static const struct {
     [CONF_TYPE_FILE] = {"file", sizeof(char *)},
     [CONF_TYPE_URL_PATH] = {"path", sizeof(char *)},
     [CONF_TYPE_PREFIX] = {"path", sizeof(char *)},
+    [CONF_TYPE_GLOB] = {"path pattern", sizeof(char *)},
     [CONF_TYPE_HOST] = {"host", sizeof(char *)},
     [CONF_TYPE_PATTERN] = {"host", sizeof(char *)},
     [CONF_TYPE_LISTEN] = {"address", sizeof(struct conf_address)},

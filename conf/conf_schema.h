@@ -22,13 +22,14 @@ enum conf_type {
     CONF_TYPE_FILE,       /* const char *: a path, from the file's folder on */
     CONF_TYPE_URL_PATH,   /* const char *: begins with "/", no query */
     CONF_TYPE_PREFIX,     /* const char *: the same, as the beginning of paths */
+    CONF_TYPE_GLOB,       /* const char *: the same, where `*` stands for any bytes */
     CONF_TYPE_HOST,       /* const char *: as in a Host field without port, lower case */
     CONF_TYPE_PATTERN,    /* const char *: the same, or *.name, or * */
     CONF_TYPE_LISTEN,     /* struct conf_address: address:port */
     CONF_TYPE_ADDRESS,    /* struct conf_address: address:port or unix:/path */
     CONF_TYPE_RANGE,      /* struct ip_range */
     CONF_TYPE_ENDPOINT,   /* struct conf_endpoint: http://host:port */
-    CONF_TYPE_STATUSES,   /* struct conf_statuses: 204 or 200-399 */
+    CONF_TYPE_STATUSES,   /* struct conf_statuses: 204, 200-399 or 4xx */
     CONF_TYPE_SECTION,    /* the struct of `section` */
     CONF_TYPE_UNBUILT,    /* known, and an error until its feature exists */
     CONF_TYPE_TOTAL

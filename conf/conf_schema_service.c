@@ -206,7 +206,8 @@ static const struct conf_key rollback_keys[] = {
      ROLLBACK(CONF_TYPE_RATE, error_rate_ppm),
      FROM_TO(100, 900000),
      .fallback = "5%",
-     .help = "The most 5xx that a canary may answer."},
+     .help = "The most of its requests that a canary may fail: 5xx unless `failures` says "
+             "otherwise."},
     {.name = "relative",
      ROLLBACK(CONF_TYPE_CHOICE, relative),
      .fallback = "confirm",
@@ -275,6 +276,41 @@ static const struct conf_section rollback_section = {
     .help = "When a canary is judged bad, and how its traffic goes back.",
     KEYS(rollback_keys),
     .size = sizeof(struct conf_rollback),
+};
+
+static const struct conf_key failures_keys[] = {
+    {.name = "status",
+     .type = CONF_TYPE_STATUSES,
+     .offset = offsetof(struct conf_failures, statuses),
+     .count_offset = offsetof(struct conf_failures, status_count),
+     .list_min = 1,
+     .list_max = CONF_STATUSES_MAX,
+     .fallback = "5xx",
+     .help = "Statuses of an origin's answer that are a failure: single ones, ranges, classes as "
+             "in `5xx`, none below 300. More than the default (`[5xx, 429]`) or less (`[500, 502, "
+             "503]`)."},
+    {.name = "exclude_paths",
+     .type = CONF_TYPE_GLOB,
+     .offset = offsetof(struct conf_failures, exclude_paths),
+     .count_offset = offsetof(struct conf_failures, exclude_path_count),
+     .list_max = CONF_GLOBS_MAX,
+     .help = "Requests to these paths are no evidence, neither good nor bad: `/healthz` is this "
+             "path alone, and `*` stands for any bytes, so `/internal/*` is everything below "
+             "`/internal/`. Compared byte by byte, without the query. The metrics count them all "
+             "the same."},
+};
+
+static const struct conf_section failures_section = {
+    .title = "services.failures",
+    .help = "What the judge calls a failure, for this service. Connections that fail, timeouts, "
+            "answers that are malformed or broken off, and the statuses 520 to 527 and 530 of an "
+            "edge that did not reach its origin are failures whatever stands here. `error_rate`, "
+            "`instant_above` and `max_bad_responses` of `rollback` speak of these failures. "
+            "Outlier ejection and `rescue.when` do not look here, and metrics named 5xx count "
+            "statuses of 500 and above.",
+    KEYS(failures_keys),
+    .size = sizeof(struct conf_failures),
+    .place_offset = offsetof(struct conf_failures, place),
 };
 
 static const struct conf_key rescue_keys[] = {
@@ -415,6 +451,11 @@ static const struct conf_key service_keys[] = {
      .section = &conf_schema_policy,
      .help = "Policies that are judged on the same traffic beside `rollback` and never act: "
              "what they would have done is shown."},
+    {.name = "failures",
+     SERVICE(CONF_TYPE_SECTION, failures),
+     .fallback = "on",
+     .section = &failures_section,
+     .help = "What counts as a failure of a version."},
     {.name = "rescue",
      SERVICE(CONF_TYPE_SECTION, rescue),
      .flags = CONF_KEY_NONE,
@@ -422,7 +463,6 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .section = &rescue_section,
      .help = "Repeating on the stable version what the canary failed."},
-    {.name = "failures", .type = CONF_TYPE_UNBUILT, .help = "What counts as a failure beyond 5xx."},
     {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
     {.name = "platform",
      .type = CONF_TYPE_UNBUILT,

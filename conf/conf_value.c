@@ -269,10 +269,28 @@ static enum err parse_host(const struct conf_value_context *context, const struc
     return err != OK ? err : keep_lower(context, text, ret_value);
 }
 
-/* One status, or first-last. */
+enum { STATUS_MIN = 100, STATUS_MAX = 599, STATUS_CLASS = 100 };
+
+/* "5xx" */
+static bool parse_status_class(struct bytes text, struct conf_statuses *ret_statuses)
+{
+    bool is_class = text.size == 3 && text.data[0] >= '1' && text.data[0] <= '5' &&
+                    bytes_equal(bytes_slice(text, 1, 2), BYTES("xx"));
+    if (is_class) {
+        uint16_t first = (uint16_t)((text.data[0] - '0') * STATUS_CLASS);
+        *ret_statuses = (struct conf_statuses){first, (uint16_t)(first + STATUS_CLASS - 1)};
+    }
+    return is_class;
+}
+
+/* One status, first-last, or a class. */
 static enum err parse_statuses(struct bytes text, struct note *note, void *ret_value)
 {
-    enum { STATUS_MIN = 100, STATUS_MAX = 599 };
+    struct conf_statuses statuses;
+    if (parse_status_class(text, &statuses)) {
+        memcpy(ret_value, &statuses, sizeof statuses);
+        return OK;
+    }
     size_t dash = bytes_find(text, '-');
     uint64_t first;
     uint64_t last;
@@ -283,10 +301,12 @@ static enum err parse_statuses(struct bytes text, struct note *note, void *ret_v
             is_number && bytes_to_u64(bytes_slice(text, dash + 1, text.size - dash - 1), &last);
     }
     if (!is_number || first < STATUS_MIN || last > STATUS_MAX || first > last) {
-        note_set(note, "is not a status from 100 to 599, or a range of them as in 200-399");
+        note_set(note,
+                 "is not a status from 100 to 599, a range of them as in 200-399, or a class as "
+                 "in 5xx");
         return ERR_SYNTAX;
     }
-    struct conf_statuses statuses = {(uint16_t)first, (uint16_t)last};
+    statuses = (struct conf_statuses){(uint16_t)first, (uint16_t)last};
     memcpy(ret_value, &statuses, sizeof statuses);
     return OK;
 }
@@ -327,6 +347,7 @@ enum err conf_value_parse(const struct conf_value_context *context, const struct
         return parse_file(context, text, note, ret_value);
     case CONF_TYPE_URL_PATH:
     case CONF_TYPE_PREFIX:
+    case CONF_TYPE_GLOB:
         return parse_url_path(context, text, note, ret_value);
     case CONF_TYPE_HOST:
     case CONF_TYPE_PATTERN:

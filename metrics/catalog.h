@@ -133,7 +133,8 @@ enum metric {
     X(RESET, "reset")                                                                              \
     X(BAD_RESPONSE, "bad_response")                                                                \
     X(ORIGIN_5XX, "origin_5xx")                                                                    \
-    X(EDGE_52X, "edge_52x")
+    X(EDGE_52X, "edge_52x")                                                                        \
+    X(STATUS, "status")
 
 /* What came of what might be rescued: the stable version answered, or failed too; or it was not
  * asked: no budget, or it suffers already, or has no live endpoint. */

@@ -89,3 +89,30 @@ bool matcher_path_is_covered(struct bytes prefix, struct bytes path)
     }
     return path.size == prefix.size || prefix.size == 0 || path.data[prefix.size] == '/';
 }
+
+/* What a star took is widened byte by byte when the rest does not fit; only the last star met need
+ * ever be asked again, because what the ones before it took is as short as can be. */
+bool matcher_path_fits(struct bytes pattern, struct bytes path)
+{
+    size_t at = 0;
+    size_t star = SIZE_MAX;
+    size_t star_end = 0;
+    for (size_t i = 0; i < path.size;) {
+        if (at < pattern.size && pattern.data[at] == '*') {
+            star = at++;
+            star_end = i;
+        } else if (at < pattern.size && pattern.data[at] == path.data[i]) {
+            at++;
+            i++;
+        } else if (star != SIZE_MAX) {
+            at = star + 1;
+            i = ++star_end;
+        } else {
+            return false;
+        }
+    }
+    while (at < pattern.size && pattern.data[at] == '*') {
+        at++;
+    }
+    return at == pattern.size;
+}

@@ -31,5 +31,9 @@ bool matcher_host_pattern(struct bytes pattern, enum host_pattern_kind *ret_kind
  * false when it does not start with a slash or holds a query, a fragment, a blank or a control. */
 bool matcher_path_prefix(struct bytes text, struct bytes *ret_prefix);
 
+/* Does the pattern stand for the whole path (from matcher_path_of)? A `*` in it is any bytes, also
+ * none and slashes; all else is itself. */
+bool matcher_path_fits(struct bytes pattern, struct bytes path);
+
 /* Does the prefix (from matcher_path_prefix) cover the path (from matcher_path_of)? */
 bool matcher_path_is_covered(struct bytes prefix, struct bytes path);

@@ -41,6 +41,8 @@ struct judge_config {
     double latency_factor; /* the canary may be max(factor * t, t + margin) where stable needs t */
     double latency_margin_us;
     uint64_t warm_count; /* canary requests below which nothing can be said */
+    uint64_t criteria;   /* what the counts call a failure, as a number: never looked at, but
+                            evidence is of one of them only */
     /* The numbers above are compared as bytes: no padding among them. */
     bool is_strict; /* the absolute test ignores how the stable version does */
     enum judge_relative relative;

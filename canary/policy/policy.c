@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "conf/conf_policy.h"
+#include "proxy/base/hash.h"
 
 _Static_assert((int)CONF_OBSERVE_MAX <= (int)OBSERVE_MAX, "there is room for all policies");
 _Static_assert((int)CONF_NAME_MAX <= (int)OBSERVE_NAME_MAX, "there is room for every name");
@@ -36,10 +37,25 @@ struct observe_policy policy_of(const struct conf_policy *conf)
     return policy;
 }
 
+/* A number for what the service calls a failure: the same for the same list only, for all practical
+ * purposes. */
+static uint64_t criteria_of(const struct conf_failures *failures)
+{
+    static const struct hash_key key = {0x6661696c75726573, 0x63726974657269a1};
+    uint64_t sum = hash_bytes(key, bytes_make((const char *)failures->statuses,
+                                              failures->status_count * sizeof *failures->statuses));
+    for (size_t i = 0; i < failures->exclude_path_count; i++) {
+        sum = sum * 31 + hash_bytes(key, bytes_of(failures->exclude_paths[i]));
+    }
+    return sum;
+}
+
 struct observe_policy policy_own(const struct conf_service *conf)
 {
     struct conf_policy own = conf_policy_own(&conf->rollback);
-    return policy_of(&own);
+    struct observe_policy policy = policy_of(&own);
+    policy.judge.criteria = criteria_of(&conf->failures);
+    return policy;
 }
 
 size_t policy_observed(const struct conf_service *conf,
@@ -47,6 +63,7 @@ size_t policy_observed(const struct conf_service *conf,
 {
     for (size_t i = 0; i < conf->observe_count; i++) {
         ret_policies[i] = policy_of(&conf->observe[i]);
+        ret_policies[i].judge.criteria = criteria_of(&conf->failures);
     }
     return conf->observe_count;
 }

@@ -15,6 +15,12 @@ static struct version_cells *judged_cells(const struct exchange *exchange)
                : NULL;
 }
 
+bool exchange_is_bad_status(const struct exchange *exchange, unsigned status)
+{
+    return outcome_is_bad_status(status,
+                                 conf_failures_have(&exchange->service->conf->failures, status));
+}
+
 static void judge_outcome(struct exchange *exchange, const struct outcome *outcome,
                           enum attempt_end end, bool was_counted)
 {
@@ -33,7 +39,7 @@ static void judge_outcome(struct exchange *exchange, const struct outcome *outco
     if (outcome->is_failure) {
         cell_increment(&cells->origin_bad);
     }
-    bool is_timing = (end == ATTEMPT_HEAD_READ && attempt->status < 500) ||
+    bool is_timing = (end == ATTEMPT_HEAD_READ && !outcome->is_failure) ||
                      end == ATTEMPT_HEAD_TIMEOUT || end == ATTEMPT_CONNECT_TIMEOUT;
     if (is_timing && !attempt->is_latency_counted) {
         histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
@@ -61,8 +67,8 @@ static void note_for_ejection(struct exchange *exchange, const struct outcome *o
     if (policy->consecutive == 0) {
         return;
     }
-    if (!outcome->is_failure) {
-        if (outcome->is_request) {
+    if (!outcome->is_unwell) {
+        if (outcome->is_request && exchange->attempt.status < 500) {
             eject_on_success(&seat->eject);
             if (!seat->eject.is_ejected) {
                 cell_set(&seat->cells->ejected, 0);
@@ -112,6 +118,8 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
     struct attempt_facts facts = {
         .end = end,
         .status = attempt->status,
+        .is_failing_status =
+            conf_failures_have(&exchange->service->conf->failures, attempt->status),
         .is_reused = attempt->client != NULL && http1_client_is_reused(attempt->client),
         .has_response_bytes = attempt->client != NULL && http1_client_has_bytes(attempt->client),
         .is_retried = is_retried,
@@ -204,7 +212,8 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .role = exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role,
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
-        .is_judged = exchange->decision.is_judged && !exchange->is_rescued,
+        .is_judged =
+            exchange->decision.is_judged && !exchange->is_rescued && !exchange->is_excluded,
     };
     exchange->attempt_count++;
     note_epoch(exchange, exchange->attempt.seat);

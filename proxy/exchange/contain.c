@@ -16,7 +16,9 @@ static void show(const struct exchange *exchange, bool is_contained)
 void exchange_contain(struct exchange *exchange, struct containment *containment)
 {
     bool is_rescuable = exchange_is_rescuable(exchange);
-    if (containment_lets_through(containment, is_rescuable, exchange->host->loop->now_us)) {
+    uint64_t now_us = exchange->host->loop->now_us;
+    /* What is no evidence cannot tell that the canary is well again either. */
+    if (!exchange->is_excluded && containment_lets_through(containment, is_rescuable, now_us)) {
         exchange->is_trickle = true;
     } else {
         exchange->decision = decide_contained(exchange->decision);
@@ -26,7 +28,7 @@ void exchange_contain(struct exchange *exchange, struct containment *containment
 void exchange_weigh(struct exchange *exchange, bool is_bad)
 {
     bool is_canarys = exchange->attempt.target != NULL && exchange->attempt.role == ROLE_CURRENT;
-    if (!is_canarys || !exchange->decision.is_judged) {
+    if (!is_canarys || !exchange->attempt.is_judged) {
         return;
     }
     struct containment *containment =

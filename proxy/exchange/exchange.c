@@ -4,6 +4,7 @@
 #include "proxy/http/client_ip.h"
 #include "proxy/http/reply.h"
 #include "proxy/upstream/balance.h"
+#include "router/matcher.h"
 
 enum { COOKIES_MAX = 8 };
 
@@ -143,7 +144,7 @@ void exchange_close(struct exchange *exchange)
         cell_sub(&cells->in_flight[role], 1);
         cell_add(&cells->request_bytes[role], exchange->request_bytes);
         cell_add(&cells->response_bytes[role], exchange->response_bytes);
-        if (exchange->client_status >= 500 || exchange->is_bad_for_client) {
+        if (exchange->is_bad_for_client) {
             cell_increment(&cells->client_bad_responses[role]);
         }
         exchange_count_rescue(exchange);
@@ -161,7 +162,7 @@ static void count_client_bad(struct exchange *exchange)
     struct version *version = exchange->service != NULL
                                   ? exchange->service->versions[exchange->decision.role].version
                                   : NULL;
-    if (version != NULL && exchange->decision.is_judged) {
+    if (version != NULL && exchange->decision.is_judged && !exchange->is_excluded) {
         struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
         cell_increment(&cells->client_bad);
     }
@@ -179,8 +180,8 @@ void exchange_abandon(struct exchange *exchange)
 
 void exchange_cut(struct exchange *exchange)
 {
-    exchange->is_bad_for_client = true;
-    if (exchange->client_status < 500) {
+    if (!exchange->is_bad_for_client) {
+        exchange->is_bad_for_client = true;
         count_client_bad(exchange);
     }
     exchange_abandon(exchange);
@@ -208,6 +209,7 @@ void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reas
     exchange->client_status = status;
     exchange->response_bytes = body.size;
     if (status >= 500) {
+        exchange->is_bad_for_client = true;
         count_client_bad(exchange);
     }
     exchange_close(exchange);
@@ -411,6 +413,18 @@ static struct exchange *create(struct exchange_host *host, struct responder *res
     return exchange;
 }
 
+static bool is_path_excluded(const struct exchange *exchange)
+{
+    const struct conf_failures *failures = &exchange->service->conf->failures;
+    struct bytes path = matcher_path_of(exchange->request->target);
+    for (size_t i = 0; i < failures->exclude_path_count; i++) {
+        if (matcher_path_fits(bytes_of(failures->exclude_paths[i]), path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void route(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
@@ -424,6 +438,7 @@ static void route(struct exchange *exchange)
     CHECK(index < snapshot->service_count);
     exchange->service = &snapshot->services[index];
     exchange->service_cells = block_cells(exchange->service->service->cells, host->worker_index);
+    exchange->is_excluded = is_path_excluded(exchange);
     bool is_trusted = is_peer_trusted(exchange);
     decide_version(exchange, is_trusted);
     enum role role = exchange->decision.role;

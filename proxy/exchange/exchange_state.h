@@ -59,9 +59,10 @@ struct exchange {
     uint32_t retry_count;
     enum body_kind response_body;
     bool has_request_body;
-    bool is_request_done; /* the body has come to its end */
-    bool has_sent_body;   /* a byte of it went to an origin */
-    bool is_bad_for_client;
+    bool is_request_done;             /* the body has come to its end */
+    bool has_sent_body;               /* a byte of it went to an origin */
+    bool is_excluded;                 /* its path is one of `failures.exclude_paths` */
+    bool is_bad_for_client;           /* its answer was bad, or is cut */
     bool has_informed;                /* a 1xx went to the client */
     bool is_trickle;                  /* let through to a canary that is held back */
     bool is_trickle_told;             /* and what came of it is known */
@@ -91,6 +92,8 @@ void exchange_abandon(struct exchange *exchange);
  * had it. */
 void exchange_close(struct exchange *exchange);
 
+/* Is an origin's answer of this status what the service calls bad? */
+bool exchange_is_bad_status(const struct exchange *exchange, unsigned status);
 /* What the attempt's progress means is counted, once. */
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
 /* Gives the attempt's connection back or ends it. */

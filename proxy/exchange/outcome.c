@@ -15,13 +15,22 @@
  * 1 0 0  –              –        unless the head counted already client gone      0 0 0  – – after
  * a good head: as done refused          0 0 0  –              503
  *
+ * A service may list other statuses than 5xx as failures: one below 500 that is listed has 1 1 0 at
+ * the head and is of the kind `status`; a 5xx that is not listed counts as a good answer, but keeps
+ * its kind.
+ *
  * n, e and x are zero for attempts that are not judged; failure kind and client status are the same
  * for all. */
 #include "proxy/exchange/outcome.h"
 
 #include "proxy/base/check.h"
 
-enum { STATUS_BAD_GATEWAY = 502, STATUS_UNAVAILABLE = 503, STATUS_GATEWAY_TIMEOUT = 504 };
+enum {
+    STATUS_SERVER_ERROR = 500,
+    STATUS_BAD_GATEWAY = 502,
+    STATUS_UNAVAILABLE = 503,
+    STATUS_GATEWAY_TIMEOUT = 504
+};
 
 struct row {
     bool is_failure;
@@ -54,6 +63,22 @@ static bool is_edge_failure(unsigned status)
     return (status >= 520 && status <= 527) || status == 530;
 }
 
+bool outcome_is_bad_status(unsigned status, bool is_failing_status)
+{
+    return is_failing_status || is_edge_failure(status);
+}
+
+static enum metric_failure kind_of(unsigned status, bool is_bad)
+{
+    if (is_edge_failure(status)) {
+        return METRIC_FAILURE_EDGE_52X;
+    }
+    if (status >= STATUS_SERVER_ERROR) {
+        return METRIC_FAILURE_ORIGIN_5XX;
+    }
+    return is_bad ? METRIC_FAILURE_STATUS : METRIC_FAILURE_COUNT;
+}
+
 /* The answer so far is what its status says: a failing one counts at once, a good one when it has
  * lasted. */
 static struct outcome outcome_of_status(const struct attempt_facts *facts)
@@ -61,16 +86,15 @@ static struct outcome outcome_of_status(const struct attempt_facts *facts)
     if (facts->is_counted) {
         return (struct outcome){.failure = METRIC_FAILURE_COUNT};
     }
-    if (facts->status >= 500) {
-        bool is_edge = is_edge_failure(facts->status);
-        return (struct outcome){.is_request = true,
-                                .is_failure = true,
-                                .is_connect = is_edge,
-                                .failure =
-                                    is_edge ? METRIC_FAILURE_EDGE_52X : METRIC_FAILURE_ORIGIN_5XX};
-    }
-    return (struct outcome){.is_request = facts->end != ATTEMPT_HEAD_READ,
-                            .failure = METRIC_FAILURE_COUNT};
+    bool is_head = facts->end == ATTEMPT_HEAD_READ;
+    bool is_bad = outcome_is_bad_status(facts->status, facts->is_failing_status);
+    enum metric_failure kind = kind_of(facts->status, is_bad);
+    return (struct outcome){.is_request = is_bad || !is_head,
+                            .is_failure = is_bad,
+                            .is_connect = is_edge_failure(facts->status),
+                            .is_unwell =
+                                facts->status >= STATUS_SERVER_ERROR && (is_bad || is_head),
+                            .failure = is_bad || is_head ? kind : METRIC_FAILURE_COUNT};
 }
 
 static struct outcome outcome_of_reset(const struct attempt_facts *facts, struct outcome outcome)
@@ -81,6 +105,7 @@ static struct outcome outcome_of_reset(const struct attempt_facts *facts, struct
     } else if (facts->is_reused) {
         outcome.is_request = !facts->is_retried;
         outcome.is_failure = !facts->is_retried;
+        outcome.is_unwell = !facts->is_retried;
         outcome.is_connect = false;
     }
     return outcome;
@@ -89,12 +114,16 @@ static struct outcome outcome_of_reset(const struct attempt_facts *facts, struct
 static struct outcome outcome_of_failure(const struct attempt_facts *facts)
 {
     const struct row *row = &rows[facts->end];
-    struct outcome outcome = {row->is_failure, row->is_failure, row->is_connect, row->failure,
-                              row->client_status};
+    struct outcome outcome = {.is_request = row->is_failure,
+                              .is_failure = row->is_failure,
+                              .is_connect = row->is_connect,
+                              .is_unwell = row->is_failure,
+                              .failure = row->failure,
+                              .client_status = row->client_status};
     if (facts->end == ATTEMPT_RESET) {
         return outcome_of_reset(facts, outcome);
     }
-    if (facts->status >= 500) {
+    if (outcome_is_bad_status(facts->status, facts->is_failing_status)) {
         /* Its head was a failure already; the same answer does not fail twice. */
         return (struct outcome){.failure = METRIC_FAILURE_COUNT,
                                 .client_status = row->client_status};

@@ -33,6 +33,7 @@ enum attempt_end {
 struct attempt_facts {
     enum attempt_end end;
     unsigned status;         /* of the final head; 0 before it */
+    bool is_failing_status;  /* the service calls this status a failure (`failures.status`) */
     bool is_reused;          /* the connection came from the pool and had carried a request */
     bool has_response_bytes; /* any byte of an answer was seen, 1xx included */
     bool is_retried;         /* the same version gets the request again (retry.h) */
@@ -44,12 +45,17 @@ struct outcome {
     bool is_request; /* n: one more judged request */
     bool is_failure; /* e: it failed */
     bool is_connect; /* x: as connections fail */
+    bool is_unwell;  /* the endpoint did badly, whatever the service calls a failure and whether it
+                        is judged: outlier ejection */
     enum metric_failure
         failure; /* count it under this kind; METRIC_FAILURE_COUNT: nothing (more) to count */
     unsigned client_status; /* what to answer when nothing was sent yet: 502, 503 or 504; 0: the
                                origin's own answer */
 };
 
+/* Is an answer of this status bad, with what the service's own list says of it? What the edge says
+ * when it could not reach the origin (Cloudflare's 520 to 527 and 530) always is. */
+bool outcome_is_bad_status(unsigned status, bool is_failing_status);
 /* Pure. What it says to count is to be counted now; a later look at the same attempt says only what
  * is new. */
 struct outcome outcome_of(const struct attempt_facts *facts);

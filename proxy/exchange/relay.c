@@ -116,7 +116,7 @@ static void begin_tunnel(struct exchange *exchange)
 static void count_bad_answer(struct exchange *exchange)
 {
     struct version *version = exchange->service->versions[exchange->decision.role].version;
-    if (exchange->client_status >= 500 && exchange->decision.is_judged && version != NULL) {
+    if (exchange->decision.is_judged && !exchange->is_excluded && version != NULL) {
         struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
         cell_increment(&cells->client_bad);
     }
@@ -156,8 +156,11 @@ void relay_on_head(void *call, const struct response *response)
         return;
     }
     exchange->client_status = response->status;
-    count_bad_answer(exchange);
-    exchange_weigh(exchange, response->status >= 500);
+    exchange->is_bad_for_client = exchange_is_bad_status(exchange, response->status);
+    if (exchange->is_bad_for_client) {
+        count_bad_answer(exchange);
+    }
+    exchange_weigh(exchange, exchange->is_bad_for_client);
     if (response->status == 101) {
         begin_tunnel(exchange);
         return;

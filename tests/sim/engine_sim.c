@@ -344,6 +344,20 @@ static void reload_keeps_the_evidence_unless_the_judges_numbers_changed(void **s
     assert_int_equal(world.engine.finding.verdict, JUDGE_INSUFFICIENT_DATA);
 }
 
+static void reload_that_changes_what_a_failure_is_drops_the_evidence(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 1, 100.0, 0.5);
+    world_run(&world, 60.0);
+    assert_int_equal(world.engine.finding.verdict, JUDGE_HEALTHY);
+    struct engine_config config = engine_config_default();
+    config.judge.criteria = 1;
+    engine_configure(&world.engine, &config, world.now_us);
+    world_tick(&world);
+    assert_int_equal(world.engine.finding.verdict, JUDGE_INSUFFICIENT_DATA);
+}
+
 static void another_deployment_is_judged_on_its_own_counters(void **state)
 {
     (void)state;
@@ -385,6 +399,7 @@ int main(void)
         cmocka_unit_test(restart_in_the_middle_finishes_the_rollback),
         cmocka_unit_test(reload_from_alert_to_rollback_acts_on_the_standing_breach),
         cmocka_unit_test(reload_keeps_the_evidence_unless_the_judges_numbers_changed),
+        cmocka_unit_test(reload_that_changes_what_a_failure_is_drops_the_evidence),
         cmocka_unit_test(another_deployment_is_judged_on_its_own_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,11 +61,9 @@ static void features_not_built_yet_say_so(void **state)
          "it out\n"
          ":5:1: fleet: is not built yet: leave it out\n:6:9: admin.tls: is not built yet: leave it "
          "out\n"},
-        {PLAY_BOTH("  cache: off\n  platform: {}\n  "
-                   "failures: []\n"),
+        {PLAY_BOTH("  cache: off\n  platform: {}\n"),
          ":6:3: services.cache: is not built yet: leave it out\n"
-         ":7:3: services.platform: is not built yet: leave it out\n"
-         ":8:3: services.failures: is not built yet: leave it out\n"},
+         ":7:3: services.platform: is not built yet: leave it out\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
          ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
          "built yet\n"},
@@ -118,6 +116,26 @@ static void numbers_need_their_unit_and_bounds(void **state)
     }
 }
 
+static void failures_are_statuses_from_300_on_and_paths(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_BOTH("  failures: {status: [5xx, 200-299]}\n"),
+         ":6:13: services.failures.status: 200 is no failure: nothing below 300 is\n"},
+        {PLAY_BOTH("  failures: {status: [6xx]}\n"),
+         ":6:23: services.failures.status: \"6xx\" is not a status from 100 to 599, a range of "
+         "them "
+         "as in 200-399, or a class as in 5xx\n"},
+        {PLAY_BOTH("  failures: {status: [5xy]}\n"),
+         ":6:23: services.failures.status: \"5xy\" is not a status from 100 to 599, a range of "
+         "them "
+         "as in 200-399, or a class as in 5xx\n"},
+        {PLAY_BOTH("  failures: {exclude_paths: [healthz]}\n"),
+         ":6:30: services.failures.exclude_paths: \"healthz\" does not begin with '/'\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
 static void values_have_their_form(void **state)
 {
     (void)state;
@@ -156,14 +174,15 @@ static void values_have_their_form(void **state)
          "percent-encoded and without "
          "'?' or '#'\n"},
         {PLAY_BOTH("  health: {status: [200-399, 99, 300-200, 200-, ok]}\n"),
-         ":6:30: services.health.status: \"99\" is not a status from 100 to 599, or a range of "
-         "them as in 200-399\n"
-         ":6:34: services.health.status: \"300-200\" is not a status from 100 to 599, or a range "
-         "of them as in 200-399\n"
-         ":6:43: services.health.status: \"200-\" is not a status from 100 to 599, or a range of "
-         "them as in 200-399\n"
-         ":6:49: services.health.status: \"ok\" is not a status from 100 to 599, or a range of "
-         "them as in 200-399\n"},
+         ":6:30: services.health.status: \"99\" is not a status from 100 to 599, a range of them "
+         "as in 200-399, or a class as in 5xx\n"
+         ":6:34: services.health.status: \"300-200\" is not a status from 100 to 599, a range of "
+         "them "
+         "as in 200-399, or a class as in 5xx\n"
+         ":6:43: services.health.status: \"200-\" is not a status from 100 to 599, a range of them "
+         "as in 200-399, or a class as in 5xx\n"
+         ":6:49: services.health.status: \"ok\" is not a status from 100 to 599, a range of them "
+         "as in 200-399, or a class as in 5xx\n"},
         {PLAY_LISTEN PLAY_SERVICE "trusted_proxies: [10.0.0.1/8, 10.0.0.0/33, all]\n",
          ":3:19: trusted_proxies: \"10.0.0.1/8\" is not an address or a range as in 10.0.0.0/8 "
          "(bits behind the length "
@@ -368,6 +387,7 @@ int main(void)
         cmocka_unit_test(keys_are_known_or_refused),
         cmocka_unit_test(features_not_built_yet_say_so),
         cmocka_unit_test(numbers_need_their_unit_and_bounds),
+        cmocka_unit_test(failures_are_statuses_from_300_on_and_paths),
         cmocka_unit_test(values_have_their_form),
         cmocka_unit_test(addresses_have_their_form),
         cmocka_unit_test(what_may_be_a_secret_is_not_shown),

@@ -344,11 +344,38 @@ static void every_key_can_be_written_out(void **state)
     conf_destroy(conf);
 }
 
+static void failures_may_be_widened_and_narrowed(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(PLAY_BOTH(""));
+    const struct conf_failures *failures = &conf->services[0].failures;
+    assert_true(conf_failures_have(failures, 500));
+    assert_true(conf_failures_have(failures, 599));
+    assert_false(conf_failures_have(failures, 499));
+    assert_int_equal(failures->exclude_path_count, 0);
+    conf_destroy(conf);
+    conf = play_load(PLAY_BOTH("  failures: {status: [5xx, 429, 400-401], exclude_paths: "
+                               "[/healthz, /internal/*]}\n"));
+    failures = &conf->services[0].failures;
+    const unsigned bad[] = {400, 401, 429, 500, 599};
+    const unsigned good[] = {0, 200, 399, 402, 404, 428, 430, 499};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        assert_true(conf_failures_have(failures, bad[i]));
+    }
+    for (size_t i = 0; i < COUNT_OF(good); i++) {
+        assert_false(conf_failures_have(failures, good[i]));
+    }
+    assert_int_equal(failures->exclude_path_count, 2);
+    assert_string_equal(failures->exclude_paths[1], "/internal/*");
+    conf_destroy(conf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(least_file_gets_the_documented_defaults),
         cmocka_unit_test(service_gets_the_documented_defaults),
+        cmocka_unit_test(failures_may_be_widened_and_narrowed),
         cmocka_unit_test(rollout_may_pause_between_steps_or_be_off),
         cmocka_unit_test(observed_policy_is_the_own_one_but_for_what_it_says),
         cmocka_unit_test(endpoint_knows_its_authority),

@@ -20,7 +20,8 @@ struct outcome_case {
     unsigned client_status;
 };
 
-static void assert_case(const struct outcome_case *row)
+/* With a list of failing statuses of the service's own. */
+static void assert_listed(const struct outcome_case *row)
 {
     struct attempt_facts facts = row->facts;
     facts.is_judged = true;
@@ -36,6 +37,14 @@ static void assert_case(const struct outcome_case *row)
     assert_false(unjudged.is_request || unjudged.is_failure || unjudged.is_connect);
     assert_int_equal(unjudged.failure, row->failure);
     assert_int_equal(unjudged.client_status, row->client_status);
+}
+
+/* With the default list: all from 500 on. */
+static void assert_case(const struct outcome_case *row)
+{
+    struct outcome_case listed = *row;
+    listed.facts.is_failing_status = row->facts.status >= 500;
+    assert_listed(&listed);
 }
 
 static void attempts_without_an_answer_count_as_the_table_says(void **state)
@@ -137,12 +146,70 @@ static void broken_body_is_a_failure_before_and_after_it_settled(void **state)
     }
 }
 
+static void listed_status_fails_at_its_head_like_a_5xx(void **state)
+{
+    (void)state;
+    const struct outcome_case cases[] = {
+        {{.end = ATTEMPT_HEAD_READ, .status = 429, .is_failing_status = true},
+         "ne",
+         METRIC_FAILURE_STATUS,
+         0},
+        {{.end = ATTEMPT_DONE, .status = 429, .is_failing_status = true, .is_counted = true},
+         "",
+         NONE,
+         0},
+        {{.end = ATTEMPT_TRUNCATED, .status = 429, .is_failing_status = true, .is_counted = true},
+         "",
+         NONE,
+         502},
+        {{.end = ATTEMPT_CLIENT_GONE, .status = 429, .is_failing_status = true, .is_counted = true},
+         "",
+         NONE,
+         0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_listed(&cases[i]);
+    }
+}
+
+static void unlisted_5xx_is_good_but_keeps_its_kind(void **state)
+{
+    (void)state;
+    const struct outcome_case cases[] = {
+        {{.end = ATTEMPT_HEAD_READ, .status = 501}, "", METRIC_FAILURE_ORIGIN_5XX, 0},
+        {{.end = ATTEMPT_DONE, .status = 501}, "n", NONE, 0},
+        {{.end = ATTEMPT_SETTLED, .status = 501}, "n", NONE, 0},
+        {{.end = ATTEMPT_TRUNCATED, .status = 501}, "ne", METRIC_FAILURE_BAD_RESPONSE, 502},
+        /* the edge did not reach the origin, whatever the list says */
+        {{.end = ATTEMPT_HEAD_READ, .status = 522}, "nex", METRIC_FAILURE_EDGE_52X, 0},
+        {{.end = ATTEMPT_HEAD_READ, .status = 530}, "nex", METRIC_FAILURE_EDGE_52X, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_listed(&cases[i]);
+    }
+}
+
+static void ejection_goes_by_5xx_whatever_the_list_says(void **state)
+{
+    (void)state;
+    struct attempt_facts listed = {
+        .end = ATTEMPT_HEAD_READ, .status = 404, .is_failing_status = true};
+    struct attempt_facts unlisted = {.end = ATTEMPT_HEAD_READ, .status = 501};
+    struct attempt_facts refused = {.end = ATTEMPT_CONNECT_FAILED};
+    assert_false(outcome_of(&listed).is_unwell);
+    assert_true(outcome_of(&unlisted).is_unwell);
+    assert_true(outcome_of(&refused).is_unwell);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attempts_without_an_answer_count_as_the_table_says),
         cmocka_unit_test(failing_status_counts_at_its_head_and_never_again),
         cmocka_unit_test(good_status_counts_once_when_it_settled_or_ended),
+        cmocka_unit_test(listed_status_fails_at_its_head_like_a_5xx),
+        cmocka_unit_test(unlisted_5xx_is_good_but_keeps_its_kind),
+        cmocka_unit_test(ejection_goes_by_5xx_whatever_the_list_says),
         cmocka_unit_test(broken_body_is_a_failure_before_and_after_it_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -111,9 +112,51 @@ static void odd_path_prefixes_are_refused(void **state)
     }
 }
 
+static void pattern_fits_the_whole_path(void **state)
+{
+    (void)state;
+    const struct {
+        const char *pattern;
+        const char *path;
+        bool fits;
+    } cases[] = {
+        {"/healthz", "/healthz", true},
+        {"/healthz", "/healthz/", false},
+        {"/healthz", "/health", false},
+        {"/internal/*", "/internal/", true},
+        {"/internal/*", "/internal/a/b", true},
+        {"/internal/*", "/internal", false},
+        {"/*.js", "/a/b.js", true},
+        {"/*.js", "/a/b.json", false},
+        {"/*.js", "/.js.js", true},
+        {"/a*b*c", "/abc", true},
+        {"/a*b*c", "/axxbyybzzc", true},
+        {"/a*b*c", "/axxbyyczz", false},
+        {"/*", "/", true},
+        {"/**", "/x", true},
+        {"/a*", "/b", false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(matcher_path_fits(bytes_of(cases[i].pattern), bytes_of(cases[i].path)),
+                         cases[i].fits);
+    }
+}
+
+/* A path is the client's to choose: what it costs grows with pattern times path and no more. */
+static void hostile_path_costs_no_more_than_its_length(void **state)
+{
+    (void)state;
+    char path[8192];
+    memset(path, 'a', sizeof path);
+    path[0] = '/';
+    assert_false(matcher_path_fits(BYTES("/*a*a*a*a*a*a*a*a*b"), bytes_make(path, sizeof path)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pattern_fits_the_whole_path),
+        cmocka_unit_test(hostile_path_costs_no_more_than_its_length),
         cmocka_unit_test(host_loses_its_port_and_final_dot),
         cmocka_unit_test(path_ends_at_the_query),
         cmocka_unit_test(host_patterns_are_told_apart),
