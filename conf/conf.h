@@ -244,6 +244,7 @@ struct conf_policy {
 struct conf_failures {
     struct conf_statuses *statuses; /* none of them below 300 */
     size_t status_count;
+    uint32_t not_found_ppm; /* from this ratio of 404s on more than stable's are a breach; 0: off */
     const char **exclude_paths; /* patterns: requests to these are not judged */
     size_t exclude_path_count;
     struct conf_place place;

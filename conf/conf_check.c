@@ -225,12 +225,17 @@ static void check_health(const struct conf_health *health, struct conf_errors *e
     }
 }
 
-enum { FAILURE_STATUS_MIN = 300 };
+enum { FAILURE_STATUS_MIN = 300, STATUS_NOT_FOUND = 404 };
 
 static void check_failures(const struct conf_failures *failures, struct conf_errors *errors)
 {
     for (size_t i = 0; i < failures->status_count; i++) {
         const struct conf_statuses *statuses = &failures->statuses[i];
+        bool has_404 = statuses->first <= STATUS_NOT_FOUND && statuses->last >= STATUS_NOT_FOUND;
+        if (has_404 && failures->not_found_ppm > 0) {
+            conf_errors_add(errors, failures->place,
+                            "services.failures.not_found: 404 is a failure by `status` already");
+        }
         if (statuses->first > 0 && statuses->first < FAILURE_STATUS_MIN) {
             conf_errors_add(errors, failures->place,
                             "services.failures.status: %u is no failure: nothing below %d is",

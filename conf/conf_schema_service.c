@@ -289,6 +289,15 @@ static const struct conf_key failures_keys[] = {
      .help = "Statuses of an origin's answer that are a failure: single ones, ranges, classes as "
              "in `5xx`, none below 300. More than the default (`[5xx, 429]`) or less (`[500, 502, "
              "503]`)."},
+    {.name = "not_found",
+     .type = CONF_TYPE_RATE,
+     .offset = offsetof(struct conf_failures, not_found_ppm),
+     FROM_TO(100, 900000),
+     .flags = CONF_KEY_NONE,
+     .fallback = "none",
+     .help = "Judges answers of 404 apart from failures: a breach (`relative`) is a canary that is "
+             "proven to answer it more often than the stable version and does so at this ratio or "
+             "above. For static sites, which never answer 5xx. `off`: they are good answers."},
     {.name = "exclude_paths",
      .type = CONF_TYPE_GLOB,
      .offset = offsetof(struct conf_failures, exclude_paths),

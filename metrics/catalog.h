@@ -352,6 +352,7 @@ struct version_cells {
     struct cell connect_err;
     struct cell late_err; /* failures after the success was counted (a truncated stream); counted in
                              err too */
+    struct cell not_found;          /* 404s that count as good */
     struct cell origin_bad;         /* failed answers that the origin gave */
     struct cell client_bad;         /* failed answers that clients saw */
     struct cell contained;          /* gauge: 1 while this worker holds the version at a trickle */

@@ -91,6 +91,7 @@ void version_reading_take(const struct block *block, struct version_reading *ret
      * the whole wins. */
     SUM_MEMBER(block, version_cells, connect_err, ret_reading);
     SUM_MEMBER(block, version_cells, late_err, ret_reading);
+    SUM_MEMBER(block, version_cells, not_found, ret_reading);
     SUM_MEMBER(block, version_cells, err, ret_reading);
     SUM_MEMBER(block, version_cells, ok, ret_reading);
     SUM_MEMBER(block, version_cells, origin_bad, ret_reading);

@@ -22,6 +22,7 @@ struct version_reading {
     uint64_t err;
     uint64_t connect_err;
     uint64_t late_err;
+    uint64_t not_found; /* of ok */
     uint64_t origin_bad;
     uint64_t client_bad;
     struct histogram latency;

@@ -55,6 +55,13 @@ char *record_evidence(const struct record *record)
         (void)json_object_set_new(json, "log_connect", number(result->log_connect));
         (void)json_object_set_new(json, "log_relative", number(result->log_relative));
         (void)json_object_set_new(json, "log_latency", number(result->log_latency));
+        if (isfinite(result->log_not_found)) {
+            (void)json_object_set_new(json, "log_not_found", number(result->log_not_found));
+            (void)json_object_set_new(json, "canary_not_found",
+                                      number(record->counts.canary_not_found));
+            (void)json_object_set_new(json, "stable_not_found",
+                                      number(record->counts.stable_not_found));
+        }
         (void)json_object_set_new(json, "phi", number(result->phi));
         (void)json_object_set_new(json, "canary_requests", number(record->counts.canary_count));
         (void)json_object_set_new(json, "canary_failed", number(record->counts.canary_failed));

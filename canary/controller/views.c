@@ -45,6 +45,9 @@ static void view_evidence(const struct engine *engine, struct admin_service *ser
     add_evidence(service, "connect", result->log_connect);
     add_evidence(service, "relative", result->log_relative);
     add_evidence(service, "latency", result->log_latency);
+    if (judge_is_watching_not_found(&engine->judge)) {
+        add_evidence(service, "not_found", result->log_not_found);
+    }
     add_evidence(service, "promote_absolute", result->log_promote_absolute);
     add_evidence(service, "promote_relative", result->log_promote_relative);
 }
@@ -172,7 +175,7 @@ size_t view_conditions(void *context, const char **texts, size_t max)
 
 /* ---- /metrics ---- */
 
-enum { EVIDENCE = 5, ROLLBACKS = RECORD_TRIGGER_COUNT * RECORD_STATUS_COUNT };
+enum { EVIDENCE = 6, ROLLBACKS = RECORD_TRIGGER_COUNT * RECORD_STATUS_COUNT };
 
 /* What the exposition of one service points at. */
 struct service_parts {
@@ -233,7 +236,7 @@ static const char *const *phase_names(void)
     return names;
 }
 
-static void expose_evidence(const struct steward *steward, struct service_parts *parts)
+static size_t expose_evidence(const struct steward *steward, struct service_parts *parts)
 {
     const struct judge_result *result = &steward->engine.seen.evidence;
     parts->evidence[0] = (struct exposition_value){"absolute", result->log_absolute};
@@ -242,6 +245,11 @@ static void expose_evidence(const struct steward *steward, struct service_parts 
     parts->evidence[2] = (struct exposition_value){"connect", result->log_connect};
     parts->evidence[3] = (struct exposition_value){"relative", result->log_relative};
     parts->evidence[4] = (struct exposition_value){"latency", result->log_latency};
+    if (!judge_is_watching_not_found(&steward->engine.judge)) {
+        return EVIDENCE - 1;
+    }
+    parts->evidence[EVIDENCE - 1] = (struct exposition_value){"not_found", result->log_not_found};
+    return EVIDENCE;
 }
 
 static size_t expose_rollbacks(const struct steward *steward, struct service_parts *parts)
@@ -272,7 +280,7 @@ static enum err expose_service(const struct steward *steward, struct service_par
     if (parts->endpoints == NULL) {
         return ERR_NOMEM;
     }
-    expose_evidence(steward, parts);
+    size_t evidence_count = expose_evidence(steward, parts);
     size_t rollback_count = expose_rollbacks(steward, parts);
     const struct engine *engine = &steward->engine;
     *ret_service = (struct exposition_service){
@@ -285,7 +293,7 @@ static enum err expose_service(const struct steward *steward, struct service_par
         .step = engine->rollout.ascent.is_running ? engine->rollout.ascent.step : 0,
         .phase = {phase_names(), ROLLOUT_PHASE_COUNT, (size_t)engine->rollout.phase},
         .evidence = parts->evidence,
-        .evidence_count = EVIDENCE,
+        .evidence_count = evidence_count,
         .rollbacks = parts->rollbacks,
         .rollbacks_count = rollback_count,
         .rollback_durations = &steward->rollbacks.durations,

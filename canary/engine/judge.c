@@ -15,6 +15,11 @@
 static const double TROUBLE_ON = 5.0;
 static const double TROUBLE_MAX = 8.0;
 
+bool judge_is_watching_not_found(const struct judge *judge)
+{
+    return judge->config.not_found_limit > 0.0;
+}
+
 /* All evidence fresh; what is known of the stable version and of the counters stays. */
 static void forget(struct judge *judge)
 {
@@ -37,6 +42,9 @@ static void forget(struct judge *judge)
     judge->trouble_passed_gain = log1p(-2.0 * config->limit) - log1p(-config->limit);
     judge_mark_set(&judge->relative_mark, &judge->tally);
     judge_mark_set(&judge->latency_mark, &judge->tally);
+    if (judge_is_watching_not_found(judge)) {
+        judge_not_found_forget(&judge->not_found, config, &judge->tally);
+    }
 }
 
 void judge_init(struct judge *judge, const struct judge_config *config)
@@ -45,6 +53,7 @@ void judge_init(struct judge *judge, const struct judge_config *config)
     judge_pair_init(&judge->pair);
     judge_pair_init(&judge->connect_pair);
     judge_dispersion_init(&judge->dispersion, config->burst);
+    judge_not_found_init(&judge->not_found, config);
     forget(judge);
 }
 
@@ -57,6 +66,7 @@ void judge_start(struct judge *judge, int64_t now_ms)
     judge->checked_ms = now_ms;
     judge_pair_open(&judge->pair, now_ms);
     judge_pair_open(&judge->connect_pair, now_ms);
+    judge_not_found_step(&judge->not_found, now_ms);
     if (judge->has_latency) {
         judge_latency_start(&judge->latency, &judge->config, now_ms);
     }
@@ -68,6 +78,7 @@ void judge_step(struct judge *judge, int64_t now_ms)
     judge_promote_reset(&judge->promote);
     judge_pair_open(&judge->pair, now_ms);
     judge_pair_open(&judge->connect_pair, now_ms);
+    judge_not_found_step(&judge->not_found, now_ms);
     if (judge->has_latency) {
         judge_latency_step(&judge->latency, &judge->config, now_ms);
     }
@@ -80,6 +91,7 @@ void judge_rebase(struct judge *judge)
     judge->canary_connect.is_based = false;
     judge->stable_connect.is_based = false;
     judge->latency.is_based = false;
+    judge_not_found_rebase(&judge->not_found);
 }
 
 void judge_configure(struct judge *judge, const struct judge_config *config, int64_t now_ms)
@@ -88,6 +100,7 @@ void judge_configure(struct judge *judge, const struct judge_config *config, int
     bool was_confirmed = judge->was_confirmed;
     judge->config = *config;
     judge_dispersion_init(&judge->dispersion, config->burst);
+    judge_not_found_init(&judge->not_found, config);
     judge_start(judge, now_ms);
     judge->is_latched = is_latched;
     judge->was_confirmed = was_confirmed;
@@ -224,6 +237,22 @@ static void check_latency(struct judge *judge, const struct check *check,
     }
 }
 
+static void check_not_found(struct judge *judge, const struct check *check,
+                            const struct judge_counts *counts)
+{
+    struct judge_not_found_input input = {
+        .now_ms = check->now_ms,
+        .since_ms = check->since_ms,
+        .mass = check->mass,
+        .canary_count = counts->canary_count,
+        .canary_not_found = counts->canary_not_found,
+        .stable_count = counts->stable_count,
+        .stable_not_found = counts->stable_not_found,
+        .tally = &judge->tally,
+    };
+    judge_not_found_update(&judge->not_found, &judge->config, &input);
+}
+
 static void follow_trouble(struct judge *judge, const struct check *check)
 {
     double passed = check->stable.count - check->stable.failed;
@@ -255,6 +284,9 @@ struct judge_result judge_check(struct judge *judge, int64_t now_ms,
     check_errors(judge, &check);
     if (has_latency) {
         check_latency(judge, &check, counts);
+    }
+    if (judge_is_watching_not_found(judge)) {
+        check_not_found(judge, &check, counts);
     }
     if (check.canary.count > 0.0) {
         judge->data_ms = now_ms;

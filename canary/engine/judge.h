@@ -2,10 +2,11 @@
  *
  * Ten times a second the controller hands over cumulative counts of both versions and gets a
  * verdict with its evidence. Four detectors (absolute limit, relative to stable, connect, latency)
- * share a budget: a healthy canary is rolled back in at most one of a hundred day-long rollouts, at
- * any traffic and any schedule of checks. One check is a fixed amount of work and allocates
- * nothing. docs/JUDGE.md tells why; tests/data/judge/vectors.json holds the numbers that must come
- * out. Embedded by its owner; pure, the clock is an argument; one thread. */
+ * share a budget, and a fifth for 404s where it is asked for: a healthy canary is rolled back in at
+ * most one of a hundred day-long rollouts, at any traffic and any schedule of checks. One check is
+ * a fixed amount of work and allocates nothing. docs/JUDGE.md tells why;
+ * tests/data/judge/vectors.json holds the numbers that must come out. Embedded by its owner; pure,
+ * the clock is an argument; one thread. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +15,7 @@
 #include "canary/engine/judge_config.h"
 #include "canary/engine/judge_dispersion.h"
 #include "canary/engine/judge_latency.h"
+#include "canary/engine/judge_not_found.h"
 #include "canary/engine/judge_pair.h"
 #include "canary/engine/judge_promote.h"
 #include "canary/engine/judge_restart.h"
@@ -47,6 +49,7 @@ const char *judge_reason_name(enum judge_reason reason);
 struct judge_counts {
     uint64_t canary_count, canary_failed, canary_connect_failed;
     uint64_t stable_count, stable_failed, stable_connect_failed;
+    uint64_t canary_not_found, stable_not_found; /* 404s that did not fail otherwise */
     uint64_t client_bad; /* bad canary answers that clients saw: told, never judged */
     /* Both or neither; borrowed during the check. */
     const struct histogram *canary_latency, *stable_latency;
@@ -61,10 +64,12 @@ struct judge_result {
     double log_connect;
     double log_relative;
     double log_latency;
+    double log_not_found;
     double log_promote_relative;
     double log_promote_absolute;
     uint64_t canary_count; /* since the weight last changed */
     double phi;            /* failures come this many at a time */
+    bool is_not_found;     /* the reason `relative` is about 404s */
 };
 
 struct judge {
@@ -76,6 +81,7 @@ struct judge {
     struct judge_relative_test relative;
     struct judge_promote promote;
     struct judge_latency latency;
+    struct judge_not_found not_found; /* only used with a limit */
     bool has_latency;
     bool has_checked;
     int64_t checked_ms;
@@ -117,6 +123,8 @@ void judge_configure(struct judge *judge, const struct judge_config *config, int
 struct judge_result judge_check(struct judge *judge, int64_t now_ms,
                                 const struct judge_counts *counts);
 
+/* Are 404s judged? */
+bool judge_is_watching_not_found(const struct judge *judge);
 /* log of what the test behind `reason` must reach; 0 where there is none. */
 double judge_threshold(const struct judge *judge, enum judge_reason reason);
 
@@ -129,4 +137,5 @@ struct judge_excursion {
 };
 
 /* After a breach: the excursion that led to it, with the counts of that moment. */
+/* Of 404s: they are counted as failures in it. */
 struct judge_excursion judge_excursion(const struct judge *judge, enum judge_reason reason);

@@ -37,6 +37,19 @@ const struct judge_config JUDGE_CONFIG_DEFAULT = {
     .warm_count = 59,
 };
 
+static const double SHARE_NOT_FOUND = 0.2;
+
+void judge_config_watch_not_found(struct judge_config *config, double limit)
+{
+    double left = 1.0 - SHARE_NOT_FOUND;
+    config->share_absolute *= left;
+    config->share_relative *= left;
+    config->share_latency *= left;
+    config->share_connect *= left;
+    config->share_not_found = SHARE_NOT_FOUND;
+    config->not_found_limit = limit;
+}
+
 double judge_config_mass(const struct judge_config *config, int64_t elapsed_ms)
 {
     return elapsed_ms > 0 ? config->mass_per_day * (double)elapsed_ms / DAY_MS : 0.0;

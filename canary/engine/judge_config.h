@@ -15,11 +15,12 @@ enum judge_relative {
 
 struct judge_config {
     double alpha; /* chance of a false rollback in a day-long rollout, all tests together */
-    double share_absolute; /* ... and how the tests divide it; the four sum to 1 */
+    double share_absolute; /* ... and how the tests divide it; the shares sum to 1 */
     double share_relative;
     double share_latency;
     double share_connect;
-    double mass_start; /* restart mass: at the start, per day, per change of weight */
+    double share_not_found; /* 0 while 404s are not judged */
+    double mass_start;      /* restart mass: at the start, per day, per change of weight */
     double mass_per_day;
     double mass_per_step;
     double cap;      /* evidence one check may add, nats ... */
@@ -40,9 +41,10 @@ struct judge_config {
     double block_ms_max;   /* an open block older than this is dropped unread */
     double latency_factor; /* the canary may be max(factor * t, t + margin) where stable needs t */
     double latency_margin_us;
-    uint64_t warm_count; /* canary requests below which nothing can be said */
-    uint64_t criteria;   /* what the counts call a failure, as a number: never looked at, but
-                            evidence is of one of them only */
+    double not_found_limit; /* from this ratio of 404s on more than stable's are a breach; 0: off */
+    uint64_t warm_count;    /* canary requests below which nothing can be said */
+    uint64_t criteria;      /* what the counts call a failure, as a number: never looked at, but
+                               evidence is of one of them only */
     /* The numbers above are compared as bytes: no padding among them. */
     bool is_strict; /* the absolute test ignores how the stable version does */
     enum judge_relative relative;
@@ -50,6 +52,9 @@ struct judge_config {
 
 /* The defaults; static. */
 extern const struct judge_config JUDGE_CONFIG_DEFAULT;
+/* Judges 404s too, with `limit` above 0 and below 1: a fifth of the budget goes to them, and the
+ * other tests keep their proportions. */
+void judge_config_watch_not_found(struct judge_config *config, double limit);
 
 /* Restart mass that `elapsed_ms` of wall time adds; 0 for a clock that stood or went back. */
 double judge_config_mass(const struct judge_config *config, int64_t elapsed_ms);

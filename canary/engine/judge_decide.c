@@ -47,6 +47,9 @@ double judge_threshold(const struct judge *judge, enum judge_reason reason)
 static const struct judge_mark *excursion_mark(const struct judge *judge, enum judge_reason reason)
 {
     const struct judge_mark *mark = NULL;
+    if (reason == JUDGE_REASON_RELATIVE && judge->result.is_not_found) {
+        return &judge->not_found.mark;
+    }
     if (reason == JUDGE_REASON_LATENCY) {
         return &judge->latency_mark;
     }
@@ -60,6 +63,20 @@ static const struct judge_mark *excursion_mark(const struct judge *judge, enum j
         mark = judge_absolute_excursion(&judge->absolute);
     }
     return mark != NULL ? mark : &judge->relative_mark;
+}
+
+/* In an excursion of 404s it is they that fail. */
+static struct judge_tally with_not_found(struct judge_tally counts)
+{
+    counts.canary_failed += counts.canary_not_found;
+    counts.stable_failed += counts.stable_not_found;
+    return counts;
+}
+
+static struct judge_tally excursion_counts(const struct judge *judge, const struct judge_mark *mark)
+{
+    struct judge_tally counts = judge_mark_since(mark, &judge->tally);
+    return mark == &judge->not_found.mark ? with_not_found(counts) : counts;
 }
 
 struct judge_excursion judge_excursion(const struct judge *judge, enum judge_reason reason)
@@ -77,7 +94,7 @@ struct judge_excursion judge_excursion(const struct judge *judge, enum judge_rea
         .has_failure = mark->has_failure,
         .first_failure_ms = mark->first_failure_ms,
         .base = mark->at,
-        .counts = judge_mark_since(mark, &judge->tally),
+        .counts = excursion_counts(judge, mark),
     };
 }
 
@@ -101,6 +118,10 @@ static void decide_breach(struct judge *judge, int64_t now_ms, struct judge_resu
     } else if (is_relative && action == JUDGE_RELATIVE_CONFIRM && is_relative_confirmed(judge)) {
         result->reason = JUDGE_REASON_ABSOLUTE;
         judge->was_confirmed = true;
+    } else if (judge_is_watching_not_found(judge) &&
+               judge_not_found_is_breach(&judge->not_found, &judge->config, &judge->tally)) {
+        result->reason = JUDGE_REASON_RELATIVE;
+        result->is_not_found = true;
     } else if (judge->has_latency &&
                result->log_latency >= judge_threshold(judge, JUDGE_REASON_LATENCY)) {
         result->reason = JUDGE_REASON_LATENCY;
@@ -123,6 +144,10 @@ static void decide_suspicion(const struct judge *judge, struct judge_result *res
     } else if (result->log_relative >= 0.5 * judge->relative.restart.threshold &&
                judge->config.relative != JUDGE_RELATIVE_OFF) {
         result->reason = JUDGE_REASON_RELATIVE;
+    } else if (judge_is_watching_not_found(judge) &&
+               result->log_not_found >= 0.5 * judge->not_found.test.restart.threshold) {
+        result->reason = JUDGE_REASON_RELATIVE;
+        result->is_not_found = true;
     } else if (judge->has_latency &&
                result->log_latency >= 0.5 * judge_threshold(judge, JUDGE_REASON_LATENCY)) {
         result->reason = JUDGE_REASON_LATENCY;
@@ -146,8 +171,9 @@ static void decide_promotion(const struct judge *judge, struct judge_result *res
 
 static void latch(struct judge *judge, const struct judge_result *result)
 {
-    judge->latched_mark = *excursion_mark(judge, result->reason);
-    judge->latched_tally = judge_mark_since(&judge->latched_mark, &judge->tally);
+    const struct judge_mark *mark = excursion_mark(judge, result->reason);
+    judge->latched_mark = *mark;
+    judge->latched_tally = excursion_counts(judge, mark);
     judge->latched_result = *result;
     judge->latched_reason = result->reason;
     judge->is_latched = true;
@@ -165,6 +191,9 @@ void judge_decide(struct judge *judge, int64_t now_ms)
         .log_latency = judge->has_latency
                            ? judge_latency_leader(&judge->latency)->test.restart.log_total
                            : -INFINITY,
+        .log_not_found = judge_is_watching_not_found(judge)
+                             ? judge->not_found.test.restart.log_total
+                             : -INFINITY,
         .log_promote_relative = judge_promote_log_relative(&judge->promote),
         .log_promote_absolute = judge_promote_log_absolute(&judge->promote),
         .canary_count = (uint64_t)judge->promote.canary_count,
@@ -173,6 +202,7 @@ void judge_decide(struct judge *judge, int64_t now_ms)
     if (judge->is_latched) {
         result->verdict = JUDGE_BREACH;
         result->reason = judge->latched_reason;
+        result->is_not_found = judge->latched_result.is_not_found;
         return;
     }
     decide_breach(judge, now_ms, result);

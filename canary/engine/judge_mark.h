@@ -14,7 +14,8 @@ struct judge_tally {
     double canary_connect_failed;
     double stable_count, stable_failed;
     double stable_connect_failed;
-    double client_bad; /* bad canary responses that clients saw */
+    double canary_not_found, stable_not_found; /* 404s, where they are judged */
+    double client_bad;                         /* bad canary responses that clients saw */
 };
 
 struct judge_mark {
@@ -48,6 +49,8 @@ static inline struct judge_tally judge_mark_since(const struct judge_mark *mark,
         .stable_count = tally->stable_count - mark->at.stable_count,
         .stable_failed = tally->stable_failed - mark->at.stable_failed,
         .stable_connect_failed = tally->stable_connect_failed - mark->at.stable_connect_failed,
+        .canary_not_found = tally->canary_not_found - mark->at.canary_not_found,
+        .stable_not_found = tally->stable_not_found - mark->at.stable_not_found,
         .client_bad = tally->client_bad - mark->at.client_bad,
     };
 }

@@ -135,6 +135,30 @@ static double evidence_of(const struct judge *judge, const struct judge_result *
     }
 }
 
+static void say_not_found(const struct judge *judge, const struct judge_result *result,
+                          struct note *ret_sentence)
+{
+    struct judge_excursion excursion = judge_excursion(judge, result->reason);
+    const struct judge_tally *counts = &excursion.counts;
+    char canary_404[JUDGE_COUNT_TEXT_SIZE];
+    char canary_count[JUDGE_COUNT_TEXT_SIZE];
+    char percent[JUDGE_COUNT_TEXT_SIZE];
+    char limit[JUDGE_COUNT_TEXT_SIZE];
+    struct note stable;
+    judge_count_text(counts->canary_not_found, canary_404);
+    judge_count_text(counts->canary_count, canary_count);
+    judge_percent_text(counts->canary_count > 0.0 ? counts->canary_not_found / counts->canary_count
+                                                  : 0.0,
+                       percent);
+    judge_percent_text(judge->config.not_found_limit, limit);
+    plain_part(counts->stable_count, counts->stable_not_found, &stable);
+    note_set(ret_sentence,
+             "canary answered 404 to %s of %s requests (%s), limit %s, stable to %s; evidence %.1f "
+             "of %.1f needed",
+             canary_404, canary_count, percent, limit, stable.text, result->log_not_found,
+             judge->not_found.test.restart.threshold);
+}
+
 static void say_failures(const struct judge *judge, const struct judge_result *result,
                          struct note *ret_sentence)
 {
@@ -180,6 +204,8 @@ void judge_sentence(const struct judge *judge, struct note *ret_sentence)
     }
     if (result->reason == JUDGE_REASON_LATENCY) {
         say_latency(judge, result, ret_sentence);
+    } else if (result->is_not_found) {
+        say_not_found(judge, result, ret_sentence);
     } else {
         say_failures(judge, result, ret_sentence);
     }

@@ -50,11 +50,19 @@ static uint64_t criteria_of(const struct conf_failures *failures)
     return sum;
 }
 
+static void take_criteria(const struct conf_failures *failures, struct judge_config *judge)
+{
+    judge->criteria = criteria_of(failures);
+    if (failures->not_found_ppm > 0) {
+        judge_config_watch_not_found(judge, (double)failures->not_found_ppm / CONF_PPM);
+    }
+}
+
 struct observe_policy policy_own(const struct conf_service *conf)
 {
     struct conf_policy own = conf_policy_own(&conf->rollback);
     struct observe_policy policy = policy_of(&own);
-    policy.judge.criteria = criteria_of(&conf->failures);
+    take_criteria(&conf->failures, &policy.judge);
     return policy;
 }
 
@@ -63,7 +71,7 @@ size_t policy_observed(const struct conf_service *conf,
 {
     for (size_t i = 0; i < conf->observe_count; i++) {
         ret_policies[i] = policy_of(&conf->observe[i]);
-        ret_policies[i].judge.criteria = criteria_of(&conf->failures);
+        take_criteria(&conf->failures, &ret_policies[i].judge);
     }
     return conf->observe_count;
 }

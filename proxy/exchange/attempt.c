@@ -4,7 +4,7 @@
 #include "proxy/exchange/relay.h"
 #include "proxy/upstream/balance.h"
 
-enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX };
+enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX, STATUS_NOT_FOUND = 404 };
 
 static struct version_cells *judged_cells(const struct exchange *exchange)
 {
@@ -35,6 +35,9 @@ static void judge_outcome(struct exchange *exchange, const struct outcome *outco
         version_cells_count_err(cells, outcome->is_connect);
     } else if (outcome->is_request) {
         version_cells_count_ok(cells);
+        if (attempt->status == STATUS_NOT_FOUND) {
+            cell_increment(&cells->not_found);
+        }
     }
     if (outcome->is_failure) {
         cell_increment(&cells->origin_bad);

@@ -140,6 +140,39 @@ def excluded_path_is_rescued_all_the_same(stage):
 
 
 @case(starts_proxy=False)
+def canary_without_its_files_is_rolled_back_for_its_404s(stage):
+    """Both versions have some 404s; a static site that lost its files answers nothing else, and never a 5xx."""
+    with Pair(stage, {"not_found": "10%"}, on_breach="rollback") as pair:
+        pair.stable.order(status=404, every=25)
+        pair.canary.order(status=404, every=25)
+        load = Load(pair.serin.port, stage.host, connections=8, rate=400 / SLOW)
+        load.start()
+        wait_for(lambda: load.tally.of("canary") > 200 / SLOW, "traffic flows", 30)
+        expect(pair.state()["phase"], "idle", "phase while both answer some")
+        pair.canary.order(status=404, every=1)
+        wait_for(lambda: pair.state()["phase"] == "rolled_back", "it is rolled back", 60)
+        load.stop()
+        row = pair.serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"][0]
+        expect((row["reason_code"], row["reason"].startswith("canary answered 404 to ")), ("relative", True), f"record {row}")
+        expect((row["mode"], row["evidence"]["canary_not_found"] > 0), ("instant", True), f"record {row}")
+        expect((pair.ledger()[1:], pair.sum("serin_upstream_failures_total")), ((0, 0), 0), "no failure is counted")
+        expect(any(labels["test"] == "not_found" for _, labels, _ in pair.serin.metrics().samples("serin_evidence_log_e")),
+               True, "its evidence is shown")
+
+
+@case(starts_proxy=False)
+def as_many_404s_as_stable_roll_nothing_back(stage):
+    with Pair(stage, {"not_found": "10%"}, on_breach="rollback") as pair:
+        pair.stable.order(status=404, every=2)
+        pair.canary.order(status=404, every=2)
+        load = Load(pair.serin.port, stage.host, connections=8, rate=400 / SLOW)
+        load.start()
+        wait_for(lambda: load.tally.total > 2000 / SLOW, "traffic flows", 60)
+        load.stop()
+        expect((pair.state()["phase"], pair.state()["verdict"] != "breach"), ("idle", True), "phase, verdict")
+
+
+@case(starts_proxy=False)
 def reload_changes_what_counts(stage):
     with Pair(stage, {"status": ["5xx"]}) as pair:
         pair.canary.order(status=429)

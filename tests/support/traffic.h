@@ -14,7 +14,8 @@
 struct traffic_version {
     double fail_ratio;
     double connect_fail_ratio;
-    uint64_t latency_us; /* 0: no latency is kept */
+    double not_found_ratio; /* of what does not fail */
+    uint64_t latency_us;    /* 0: no latency is kept */
 };
 
 struct traffic {
@@ -69,6 +70,10 @@ static inline void traffic_request(struct traffic *traffic)
     *(is_canary ? &counts->canary_failed : &counts->stable_failed) += is_failed ? 1 : 0;
     *(is_canary ? &counts->canary_connect_failed : &counts->stable_connect_failed) +=
         is_connect ? 1 : 0;
+    if (!is_failed && version->not_found_ratio > 0.0 &&
+        traffic_chance(traffic) < version->not_found_ratio) {
+        *(is_canary ? &counts->canary_not_found : &counts->stable_not_found) += 1;
+    }
     if (is_canary && is_failed && traffic_chance(traffic) >= traffic->rescued) {
         counts->client_bad++;
     }

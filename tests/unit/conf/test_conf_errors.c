@@ -130,6 +130,10 @@ static void failures_are_statuses_from_300_on_and_paths(void **state)
          ":6:23: services.failures.status: \"5xy\" is not a status from 100 to 599, a range of "
          "them "
          "as in 200-399, or a class as in 5xx\n"},
+        {PLAY_BOTH("  failures: {status: [4xx], not_found: 10%}\n"),
+         ":6:13: services.failures.not_found: 404 is a failure by `status` already\n"},
+        {PLAY_BOTH("  failures: {not_found: 100%}\n"),
+         ":6:25: services.failures.not_found: \"100%\" is above the most, 90%\n"},
         {PLAY_BOTH("  failures: {exclude_paths: [healthz]}\n"),
          ":6:30: services.failures.exclude_paths: \"healthz\" does not begin with '/'\n"},
     };

@@ -23,12 +23,28 @@ struct court {
     int64_t now_ms;
 };
 
-static void court_open(struct court *court, uint64_t seed, double rate, double weight)
+static void court_open_with(struct court *court, const struct judge_config *config, uint64_t seed,
+                            double rate, double weight)
 {
-    judge_init(&court->judge, &JUDGE_CONFIG_DEFAULT);
+    judge_init(&court->judge, config);
     traffic_init(&court->traffic, seed, rate, weight);
     court->now_ms = 0;
     judge_check(&court->judge, 0, &court->traffic.counts);
+}
+
+static void court_open(struct court *court, uint64_t seed, double rate, double weight)
+{
+    court_open_with(court, &JUDGE_CONFIG_DEFAULT, seed, rate, weight);
+}
+
+/* 404s are judged too, at 10 %; both versions answer 4 % of them for a healthy minute. */
+static void court_open_watching_404(struct court *court, uint64_t seed)
+{
+    struct judge_config config = JUDGE_CONFIG_DEFAULT;
+    judge_config_watch_not_found(&config, 0.1);
+    court_open_with(court, &config, seed, 100.0, 0.2);
+    court->traffic.stable.not_found_ratio = 0.04;
+    court->traffic.canary.not_found_ratio = 0.04;
 }
 
 static struct judge_result court_tick(struct court *court)
@@ -137,6 +153,100 @@ static void slow_canary_is_a_latency_breach(void **state)
     double delay_s = court_until_breach(&court, 30.0);
     assert_true(delay_s > 0.0);
     assert_int_equal(court.judge.result.reason, JUDGE_REASON_LATENCY);
+}
+
+static void canary_that_lost_its_files_is_a_relative_breach_of_404s(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct court court;
+        court_open_watching_404(&court, seed);
+        assert_true(court_until_breach(&court, 60.0) < 0.0);
+        uint64_t before = court.traffic.counts.canary_not_found;
+        court.traffic.canary.not_found_ratio = 0.6;
+        double delay_s = court_until_breach(&court, 30.0);
+        assert_true(delay_s > 0.0);
+        assert_true(delay_s < 8.0);
+        assert_int_equal(court.judge.result.reason, JUDGE_REASON_RELATIVE);
+        assert_true(court.judge.result.is_not_found);
+        struct note note;
+        judge_sentence(&court.judge, &note);
+        assert_non_null(strstr(note.text, "canary answered 404 to "));
+        assert_non_null(strstr(note.text, "limit 10 %, stable to "));
+        struct judge_excursion excursion = judge_excursion(&court.judge, JUDGE_REASON_RELATIVE);
+        assert_true(excursion.has_failure);
+        /* what came before the evidence was above 0 is not part of it */
+        double found = (double)(court.traffic.counts.canary_not_found - before);
+        assert_true(excursion.counts.canary_failed >= 0.5 * found);
+    }
+}
+
+static void more_404s_below_the_limit_only_hold_the_weight(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open_watching_404(&court, 1);
+    court.traffic.stable.not_found_ratio = 0.01;
+    court.traffic.canary.not_found_ratio = 0.05;
+    bool was_held = false;
+    for (int i = 0; i < 6000; i++) {
+        struct judge_result result = court_tick(&court);
+        assert_int_not_equal(result.verdict, JUDGE_BREACH);
+        was_held |= result.verdict == JUDGE_SUSPICIOUS && result.is_not_found;
+    }
+    assert_true(was_held);
+}
+
+static void as_many_404s_as_stable_are_no_evidence_however_many(void **state)
+{
+    (void)state;
+    const double ratios[] = {0.0, 0.02, 0.1, 0.3, 0.9, 1.0};
+    for (size_t i = 0; i < COUNT_OF(ratios); i++) {
+        struct court court;
+        court_open_watching_404(&court, 20 + i);
+        court.traffic.stable.not_found_ratio = ratios[i];
+        court.traffic.canary.not_found_ratio = ratios[i];
+        assert_true(court_until_breach(&court, 1800.0) < 0.0);
+    }
+}
+
+/* Both lose the same file, and it is back on stable a few seconds before it is on the canary. */
+static void files_that_both_lost_for_a_while_roll_nothing_back(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct court court;
+        court_open_watching_404(&court, seed);
+        assert_true(court_until_breach(&court, 60.0) < 0.0);
+        court.traffic.stable.not_found_ratio = 0.7;
+        court.traffic.canary.not_found_ratio = 0.7;
+        assert_true(court_until_breach(&court, 30.0) < 0.0);
+        court.traffic.stable.not_found_ratio = 0.04;
+        assert_true(court_until_breach(&court, 2.0) < 0.0);
+        court.traffic.canary.not_found_ratio = 0.04;
+        assert_true(court_until_breach(&court, 60.0) < 0.0);
+    }
+}
+
+static void not_found_is_good_unless_it_is_judged(void **state)
+{
+    (void)state;
+    struct court court;
+    court_open(&court, 1, 100.0, 0.5);
+    court.traffic.canary.not_found_ratio = 1.0;
+    assert_true(court_until_breach(&court, 60.0) < 0.0);
+    assert_true(isinf(court.judge.result.log_not_found));
+}
+
+/* The budget is one, whoever shares it. */
+static void shares_of_all_tests_sum_to_one(void **state)
+{
+    (void)state;
+    struct judge_config config = JUDGE_CONFIG_DEFAULT;
+    judge_config_watch_not_found(&config, 0.1);
+    double sum = config.share_absolute + config.share_relative + config.share_latency +
+                 config.share_connect + config.share_not_found;
+    assert_true(fabs(sum - 1.0) < 1e-12);
 }
 
 static void silence_is_no_verdict(void **state)
@@ -343,6 +453,12 @@ int main(void)
         cmocka_unit_test(refused_connections_are_the_fast_path),
         cmocka_unit_test(shared_outage_is_suspicious_and_rolls_nothing_back),
         cmocka_unit_test(slow_canary_is_a_latency_breach),
+        cmocka_unit_test(canary_that_lost_its_files_is_a_relative_breach_of_404s),
+        cmocka_unit_test(more_404s_below_the_limit_only_hold_the_weight),
+        cmocka_unit_test(as_many_404s_as_stable_are_no_evidence_however_many),
+        cmocka_unit_test(files_that_both_lost_for_a_while_roll_nothing_back),
+        cmocka_unit_test(not_found_is_good_unless_it_is_judged),
+        cmocka_unit_test(shares_of_all_tests_sum_to_one),
         cmocka_unit_test(silence_is_no_verdict),
         cmocka_unit_test(clean_canary_becomes_healthy),
         cmocka_unit_test(changing_the_weight_takes_promotion_back),
