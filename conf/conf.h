@@ -279,6 +279,8 @@ struct conf_service {
     struct conf_version current; /* the canary; zeros unless has_current */
     bool has_weight;
     uint32_t weight_ppm; /* of the canary, when its deployment is first seen; 0 unless has_weight */
+    uint32_t
+        mirror_ppm; /* of safe requests: copied to the canary before its first weight; 0: none */
     struct conf_sticky sticky;
     enum conf_opt_in opt_in;
     enum conf_host host;

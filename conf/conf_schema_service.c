@@ -402,6 +402,16 @@ static const struct conf_key service_keys[] = {
              "seen; later the state decides, and a changed number is an operator's change, which "
              "pauses a rollout. Left out, a new deployment starts a rollout by `rollout`, or stays "
              "at 0% with `rollout: off`."},
+    {.name = "mirror",
+     SERVICE(CONF_TYPE_RATE, mirror_ppm),
+     FROM_TO(1, CONF_PPM),
+     .flags = CONF_KEY_NONE,
+     .fallback = "none",
+     .help =
+         "Before a rollout gives the canary weight, this share of the safe requests (GET, HEAD "
+         "and OPTIONS without a body) is answered by the stable version as ever and copied to "
+         "the canary, whose answers are judged and thrown away. The first weight then waits for "
+         "`rollout.min_time` and for enough good answers."},
     {.name = "sticky",
      SERVICE(CONF_TYPE_SECTION, sticky),
      .flags = CONF_KEY_NONE,

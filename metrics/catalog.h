@@ -48,6 +48,10 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "Times that a worker took the endpoint out for failing in a row.")                           \
     X(RESCUES, rescues, "serin_rescues_total", COUNTER, "", "service, result",                     \
       "Requests that the canary failed and the stable version was to make good.")                  \
+    X(MIRRORED_REQUESTS, mirrored_requests, "serin_mirrored_requests_total", COUNTER, "",          \
+      "service", "Requests copied to a canary without weight; no other family counts them.")       \
+    X(MIRROR_DROPPED, mirror_dropped, "serin_mirror_dropped_total", COUNTER, "", "service",        \
+      "Copies that were not made: too many were under way, or there was no memory.")               \
     X(CONTAINED, contained, "serin_contained", GAUGE, "", "service",                               \
       "Workers that hold the canary at a trickle, because clients saw too many bad answers.")      \
     X(CONTAINMENTS, containments, "serin_containments_total", COUNTER, "", "service",              \
@@ -328,6 +332,8 @@ struct service_cells {
     struct cell upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
     struct cell rescues[METRIC_RESCUE_COUNT];
     struct cell containments;
+    struct cell mirrored;       /* copies sent to a canary without weight */
+    struct cell mirror_dropped; /* copies that were not made */
     struct code_set codes;
     struct histogram_cells request_duration;
     struct histogram_cells upstream_duration[METRIC_ROLE_COUNT];

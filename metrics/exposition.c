@@ -232,6 +232,18 @@ static void write_rescues(struct writer *w, const struct exposition_service *ser
     }
 }
 
+static void write_mirrored_requests(struct writer *w, const struct exposition_service *service)
+{
+    labels_service(w, service);
+    count(w, SUM(service->cells, service_cells, mirrored));
+}
+
+static void write_mirror_dropped(struct writer *w, const struct exposition_service *service)
+{
+    labels_service(w, service);
+    count(w, SUM(service->cells, service_cells, mirror_dropped));
+}
+
 static void write_contained(struct writer *w, const struct exposition_service *service)
 {
     labels_service(w, service);

@@ -86,6 +86,10 @@ struct admin_service {
     int32_t step;          /* counted from 1; 0: no rollout, or one without weight yet */
     int32_t step_count;    /* 0: no rollout */
     bool is_contained;
+    bool is_mirroring;       /* copies of requests go to the canary now */
+    uint32_t mirror_ppm;     /* the share that is configured; 0: none */
+    uint64_t mirrored;       /* copies since the process began */
+    uint64_t mirror_dropped; /* ... that were not made */
     struct admin_version current, previous;
     const char *rollback_id; /* of the one that runs, or NULL */
     struct admin_evidence evidence[ADMIN_TESTS_MAX];

@@ -136,7 +136,9 @@ static void add_service(struct table *table, const json_t *service)
     bool is_contained = json_is_true(json_object_get(service, "contained"));
     bool has_reason = json_is_string(json_object_get(service, "reason"));
     json_int_t count = json_integer_value(json_object_get(service, "steps"));
-    (void)snprintf(step, sizeof step, "%lld/%lld", (long long)number, (long long)count);
+    bool is_mirroring = json_is_true(json_object_get(json_object_get(service, "mirror"), "active"));
+    (void)snprintf(step, sizeof step, "%lld/%lld%s", (long long)number, (long long)count,
+                   is_mirroring ? " mirror" : "");
     (void)snprintf(verdict, sizeof verdict, "%s%s%s%s%s", text_of(service, "verdict"),
                    has_reason ? " (" : "", has_reason ? text_of(service, "reason") : "",
                    has_reason ? ")" : "", is_contained ? ", contained" : "");

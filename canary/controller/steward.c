@@ -185,6 +185,7 @@ struct engine_config steward_engine_config(const struct conf_service *conf)
     config.rollout.limit = config.judge.limit;
     config.rollout.instant_above = own.instant_above;
     config.rollout.max_wait_us = rollback->max_wait_us;
+    config.rollout.mirror_ppm = conf->mirror_ppm;
     configure_rollout(&conf->rollout, &config.rollout);
     config.rollout.shift.every_us = rollback->every_us;
     config.rollout.shift.step_count = rollback->shift_count;
@@ -440,6 +441,7 @@ void steward_plan(const struct steward *steward, const struct address_book *book
         .weight_ppm = steward->published_ppm,
         .rollout = steward->rollout,
         .is_quarantined = steward->engine.rollout.is_quarantined,
+        .is_mirrored = rollout_is_mirroring(&steward->engine.rollout),
     };
     size_t used = plan_version(&steward->versions[ROLE_PREVIOUS], book, targets,
                                &ret_plan->versions[ROLE_PREVIOUS]);

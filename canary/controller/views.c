@@ -76,6 +76,11 @@ static void view_service(const struct controller *controller, const struct stewa
         .step = rollout->ascent.is_running ? (int32_t)rollout->ascent.step : 0,
         .step_count = rollout->ascent.is_running ? (int32_t)rollout->ascent.ladder.count : 0,
         .is_contained = steward_contained_count(steward) > 0,
+        .is_mirroring = rollout_is_mirroring(rollout),
+        .mirror_ppm = steward->conf->mirror_ppm,
+        .mirrored = reading_sum(steward->service->cells, offsetof(struct service_cells, mirrored)),
+        .mirror_dropped =
+            reading_sum(steward->service->cells, offsetof(struct service_cells, mirror_dropped)),
         .rollback_id = is_rolling_back ? rollout->record.id : NULL,
     };
     view_version(steward, ROLE_CURRENT, &ret_service->current);

@@ -101,7 +101,7 @@ static void look(struct engine *engine, const struct engine_input *input, uint64
     struct judge_result result = judge_check(&engine->judge, judge_ms(now_us), &counts);
     struct finding judged = {result.verdict, result.reason};
     struct tripwire_input endpoints = input->endpoints;
-    endpoints.is_in_use = engine->rollout.weight_ppm > 0;
+    endpoints.is_in_use = engine->rollout.weight_ppm > 0 || rollout_is_mirroring(&engine->rollout);
     bool was_latched = engine->tripwire.is_latched;
     engine->finding = tripwire_look(&engine->tripwire, &endpoints, judged, now_us);
     bool is_judged =
@@ -130,6 +130,18 @@ static bool is_promotable(const struct engine *engine)
            engine->judge.result.log_promote_absolute >= needed;
 }
 
+/* Of canary answers since the weight last changed, or since copies began: as many as the judge asks
+ * for before it speaks, and fewer failures than the limit. */
+static bool is_mirror_good(const struct engine *engine)
+{
+    enum judge_verdict verdict = engine->finding.verdict;
+    const struct judge_promote *seen = &engine->judge.promote;
+    bool is_quiet =
+        verdict == JUDGE_OK || verdict == JUDGE_INSUFFICIENT_DATA || verdict == JUDGE_HEALTHY;
+    return is_quiet && seen->canary_count >= (double)engine->config.judge.warm_count &&
+           seen->canary_failed < engine->config.judge.limit * seen->canary_count;
+}
+
 static void remember(struct engine *engine, const struct engine_input *input)
 {
     bool has_latency = input->counts.stable_latency != NULL;
@@ -140,6 +152,7 @@ static void remember(struct engine *engine, const struct engine_input *input)
         .wall_us = input->wall_us,
         .finding = engine->finding,
         .is_promotable = is_promotable(engine),
+        .is_mirror_good = is_mirror_good(engine),
         .is_canary_ready = input->is_canary_ready,
         .is_canary_down = engine->tripwire.is_canary_down,
         .canary_down_since_us = input->canary_down_since_us,

@@ -86,7 +86,8 @@ static bool recover_ascent(struct rollout *rollout, const struct rollout_journal
     if (!is_sound) {
         return false;
     }
-    int64_t waited_us = wall_us - journal->waiting_wall_us;
+    /* Health checks and mirroring begin anew with the process, and so does the wait for them. */
+    int64_t waited_us = journal->step > 0 ? wall_us - journal->waiting_wall_us : 0;
     rollout->ascent = (struct rollout_ascent){
         .is_running = true,
         .ladder = journal->ladder,
@@ -167,7 +168,11 @@ static void breach_alert(struct rollout *rollout, const struct rollout_input *in
 static void breach_freeze(struct rollout *rollout, const struct rollout_input *input,
                           struct rollout_actions *actions)
 {
+    bool was_mirroring = rollout_is_mirroring(rollout);
     rollout_enter(rollout, ROLLOUT_FROZEN);
+    if (was_mirroring) {
+        rollout_publish(rollout, actions);
+    }
     rollout_write(rollout, false, actions);
     rollout_tell(actions, ROLLOUT_ERROR, "breach.frozen", ROLLOUT_ACTOR_JUDGE,
                  "weight held until resume, abort or rollback: %s", input->sentence.text);
@@ -200,11 +205,19 @@ static enum rollout_on_breach answer_to_breach(const struct rollout *rollout)
     return rollout->config.rolls_back_after_bake ? ROLLOUT_ROLLBACK : ROLLOUT_ALERT;
 }
 
-/* A breach matters where the canary has traffic. */
+bool rollout_is_mirroring(const struct rollout *rollout)
+{
+    bool is_waiting = rollout->phase == ROLLOUT_PROGRESSING || rollout->phase == ROLLOUT_PAUSED;
+    return is_waiting && rollout->ascent.is_running && rollout->ascent.is_mirroring &&
+           rollout->weight_ppm == 0;
+}
+
+/* A breach matters where the canary has traffic, be it copies. */
 static void look_for_breach(struct rollout *rollout, const struct rollout_input *input,
                             uint64_t now_us, struct rollout_actions *actions)
 {
-    if (rollout->weight_ppm == 0 || input->finding.verdict != JUDGE_BREACH) {
+    bool is_in_use = rollout->weight_ppm > 0 || rollout_is_mirroring(rollout);
+    if (!is_in_use || input->finding.verdict != JUDGE_BREACH) {
         rollout->has_breach = false;
         rollout->is_outage_held = false;
         return;

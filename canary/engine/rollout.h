@@ -11,6 +11,8 @@
  *
  * A rollout climbs its ladder: no weight before the canary is ready, each step until it is old
  * enough and proven good, at 100 % a bake that ends by time. What is not proven in time pauses.
+ * With mirroring a ready canary first gets copies of requests, and weight when these speak for it;
+ * a breach by them is one before any weight: there is nothing to shift, all else is the same.
  * Idle is an operator's fixed split; it may be paused too. Another deployment: idle, from any
  * phase.
  *
@@ -62,7 +64,8 @@ struct rollout_config {
     uint64_t verify_every_us; /* between two looks */
     uint64_t verify_us_max;   /* without confirmation it has failed */
     struct ladder ladder;     /* of the next start; a rollout that runs keeps its own */
-    uint64_t min_time_us;     /* of each step */
+    uint32_t mirror_ppm;      /* of safe requests: copied to the canary before its first weight */
+    uint64_t min_time_us;     /* of each step, and of mirroring */
     uint64_t max_time_us;     /* of each step, then it pauses */
     uint64_t bake_us;
     uint64_t health_us_max;     /* for the first weight, then it pauses */
@@ -77,6 +80,7 @@ struct rollout_input {
     int64_t wall_us;
     struct finding finding;
     bool is_promotable;   /* proven good since the weight last changed */
+    bool is_mirror_good;  /* enough answers at this weight, and nothing against the canary */
     bool is_canary_ready; /* passed its health checks, where there are any */
     bool is_canary_down;  /* the tripwire's */
     uint64_t
@@ -172,10 +176,11 @@ enum rollout_untold { ROLLOUT_UNTOLD_NOTHING, ROLLOUT_UNTOLD_RESTART, ROLLOUT_UN
 struct rollout_ascent {
     bool is_running; /* from start to success, abort or shift back; paused and frozen too */
     struct ladder ladder;
-    uint32_t step; /* from 1; 0: no weight yet */
+    uint32_t step;     /* from 1; 0: no weight yet */
+    bool is_mirroring; /* on step 0: the canary was ready and gets copies */
     enum rollout_gate gate;
     enum rollout_untold untold;
-    uint64_t stepped_us; /* min_time and bake count from here, */
+    uint64_t stepped_us; /* min_time, mirroring and bake count from here, */
     uint64_t waiting_us; /* max_time from here, */
     uint64_t waited_us;  /* with what passed before a restart */
     int64_t waiting_wall_us;
@@ -251,6 +256,9 @@ struct rollout_journal {
  * rollout->weight_ppm as rollout->weight_revision. */
 void rollout_recover(struct rollout *rollout, const struct rollout_config *config,
                      const struct rollout_journal *journal, uint64_t now_us, int64_t wall_us);
+
+/* Is the canary to get copies of requests now? Changes with a PUBLISH only. */
+bool rollout_is_mirroring(const struct rollout *rollout);
 
 /* Other numbers from now on; a shift or a rollout that runs goes on with the steps it began with.
  */

@@ -40,6 +40,7 @@ static void climb(struct rollout *rollout, uint32_t step, const char *actor,
     uint32_t weight_ppm = ladder_weight_ppm(&ascent->ladder, step);
     CHECK(weight_ppm > rollout->weight_ppm);
     ascent->step = step;
+    ascent->is_mirroring = false;
     ascent->gate = ROLLOUT_GATE_CLOSED;
     ascent->stepped_us = now_us;
     begin_wait(ascent, input, now_us);
@@ -128,10 +129,53 @@ static void go_on(struct rollout *rollout, const struct rollout_input *input, ui
     }
 }
 
+/* The canary is ready: from now on it gets copies. What they tell begins here. */
+static void begin_mirroring(struct rollout *rollout, const struct rollout_input *input,
+                            uint64_t now_us, struct rollout_actions *actions)
+{
+    struct rollout_ascent *ascent = &rollout->ascent;
+    ascent->is_mirroring = true;
+    ascent->stepped_us = now_us;
+    begin_wait(ascent, input, now_us);
+    rollout_publish(rollout, actions);
+    rollout_write(rollout, false, actions);
+    char share[JUDGE_COUNT_TEXT_SIZE];
+    judge_percent_text((double)rollout->config.mirror_ppm / LADDER_WHOLE, share);
+    rollout_tell(actions, ROLLOUT_INFO, "rollout.mirror", ROLLOUT_ACTOR_JUDGE,
+                 "the canary is ready; before it gets weight %s of the safe requests are copied to "
+                 "it, for %.0f s at least",
+                 share, (double)rollout->config.min_time_us / 1e6);
+}
+
+/* The first weight asks of the copies what silence does not give: so many answers that the judge
+ * would speak at all, and nothing against the canary. They need not prove it healthy: the steps
+ * do. */
+static void mirror(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
+                   struct rollout_actions *actions)
+{
+    struct rollout_ascent *ascent = &rollout->ascent;
+    bool is_off = rollout->config.mirror_ppm == 0; /* since a reload */
+    bool is_old_enough = now_us >= ascent->stepped_us + rollout->config.min_time_us;
+    if (input->is_canary_ready && (is_off || (is_old_enough && input->is_mirror_good))) {
+        climb(rollout, 1, ROLLOUT_ACTOR_JUDGE, input, now_us, actions);
+    } else if (waited_us(ascent, now_us) >= rollout->config.max_time_us) {
+        struct note note;
+        note_set(&note,
+                 "paused: the requests copied to the canary did not speak for it within max_time, "
+                 "it got no weight; resume waits on: %s",
+                 input->sentence.text);
+        pause_by_itself(rollout, "rollout.max_time", note.text, actions);
+    }
+}
+
 static void wait_for_health(struct rollout *rollout, const struct rollout_input *input,
                             uint64_t now_us, struct rollout_actions *actions)
 {
-    if (input->is_canary_ready) {
+    if (rollout->ascent.is_mirroring) {
+        mirror(rollout, input, now_us, actions);
+    } else if (input->is_canary_ready && rollout->config.mirror_ppm > 0) {
+        begin_mirroring(rollout, input, now_us, actions);
+    } else if (input->is_canary_ready) {
         climb(rollout, 1, ROLLOUT_ACTOR_JUDGE, input, now_us, actions);
     } else if (waited_us(&rollout->ascent, now_us) >= rollout->config.health_us_max) {
         pause_by_itself(rollout, "rollout.unready",
@@ -243,6 +287,7 @@ void rollout_ascent_follow(struct rollout *rollout, const struct rollout_input *
         return;
     }
     ascent->step = ladder_step_at(&ascent->ladder, rollout->weight_ppm);
+    ascent->is_mirroring = false;
     ascent->gate = ROLLOUT_GATE_CLOSED;
     ascent->stepped_us = now_us;
     begin_wait(ascent, input, now_us);

@@ -1,4 +1,4 @@
-/* canary/engine/rollout_ascent.h — the way up: health checks, steps, gates, bake.
+/* canary/engine/rollout_ascent.h — the way up: health checks, mirroring, steps, gates, bake.
  *
  * Internal to the room; see rollout.h for the rules. Pure. */
 #pragma once

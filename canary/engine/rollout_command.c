@@ -194,8 +194,12 @@ static enum err abort_rollout(const struct ask *ask)
         note_set(ask->note, "the canary has no weight: there is nothing to abort");
         return ERR_STATE;
     }
+    bool was_mirroring = rollout_is_mirroring(rollout);
     rollout->ascent.is_running = false;
     rollout_enter(rollout, ROLLOUT_IDLE);
+    if (was_mirroring) {
+        rollout_publish(rollout, ask->actions);
+    }
     rollout_write(rollout, false, ask->actions);
     rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.abort", ask->command->actor,
                  "the rollout ends before the canary had any weight");
@@ -256,6 +260,9 @@ static enum err resume_rollout(const struct ask *ask)
         rollout_ascent_resume(rollout, was_frozen, ask->input, ask->now_us);
     } else {
         rollout_enter(rollout, ROLLOUT_IDLE);
+    }
+    if (was_frozen && rollout_is_mirroring(rollout)) {
+        rollout_publish(rollout, ask->actions);
     }
     rollout_write(rollout, false, ask->actions);
     rollout_tell(ask->actions, ROLLOUT_INFO, "rollout.resume", ask->command->actor, "%s",

@@ -256,6 +256,11 @@ void rollout_shift_begin(struct rollout *rollout, const struct shift_cause *caus
     };
     follow_harm(rollout, input, now_us);
     bool has_moved = advance(rollout, input, now_us, actions);
+    if (rollout->weight_ppm == 0 && !has_moved) {
+        /* Nothing to shift: what has to land is the end of mirroring, and the quarantine. */
+        rollout_set_weight(rollout, 0);
+        rollout_publish(rollout, actions);
+    }
     rollout_write_record(&rollout->record, actions);
     rollout_write(rollout, false, actions);
     if (cause->is_quarantining) {

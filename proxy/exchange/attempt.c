@@ -159,8 +159,8 @@ void exchange_release_client(struct exchange *exchange)
 
 /* ---- starting ---- */
 
-static size_t pick_endpoint(const struct exchange *exchange, const struct snapshot_version *version,
-                            size_t avoid)
+size_t exchange_pick(const struct exchange *exchange, const struct snapshot_version *version,
+                     size_t avoid)
 {
     struct balance_endpoint states[ENDPOINTS_MAX];
     struct exchange_host *host = exchange->host;
@@ -290,7 +290,7 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
 {
     enum role role = exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role;
     const struct snapshot_version *version = &exchange->service->versions[role];
-    size_t index = pick_endpoint(exchange, version, avoid);
+    size_t index = exchange_pick(exchange, version, avoid);
     if (index == BALANCE_NONE) {
         exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
         return;

@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/mirror.h"
 #include "proxy/http/client_ip.h"
 #include "proxy/http/reply.h"
 #include "proxy/upstream/balance.h"
@@ -108,6 +109,7 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
     host->upstream_open_max = share > 0 ? (uint32_t)share : 1;
     retire_seats(host, snapshot);
     follow_weights(host, snapshot);
+    mirrors_follow(host);
     inbox_push(host->control, &lease->adopted);
     if (before != NULL) {
         leave_snapshot(host, before);
@@ -117,6 +119,7 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
 void exchange_host_finish(struct exchange_host *host)
 {
     CHECK(host->exchange_count == 0);
+    mirrors_end(host);
     for (struct list *link = host->seats.next; link != &host->seats; link = link->next) {
         seat_retire(CONTAINER_OF(link, struct endpoint_seat, link));
     }
@@ -458,7 +461,9 @@ static void route(struct exchange *exchange)
         return;
     }
     deadline_arm(&host->loop->wheel, &exchange->total, snapshot->base->conf->timeouts.total_us);
+    struct mirror *mirror = mirror_copy(exchange);
     exchange_attempt(exchange, BALANCE_NONE, false);
+    mirror_start(mirror);
 }
 
 /* Without memory for an exchange the client still gets an answer: this one needs none. */
@@ -499,4 +504,5 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
     *host = (struct exchange_host){
         .handler = {open_exchange}, .loop = loop, .worker_index = worker_index, .cells = cells};
     list_init(&host->seats);
+    list_init(&host->mirrors);
 }

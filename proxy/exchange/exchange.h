@@ -34,6 +34,7 @@ struct exchange_host {
     struct framing_limits
         upstream_limits;        /* of answers' heads; lent to connections, so it stays put */
     struct list seats;          /* at endpoints to which this worker has connections */
+    struct list mirrors;        /* copies of requests under way; owned */
     uint32_t upstream_open_max; /* this worker's connections to one endpoint */
     size_t exchange_count;
 };

@@ -98,6 +98,10 @@ bool exchange_is_bad_status(const struct exchange *exchange, unsigned status);
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
 /* Gives the attempt's connection back or ends it. */
 void exchange_release_client(struct exchange *exchange);
+/* The endpoint of the version that this worker uses next, but for `avoid` where it can: its index,
+ * or BALANCE_NONE. A version with only one is not asked whether it is live. */
+size_t exchange_pick(const struct exchange *exchange, const struct snapshot_version *version,
+                     size_t avoid);
 /* Has the version an endpoint that this worker may use? */
 bool exchange_is_live(struct exchange_host *host, const struct snapshot_version *version);
 

@@ -62,13 +62,15 @@ static enum field_id candidate(const char *name, size_t size)
     case 11:
         return FIELD_TRACEPARENT;
     case 12:
-        switch (name[2] | 0x20) {
-        case 'n':
+        switch (name[3] | 0x20) {
+        case 't':
             return FIELD_CONTENT_TYPE;
-        case 'r':
-            return (name[3] | 0x20) == 'e' ? FIELD_X_REQUEST_ID : FIELD_X_ROBOTS_TAG;
+        case 'e':
+            return FIELD_X_REQUEST_ID;
+        case 'i':
+            return FIELD_SERIN_MIRROR;
         default:
-            return FIELD_OTHER;
+            return FIELD_X_ROBOTS_TAG;
         }
     case 13:
         return (name[0] | 0x20) == 's' ? FIELD_SERIN_VERSION : FIELD_AUTHORIZATION;

@@ -32,6 +32,7 @@
     X(COOKIE, "cookie")                                                                            \
     X(SET_COOKIE, "set-cookie")                                                                    \
     X(SERIN_VERSION, "serin-version")                                                              \
+    X(SERIN_MIRROR, "serin-mirror")                                                                \
     X(CONTENT_TYPE, "content-type")                                                                \
     X(SEC_FETCH_DEST, "sec-fetch-dest")                                                            \
     X(LOCATION, "location")                                                                        \

@@ -26,6 +26,9 @@ static const uint64_t remade = BIT(HOST) | BIT(X_FORWARDED_FOR) | BIT(X_FORWARDE
                                BIT(X_FORWARDED_HOST) | BIT(FORWARDED) | BIT(X_REQUEST_ID) |
                                BIT(TRACEPARENT) | BIT(TRACESTATE);
 
+/* What only we may say: a client that marks its request as a copy does not reach an origin so. */
+static const uint64_t ours = BIT(SERIN_MIRROR);
+
 /* The names that stay behind. */
 struct dropped {
     uint64_t ids;
@@ -377,7 +380,7 @@ enum err forward_request(const struct request *in, const struct forward_facts *f
         return err;
     }
     struct dropped dropped = nominated;
-    dropped.ids |= hop_by_hop | remade;
+    dropped.ids |= hop_by_hop | remade | ours;
     dropped.ids |= in->expects_continue ? 0 : BIT(EXPECT);
     dropped.ids |= in->body == BODY_CHUNKED ? 0 : BIT(TRAILER);
     bool is_client_host = facts->is_host_kept && in->authority.size > 0;

@@ -105,6 +105,7 @@ struct service_seat *service_seat(struct service *service, size_t worker_index)
     if (!seat->is_ready) {
         split_accumulator_init(&seat->accumulator, (uint32_t)worker_index,
                                (uint32_t)service->seats->worker_count);
+        seat->mirror = seat->accumulator;
         seat->is_ready = true;
     }
     return seat;

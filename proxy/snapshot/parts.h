@@ -16,6 +16,8 @@
 /* A worker's own part of a service; zeroed memory is one that was never used. */
 struct service_seat {
     struct split_accumulator accumulator;
+    struct split_accumulator mirror; /* which of the safe requests are copied */
+    uint32_t mirror_count;           /* copies under way */
     struct rescue_budget rescue;
     bool is_ready;
 };

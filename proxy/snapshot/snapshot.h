@@ -42,6 +42,7 @@ struct snapshot_service {
     unsigned rescue_when; /* bits 1 << enum conf_rescue_when; 0: nothing is rescued */
     struct containment_policy containment;
     uint32_t rescue_gain_ppm; /* what a request earns of a rescue */
+    uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };
 
@@ -101,6 +102,7 @@ struct snapshot_service_plan {
     uint32_t weight_ppm;             /* of the current version; 0 without one */
     uint64_t rollout;                /* salt of the stickiness */
     bool is_quarantined;
+    bool is_mirrored; /* the canary gets its share of copies; never with weight or in quarantine */
     struct snapshot_version_plan versions[ROLE_COUNT];
 };
 

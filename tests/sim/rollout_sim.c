@@ -47,6 +47,50 @@ static void good_canary_climbs_to_success(void **state)
     }
 }
 
+static void bad_canary_that_is_mirrored_to_never_gets_weight(void **state)
+{
+    (void)state;
+    static const double ratios[] = {0.12, 0.3, 1.0};
+    for (size_t i = 0; i < COUNT_OF(ratios); i++) {
+        struct world world;
+        struct engine_config config = quick_config();
+        config.rollout.mirror_ppm = 50000;
+        rollout_open(&world, i + 1, 200.0, &config);
+        world.traffic.canary.fail_ratio = ratios[i];
+        assert_true(world_until(&world, ROLLOUT_ROLLED_BACK, 600.0) > 0.0);
+        assert_false(world.has_raised);
+        assert_int_equal(world.record.weight_ppm, 0);
+        assert_int_equal(world.record.status, RECORD_SUCCESS);
+        assert_true(world.engine.rollout.is_quarantined);
+    }
+}
+
+static void good_canary_that_is_mirrored_to_climbs_after_min_time(void **state)
+{
+    (void)state;
+    struct world world;
+    struct engine_config config = quick_config();
+    config.rollout.mirror_ppm = 50000;
+    rollout_open(&world, 3, 200.0, &config);
+    world_run(&world, 55.0);
+    assert_int_equal(world.engine.rollout.ascent.step, 0);
+    assert_true(until_step(&world, 1, 10.0));
+    /* Copies prove nothing about a weight: the step begins without evidence. */
+    world_tick(&world);
+    assert_true(world.engine.judge.promote.canary_count < 59.0);
+}
+
+static void few_copies_give_no_weight(void **state)
+{
+    (void)state;
+    struct world world;
+    struct engine_config config = quick_config();
+    config.rollout.mirror_ppm = 50000;
+    rollout_open(&world, 4, 0.1, &config); /* 18 copies in an hour */
+    assert_true(world_until(&world, ROLLOUT_PAUSED, 3700.0) > 3500.0);
+    assert_false(world.has_raised);
+}
+
 static void breach_at_each_step_goes_back_to_nothing(void **state)
 {
     (void)state;
@@ -164,6 +208,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_canary_climbs_to_success),
+        cmocka_unit_test(bad_canary_that_is_mirrored_to_never_gets_weight),
+        cmocka_unit_test(good_canary_that_is_mirrored_to_climbs_after_min_time),
+        cmocka_unit_test(few_copies_give_no_weight),
         cmocka_unit_test(breach_at_each_step_goes_back_to_nothing),
         cmocka_unit_test(breach_during_the_bake_goes_back_too),
         cmocka_unit_test(canary_near_the_limit_is_never_promoted),

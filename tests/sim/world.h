@@ -59,7 +59,10 @@ static inline void world_tick(struct world *world)
 {
     world->now_us += WORLD_TICK_US;
     world->wall_us += WORLD_TICK_US;
-    world->traffic.weight = (double)world->published_ppm / PLAN_WHOLE;
+    bool is_mirroring = rollout_is_mirroring(&world->engine.rollout);
+    uint32_t share_ppm =
+        is_mirroring ? world->engine.config.rollout.mirror_ppm : world->published_ppm;
+    world->traffic.weight = (double)share_ppm / PLAN_WHOLE;
     if (world->on_tick != NULL) {
         world->on_tick(world);
     }

@@ -82,6 +82,20 @@ static void status_is_a_table_with_sentences(void **state)
              "\ncondition: disk full\n");
 }
 
+static void status_tells_that_requests_are_copied_before_the_first_step(void **state)
+{
+    (void)state;
+    shows_as(show_status,
+             "{\"services\":[{\"name\":\"shop\",\"phase\":\"progressing\",\"revision\":2,"
+             "\"weight\":{\"set\":0.0,\"realised\":0.0},\"verdict\":\"ok\","
+             "\"reason\":null,\"sentence\":\"\",\"step\":0,\"steps\":5,"
+             "\"contained\":false,\"mirror\":{\"share\":5.0,\"active\":true,\"requests\":9,"
+             "\"dropped\":0},\"current\":{\"deployment\":\"v2\"},"
+             "\"previous\":{\"deployment\":\"v1\"}}],\"conditions\":[]}",
+             "SERVICE  PHASE        WEIGHT  REALISED  VERDICT  STEP        CURRENT  PREVIOUS\n"
+             "shop     progressing  0 %     0 %       ok       0/5 mirror  v2       v1\n\n");
+}
+
 static void history_has_the_five_columns(void **state)
 {
     (void)state;
@@ -151,6 +165,7 @@ int main(void)
         cmocka_unit_test(columns_line_up_by_characters),
         cmocka_unit_test(nothing_from_outside_steers_the_terminal),
         cmocka_unit_test(status_is_a_table_with_sentences),
+        cmocka_unit_test(status_tells_that_requests_are_copied_before_the_first_step),
         cmocka_unit_test(history_has_the_five_columns),
         cmocka_unit_test(record_shows_only_phases_that_happened),
         cmocka_unit_test(explanation_says_where_and_why),

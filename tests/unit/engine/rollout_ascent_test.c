@@ -96,6 +96,201 @@ static void step_needs_both_time_and_evidence(void **state)
     assert_int_equal(stage.published_ppm, 1000000);
 }
 
+/* ---- mirroring ---- */
+
+static void open_mirrored(struct stage *stage)
+{
+    struct rollout_config config = ascent_config();
+    config.mirror_ppm = 50000;
+    config.ladder.has_gate[0] = false;
+    ascent_open(stage, &config);
+}
+
+static bool has_published(const struct stage *stage)
+{
+    bool has = false;
+    for (size_t i = 0; i < stage->actions.count; i++) {
+        has |= stage->actions.list[i].kind == ROLLOUT_PUBLISH;
+    }
+    return has;
+}
+
+static void copies_begin_when_the_canary_is_ready(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage.input.is_canary_ready = false;
+    stage_wait(&stage, 10.0);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+    stage.input.is_canary_ready = true;
+    stage_tick(&stage);
+    assert_true(rollout_is_mirroring(&stage.rollout));
+    assert_true(stage_has_told(&stage, "rollout.mirror"));
+    assert_true(has_published(&stage));
+    assert_true(stage.actions.is_judge_stepped); /* evidence is that of the copies */
+    assert_int_equal(stage.published_ppm, 0);
+}
+
+static void first_weight_needs_time_health_and_good_copies(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage.input.is_mirror_good = true;
+    stage_wait(&stage, 59.0);
+    assert_int_equal(stage.published_ppm, 0);
+    stage.input.is_mirror_good = false;
+    stage_wait(&stage, 30.0);
+    assert_int_equal(stage.published_ppm, 0);
+    stage.input.is_mirror_good = true;
+    stage.input.is_canary_ready = false;
+    stage_wait(&stage, 10.0);
+    assert_int_equal(stage.published_ppm, 0);
+    assert_true(rollout_is_mirroring(&stage.rollout));
+    stage.input.is_canary_ready = true;
+    stage_tick(&stage);
+    assert_int_equal(stage.published_ppm, 10000);
+    assert_int_equal(stage.rollout.ascent.step, 1);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+}
+
+static void too_few_copies_pause_and_give_no_weight(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage_wait(&stage, 601.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_PAUSED);
+    assert_int_equal(stage.alert_count, 1);
+    assert_int_equal(stage.published_ppm, 0);
+    assert_true(rollout_is_mirroring(&stage.rollout)); /* what is paused stays as it is */
+    stage.input.is_mirror_good = true;
+    stage_wait(&stage, 100.0);
+    assert_int_equal(stage.published_ppm, 0);
+    assert_int_equal(ask(&stage, ROLLOUT_RESUME), OK);
+    stage_tick(&stage);
+    assert_int_equal(stage.published_ppm, 10000);
+}
+
+static void breach_by_copies_ends_the_rollout_before_any_weight(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage_wait(&stage, 5.0);
+    stage_breach(&stage, JUDGE_REASON_CONNECT, 20.0, 20.0);
+    stage_tick(&stage);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_SHIFTING_BACK);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+    assert_true(has_published(&stage));
+    assert_int_equal(stage.quarantine_count, 1);
+    assert_int_equal(stage.written.trigger, RECORD_CONNECT);
+    stage_wait(&stage, 5.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_ROLLED_BACK);
+    assert_int_equal(stage.written.status, RECORD_SUCCESS);
+    assert_int_equal(stage.written.weight_ppm, 0);
+    assert_true(stage.written.phase_s[RECORD_SHIFT] >= stage.written.phase_s[RECORD_DECIDE]);
+    assert_true(stage.rollout.is_quarantined);
+    assert_int_equal(stage.published_ppm, 0);
+}
+
+static void breach_matters_only_while_copies_are_made(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_plain(&stage);
+    stage.input.is_canary_ready = false;
+    stage_breach(&stage, JUDGE_REASON_CONNECT, 20.0, 20.0);
+    stage_wait(&stage, 5.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_PROGRESSING);
+}
+
+static void freeze_and_abort_end_copies(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage.rollout.config.on_breach = ROLLOUT_FREEZE;
+    stage_tick(&stage);
+    stage_breach(&stage, JUDGE_REASON_ABSOLUTE, 20.0, 20.0);
+    stage_tick(&stage);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_FROZEN);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+    assert_true(has_published(&stage));
+    stage.input.finding = (struct finding){JUDGE_OK, JUDGE_REASON_NONE};
+    assert_int_equal(ask(&stage, ROLLOUT_RESUME), OK);
+    assert_true(has_published(&stage));
+    assert_true(rollout_is_mirroring(&stage.rollout));
+    assert_int_equal(ask(&stage, ROLLOUT_ABORT), OK);
+    assert_true(has_published(&stage));
+    assert_false(rollout_is_mirroring(&stage.rollout));
+    assert_int_equal(stage.rollout.phase, ROLLOUT_IDLE);
+}
+
+static void promotion_by_hand_does_not_wait_for_copies(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage_tick(&stage);
+    assert_int_equal(ask(&stage, ROLLOUT_PROMOTE), OK);
+    assert_int_equal(stage.published_ppm, 10000);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+}
+
+static void weight_taken_away_by_hand_brings_no_copies(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage_tick(&stage);
+    struct rollout_command set = {.kind = ROLLOUT_SET_WEIGHT, .weight_ppm = 10000};
+    assert_int_equal(stage_command(&stage, set), OK);
+    set.weight_ppm = 0;
+    assert_int_equal(stage_command(&stage, set), OK);
+    stage_wait(&stage, 5.0);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+}
+
+static void reload_without_mirroring_goes_on_without_copies(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage_tick(&stage);
+    struct rollout_config config = stage.rollout.config;
+    config.mirror_ppm = 0;
+    rollout_configure(&stage.rollout, &config);
+    stage_tick(&stage);
+    assert_int_equal(stage.published_ppm, 10000);
+}
+
+static void restart_waits_for_health_and_copies_anew(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage_wait(&stage, 400.0); /* longer than health checks may take */
+    const struct rollout *before = &stage.rollout;
+    struct rollout_journal journal = {.phase = before->phase,
+                                      .revision = before->revision,
+                                      .is_ascending = true,
+                                      .ladder = before->ascent.ladder,
+                                      .waiting_wall_us = before->ascent.waiting_wall_us};
+    struct rollout_config config = before->config;
+    stage.now_us += 3600000000;
+    rollout_recover(&stage.rollout, &config, &journal, stage.now_us,
+                    STAGE_WALL_US + (int64_t)stage.now_us);
+    stage.input.is_canary_ready = false;
+    stage_wait(&stage, 200.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_PROGRESSING);
+    assert_false(rollout_is_mirroring(&stage.rollout));
+    stage.input.is_canary_ready = true;
+    stage_tick(&stage);
+    assert_true(rollout_is_mirroring(&stage.rollout));
+}
+
 static void silence_pauses_and_never_promotes(void **state)
 {
     (void)state;
@@ -445,6 +640,16 @@ int main(void)
         cmocka_unit_test(weight_waits_for_health_checks),
         cmocka_unit_test(canary_that_never_gets_ready_pauses_with_an_alert_and_no_quarantine),
         cmocka_unit_test(step_needs_both_time_and_evidence),
+        cmocka_unit_test(copies_begin_when_the_canary_is_ready),
+        cmocka_unit_test(first_weight_needs_time_health_and_good_copies),
+        cmocka_unit_test(too_few_copies_pause_and_give_no_weight),
+        cmocka_unit_test(breach_by_copies_ends_the_rollout_before_any_weight),
+        cmocka_unit_test(breach_matters_only_while_copies_are_made),
+        cmocka_unit_test(freeze_and_abort_end_copies),
+        cmocka_unit_test(promotion_by_hand_does_not_wait_for_copies),
+        cmocka_unit_test(weight_taken_away_by_hand_brings_no_copies),
+        cmocka_unit_test(reload_without_mirroring_goes_on_without_copies),
+        cmocka_unit_test(restart_waits_for_health_and_copies_anew),
         cmocka_unit_test(silence_pauses_and_never_promotes),
         cmocka_unit_test(gate_holds_until_resume),
         cmocka_unit_test(pause_by_hand_does_not_open_the_gate_behind_it),

@@ -55,8 +55,11 @@ void stage_publish(struct stage *stage, uint32_t weight_ppm, bool has_current)
     const struct conf_service *conf = &stage->base->conf->services[0];
     union address addresses[ROLE_COUNT];
     struct snapshot_endpoint_plan endpoints[ROLE_COUNT];
-    struct snapshot_service_plan plan = {
-        .service = stage->service, .conf = conf, .weight_ppm = weight_ppm, .rollout = 1};
+    struct snapshot_service_plan plan = {.service = stage->service,
+                                         .conf = conf,
+                                         .weight_ppm = weight_ppm,
+                                         .rollout = 1,
+                                         .is_mirrored = true};
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         addresses[role].v4 = (struct sockaddr_in){.sin_family = AF_INET,
                                                   .sin_port = htons((uint16_t)stage->ports[role]),

@@ -24,7 +24,7 @@ struct stage {
 
 /* `limits_and_timeouts` are further top-level lines of the configuration, `service_lines` further
  * lines of the one service; NULL: none. The canary has `weight_ppm`. Nothing is rescued unless the
- * lines say `rescue:`. */
+ * lines say `rescue:`, and copied only where they say `mirror:` and the weight is 0. */
 void stage_begin(struct stage *stage, const char *lines, const char *service_lines,
                  uint32_t weight_ppm);
 void stage_end(struct stage *stage);
