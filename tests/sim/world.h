@@ -3,7 +3,8 @@
  *
  * What the controller does in the product is done here with plain values: each tick the traffic of
  * 100 ms is made at the weight that holds, the engine looks, and its actions are carried out. A
- * published weight holds one tick later. */
+ * published weight holds one tick later. What happened is kept: each weight with its time, who was
+ * waited for, who was told. */
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -18,7 +19,13 @@
 #include "proxy/base/check.h"
 #include "tests/support/traffic.h"
 
-enum { WORLD_TICK_US = 100000 };
+enum { WORLD_TICK_US = 100000, WORLD_SHIFTS_MAX = 16 };
+
+/* A weight that was published without a command. */
+struct world_shift {
+    uint64_t at_us;
+    uint32_t weight_ppm;
+};
 
 struct world {
     struct engine engine;
@@ -31,11 +38,25 @@ struct world {
     uint64_t published_revision;
     struct record record; /* as last written */
     unsigned alert_count;
-    unsigned wait_count;
-    bool has_raised; /* the weight rose without a command */
+    unsigned wait_count;    /* times that a shift back began to wait for stable, */
+    uint64_t waited_us;     /* ... and how long it did */
+    unsigned hold_count;    /* breaches that found no stable version to go to */
+    unsigned barrier_count; /* writes without a command that had to be waited for */
+    bool has_raised;        /* the weight rose without a command */
+    struct world_shift shifts[WORLD_SHIFTS_MAX];
+    size_t shift_count;       /* also of those that no longer fit */
+    enum judge_verdict worst; /* suspicious or breach, as far as it came; else insufficient_data */
     /* Called before each tick's traffic; may be NULL. */
     void (*on_tick)(struct world *world);
 };
+
+static inline void world_note_shift(struct world *world, uint32_t weight_ppm)
+{
+    if (world->shift_count < WORLD_SHIFTS_MAX) {
+        world->shifts[world->shift_count] = (struct world_shift){world->now_us, weight_ppm};
+    }
+    world->shift_count++;
+}
 
 static inline void world_carry_out(struct world *world, bool is_commanded)
 {
@@ -43,6 +64,9 @@ static inline void world_carry_out(struct world *world, bool is_commanded)
         const struct rollout_action *action = &world->actions.list[i];
         if (action->kind == ROLLOUT_PUBLISH) {
             world->has_raised |= !is_commanded && action->weight_ppm > world->published_ppm;
+            if (!is_commanded) {
+                world_note_shift(world, action->weight_ppm);
+            }
             world->published_ppm = action->weight_ppm;
             world->published_revision = action->revision;
         } else if (action->kind == ROLLOUT_WRITE_RECORD) {
@@ -51,7 +75,24 @@ static inline void world_carry_out(struct world *world, bool is_commanded)
             world->alert_count++;
         } else if (action->kind == ROLLOUT_TELL && strcmp(action->event, "rollback.wait") == 0) {
             world->wait_count++;
+        } else if (action->kind == ROLLOUT_TELL && strcmp(action->event, "rollback.hold") == 0) {
+            world->hold_count++;
+        } else if (action->kind == ROLLOUT_WRITE && action->is_barrier && !is_commanded) {
+            world->barrier_count++;
         }
+    }
+}
+
+static inline void world_note_state(struct world *world)
+{
+    enum judge_verdict verdict = world->engine.finding.verdict;
+    bool is_bad = verdict == JUDGE_SUSPICIOUS || verdict == JUDGE_BREACH;
+    if (is_bad && verdict > world->worst) {
+        world->worst = verdict;
+    }
+    if (world->engine.rollout.phase == ROLLOUT_SHIFTING_BACK &&
+        world->engine.rollout.shift.is_waiting) {
+        world->waited_us += WORLD_TICK_US;
     }
 }
 
@@ -73,6 +114,7 @@ static inline void world_tick(struct world *world)
     world->input.record_id = "sim";
     engine_tick(&world->engine, &world->input, world->now_us, &world->actions);
     world_carry_out(world, false);
+    world_note_state(world);
 }
 
 static inline void world_run(struct world *world, double seconds)
