@@ -48,7 +48,7 @@ static const struct judge_mark *excursion_mark(const struct judge *judge, enum j
 {
     const struct judge_mark *mark = NULL;
     if (reason == JUDGE_REASON_RELATIVE && judge->result.is_not_found) {
-        return &judge->not_found.mark;
+        return judge_not_found_mark(&judge->not_found);
     }
     if (reason == JUDGE_REASON_LATENCY) {
         return &judge->latency_mark;
@@ -73,10 +73,12 @@ static struct judge_tally with_not_found(struct judge_tally counts)
     return counts;
 }
 
-static struct judge_tally excursion_counts(const struct judge *judge, const struct judge_mark *mark)
+static struct judge_tally excursion_counts(const struct judge *judge, enum judge_reason reason,
+                                           const struct judge_mark *mark)
 {
     struct judge_tally counts = judge_mark_since(mark, &judge->tally);
-    return mark == &judge->not_found.mark ? with_not_found(counts) : counts;
+    bool is_not_found = reason == JUDGE_REASON_RELATIVE && judge->result.is_not_found;
+    return is_not_found ? with_not_found(counts) : counts;
 }
 
 struct judge_excursion judge_excursion(const struct judge *judge, enum judge_reason reason)
@@ -94,7 +96,7 @@ struct judge_excursion judge_excursion(const struct judge *judge, enum judge_rea
         .has_failure = mark->has_failure,
         .first_failure_ms = mark->first_failure_ms,
         .base = mark->at,
-        .counts = excursion_counts(judge, mark),
+        .counts = excursion_counts(judge, reason, mark),
     };
 }
 
@@ -173,7 +175,7 @@ static void latch(struct judge *judge, const struct judge_result *result)
 {
     const struct judge_mark *mark = excursion_mark(judge, result->reason);
     judge->latched_mark = *mark;
-    judge->latched_tally = excursion_counts(judge, mark);
+    judge->latched_tally = excursion_counts(judge, result->reason, mark);
     judge->latched_result = *result;
     judge->latched_reason = result->reason;
     judge->is_latched = true;

@@ -6,6 +6,7 @@
 /* As for failures (judge.c): trouble is on at this much evidence for twice the limit. */
 static const double TROUBLE_ON = 5.0;
 static const double TROUBLE_MAX = 8.0;
+static const double CUSUM_MAX = 30.0;
 
 void judge_not_found_init(struct judge_not_found *test, const struct judge_config *config)
 {
@@ -20,7 +21,9 @@ void judge_not_found_forget(struct judge_not_found *test, const struct judge_con
 {
     judge_relative_test_init(&test->test, config, config->share_not_found, config->relative_factor,
                              config->relative_margin);
-    judge_mark_set(&test->mark, tally);
+    judge_mark_set(&test->proving, tally);
+    judge_mark_set(&test->excursion, tally);
+    test->cusum = 0.0;
     test->has_block = false;
     test->has_trouble = false;
     test->trouble = 0.0;
@@ -47,14 +50,28 @@ static double cap_of(const struct judge_not_found *test, const struct judge_conf
                            : config->cap;
 }
 
-static void follow_excursion(struct judge_not_found *test, struct judge_delta canary,
-                             const struct judge_not_found_input *input)
+static void follow(struct judge_mark *mark, bool is_on, struct judge_delta canary,
+                   const struct judge_not_found_input *input)
 {
-    if (test->test.restart.log_total <= 0.0) {
-        judge_mark_set(&test->mark, input->tally);
+    if (!is_on) {
+        judge_mark_set(mark, input->tally);
     } else if (canary.failed > 0.0) {
-        judge_mark_failure(&test->mark, input->since_ms);
+        judge_mark_failure(mark, input->since_ms);
     }
+}
+
+/* As the absolute test marks its excursions, by the alternative that is nearest to the limit. */
+static void follow_excursion(struct judge_not_found *test, const struct judge_config *config,
+                             struct judge_delta canary, const struct judge_not_found_input *input)
+{
+    double limit = config->not_found_limit;
+    double ratios[JUDGE_GRID_COUNT];
+    judge_grid(limit, ratios);
+    double gain = canary.failed * log(ratios[0] / limit) +
+                  (canary.count - canary.failed) * (log1p(-ratios[0]) - log1p(-limit));
+    test->cusum = fmin(fmax(test->cusum + gain, 0.0), CUSUM_MAX);
+    follow(&test->excursion, test->cusum > 0.0, canary, input);
+    follow(&test->proving, test->test.restart.log_total > 0.0, canary, input);
 }
 
 /* Both versions may lose the same files at once and get them back one after the other: while
@@ -96,14 +113,19 @@ void judge_not_found_update(struct judge_not_found *test, const struct judge_con
     }
     judge_dispersion_feed(&test->dispersion, input->now_ms, stable.count, stable.failed,
                           canary.count);
-    follow_excursion(test, canary, input);
+    follow_excursion(test, config, canary, input);
     follow_trouble(test, config, stable, input->now_ms);
+}
+
+const struct judge_mark *judge_not_found_mark(const struct judge_not_found *test)
+{
+    return test->cusum > 0.0 ? &test->excursion : &test->proving;
 }
 
 bool judge_not_found_is_breach(const struct judge_not_found *test,
                                const struct judge_config *config, const struct judge_tally *tally)
 {
-    struct judge_tally seen = judge_mark_since(&test->mark, tally);
+    struct judge_tally seen = judge_mark_since(&test->proving, tally);
     return test->test.restart.log_total >= test->test.restart.threshold &&
            seen.canary_count > 0.0 &&
            seen.canary_not_found >= config->not_found_limit * seen.canary_count;

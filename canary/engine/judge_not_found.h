@@ -19,7 +19,9 @@ struct judge_not_found {
     struct judge_pair pair;
     struct judge_dispersion dispersion;
     struct judge_relative_test test;
-    struct judge_mark mark; /* of the excursion: since evidence was last <= 0 */
+    struct judge_mark proving;   /* since evidence was last <= 0: what the limit is held to */
+    struct judge_mark excursion; /* since the canary's 404s lie above the limit: what is told */
+    double cusum;                /* above 0 exactly in an excursion */
     bool has_block, has_trouble;
     int64_t block_ms, trouble_ms;
     double trouble; /* CUSUM: does the stable version itself answer far more 404s than it may? */
@@ -44,6 +46,8 @@ void judge_not_found_step(struct judge_not_found *test, int64_t now_ms);
 void judge_not_found_rebase(struct judge_not_found *test);
 void judge_not_found_update(struct judge_not_found *test, const struct judge_config *config,
                             const struct judge_not_found_input *input);
+/* The stretch that the detector's verdict is about; valid until the next update. */
+const struct judge_mark *judge_not_found_mark(const struct judge_not_found *test);
 /* Proven worse than stable, and seen at the limit. */
 bool judge_not_found_is_breach(const struct judge_not_found *test,
                                const struct judge_config *config, const struct judge_tally *tally);
