@@ -202,21 +202,34 @@ void controller_forget(struct controller *controller, const struct steward *stew
 
 /* ---- records and quarantines ---- */
 
-/* A rollback that failed at first is counted again when it succeeds, its times only once. */
+static void count_status(struct steward *steward, const struct record *record)
+{
+    struct steward_rollbacks *rollbacks = &steward->rollbacks;
+    unsigned bit = 1U << record->status;
+    if ((steward->recorded.counted_statuses & bit) != 0) {
+        return;
+    }
+    steward->recorded.counted_statuses |= bit;
+    rollbacks->counts[record->trigger][record->status]++;
+    rollbacks->last_wall_us = record->decided_wall_us;
+    if (record->status == RECORD_SUCCESS && record->duration_s >= 0) {
+        histogram_record(&rollbacks->durations, (uint64_t)(record->duration_s * 1e6));
+    }
+}
+
+/* A rollback that failed at first is counted again when it succeeds, its times only once; one that
+ * is written again because something ended late is not. */
 static void count_rollback(struct steward *steward, const struct record *record)
 {
     struct steward_rollbacks *rollbacks = &steward->rollbacks;
     if (record->status == RECORD_IN_PROGRESS) {
         return;
     }
-    rollbacks->counts[record->trigger][record->status]++;
     if (record->status == RECORD_DRY_RUN) {
+        rollbacks->counts[record->trigger][record->status]++;
         return;
     }
-    rollbacks->last_wall_us = record->decided_wall_us;
-    if (record->status == RECORD_SUCCESS && record->duration_s >= 0) {
-        histogram_record(&rollbacks->durations, (uint64_t)(record->duration_s * 1e6));
-    }
+    count_status(steward, record);
     for (size_t i = 0; i < RECORD_PHASE_COUNT; i++) {
         unsigned bit = 1U << i;
         if (record->phase_s[i] >= 0 && (steward->recorded.counted_phases & bit) == 0) {

@@ -42,7 +42,8 @@ struct steward_recorded {
     char id[RECORD_ID_SIZE];
     char deployment[CONF_DEPLOYMENT_MAX + 1];
     char target[CONF_DEPLOYMENT_MAX + 1];
-    unsigned counted_phases; /* bits: whose times are in the histograms */
+    unsigned counted_statuses; /* bits: with which it was counted */
+    unsigned counted_phases;   /* bits: whose times are in the histograms */
 };
 
 struct steward {

@@ -269,6 +269,9 @@ void rollout_step(struct rollout *rollout, const struct rollout_input *input, ui
     rollout_ascent_tell_anew(rollout, ret_actions);
     switch (rollout->phase) {
     case ROLLOUT_IDLE:
+        rollout_drain_tick(rollout, input, now_us, ret_actions);
+        look_for_breach(rollout, input, now_us, ret_actions);
+        return;
     case ROLLOUT_PAUSED:
     case ROLLOUT_SUCCEEDED:
         look_for_breach(rollout, input, now_us, ret_actions);
@@ -287,8 +290,10 @@ void rollout_step(struct rollout *rollout, const struct rollout_input *input, ui
     case ROLLOUT_ROLLBACK_FAILED:
         rollout_verify_tick(rollout, input, now_us, ret_actions);
         return;
-    case ROLLOUT_FROZEN:
     case ROLLOUT_ROLLED_BACK:
+        rollout_drain_tick(rollout, input, now_us, ret_actions);
+        return;
+    case ROLLOUT_FROZEN:
     case ROLLOUT_PHASE_COUNT:
         return;
     }

@@ -348,6 +348,18 @@ static void verify_failure(struct rollout *rollout, struct rollout_actions *acti
     rollout_alert(actions, "rollback.failed", "%s", TEXT);
 }
 
+void rollout_drain_tick(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
+                        struct rollout_actions *actions)
+{
+    struct record *record = &rollout->record;
+    bool is_draining = rollout->has_record && record->status == RECORD_SUCCESS &&
+                       isnan(record->phase_s[RECORD_DRAIN]) && rollout->weight_ppm == 0;
+    if (is_draining && input->canary_in_flight == 0) {
+        record_stamp(record, RECORD_DRAIN, elapsed_s(rollout, now_us));
+        rollout_write_record(record, actions);
+    }
+}
+
 void rollout_verify_tick(struct rollout *rollout, const struct rollout_input *input,
                          uint64_t now_us, struct rollout_actions *actions)
 {

@@ -32,5 +32,9 @@ void rollout_shift_hurry(struct rollout *rollout, const struct rollout_input *in
 /* One tick in verifying or rollback_failed. */
 void rollout_verify_tick(struct rollout *rollout, const struct rollout_input *input,
                          uint64_t now_us, struct rollout_actions *actions);
+/* One tick after it: a canary that went on with long-lived connections when all was confirmed has
+ * drained once the last of them has ended. */
+void rollout_drain_tick(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
+                        struct rollout_actions *actions);
 /* A breach finds no stable version to go to: told once, held. */
 void rollout_hold_for_outage(struct rollout *rollout, struct rollout_actions *actions);

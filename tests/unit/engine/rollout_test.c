@@ -95,6 +95,25 @@ static void record_stamps_phases_from_the_first_bad_response(void **state)
     assert_string_equal(record->reason_text.text, "canary 10 of 20 requests failed");
 }
 
+static void canary_that_drains_late_is_stamped_late_and_once(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, ROLLOUT_ROLLBACK);
+    stage_breach(&stage, JUDGE_REASON_ABSOLUTE, 20, 10);
+    stage.input.canary_in_flight = 1;
+    stage_wait(&stage, 8.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_ROLLED_BACK);
+    assert_int_equal(stage.written.status, RECORD_SUCCESS);
+    assert_true(isnan(stage.written.phase_s[RECORD_DRAIN]));
+    unsigned record_count = stage.record_count;
+    stage.input.canary_in_flight = 0;
+    stage_wait(&stage, 5.0);
+    assert_int_equal(stage.record_count, record_count + 1);
+    assert_true(fabs(stage.written.phase_s[RECORD_DRAIN] - 8.5) < 1e-6);
+    assert_true(stage.written.duration_s == stage.written.phase_s[RECORD_DRAIN]);
+}
+
 static void freeze_holds_the_weight_until_resume(void **state)
 {
     (void)state;
@@ -451,6 +470,7 @@ int main(void)
         cmocka_unit_test(shift_is_not_done_before_every_worker_has_the_weight),
         cmocka_unit_test(unconfirmed_rollback_fails_and_looks_on),
         cmocka_unit_test(record_stamps_phases_from_the_first_bad_response),
+        cmocka_unit_test(canary_that_drains_late_is_stamped_late_and_once),
         cmocka_unit_test(freeze_holds_the_weight_until_resume),
         cmocka_unit_test(frozen_ends_by_rollback_too),
         cmocka_unit_test(alert_tells_once_and_changes_nothing),
