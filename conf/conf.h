@@ -206,6 +206,14 @@ enum conf_relative {
 };
 enum conf_on_breach { CONF_ON_BREACH_ROLLBACK, CONF_ON_BREACH_FREEZE, CONF_ON_BREACH_ALERT };
 
+/* Long-lived connections on a canary that loses weight. */
+struct conf_move {
+    bool is_on;
+    uint64_t deadline_us; /* what does not end by itself is cut then */
+    uint64_t jitter_us;   /* over which the ends are spread; at most the deadline */
+    struct conf_place place;
+};
+
 struct conf_rollback {
     uint32_t error_rate_ppm;     /* the absolute limit of 5xx */
     enum conf_relative relative; /* what the comparison with the stable version may do */
@@ -219,6 +227,7 @@ struct conf_rollback {
     uint64_t max_wait_us;       /* how long steps may wait in all for a suffering stable version */
     uint32_t instant_above_ppm; /* failures of the excursion from which there are no steps */
     uint64_t max_bad_responses; /* that clients may see before the canary is held back; 0: any */
+    struct conf_move move;
     struct conf_place shift_place;
 };
 

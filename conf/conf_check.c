@@ -186,6 +186,14 @@ static void check_shift(const struct conf_rollback *rollback, struct conf_errors
     }
 }
 
+static void check_move(const struct conf_move *move, struct conf_errors *errors)
+{
+    if (move->is_on && move->jitter_us > move->deadline_us) {
+        conf_errors_add(errors, move->place,
+                        "services.rollback.move.jitter: is longer than the deadline");
+    }
+}
+
 static const char *steps_fault(const struct conf_rollout *rollout)
 {
     uint32_t below = 0;
@@ -361,6 +369,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_sticky(&service->sticky, errors);
         check_rollout(&service->rollout, errors);
         check_shift(&service->rollback, errors);
+        check_move(&service->rollback.move, errors);
         check_health(&service->health, errors);
         check_policies(service, errors);
         check_failures(&service->failures, errors);

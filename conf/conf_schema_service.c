@@ -199,6 +199,36 @@ static const struct conf_section rollout_section = {
     .place_offset = offsetof(struct conf_rollout, place),
 };
 
+static const struct conf_key move_keys[] = {
+    {.name = "deadline",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_move, deadline_us),
+     FROM_TO(100 * MS, HOUR),
+     .fallback = "10s",
+     .help = "After each step down: event streams and other tunnels that go are cut by then, and "
+             "WebSockets that did not come to the end of a frame."},
+    {.name = "jitter",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_move, jitter_us),
+     FROM_TO(0, HOUR),
+     .fallback = "5s",
+     .help = "Over which they are spread, so that clients do not all come again at once; at most "
+             "`deadline`. WebSockets are closed within it, the others in the last part of "
+             "`deadline` that is as long."},
+};
+
+static const struct conf_section move_section = {
+    .title = "services.rollback.move",
+    .help = "Connections that may last for hours leave a canary whose weight falls, as many of "
+            "them as the weight lost: WebSockets are closed with 1012 (service restart) between "
+            "two frames, event streams (`text/event-stream`) and other upgraded connections are "
+            "cut. Their clients come again and are split anew. Other requests end where they "
+            "began.",
+    KEYS(move_keys),
+    .size = sizeof(struct conf_move),
+    .place_offset = offsetof(struct conf_move, place),
+};
+
 #define ROLLBACK(type_, member) .type = (type_), .offset = offsetof(struct conf_rollback, member)
 
 static const struct conf_key rollback_keys[] = {
@@ -269,6 +299,13 @@ static const struct conf_key rollback_keys[] = {
      .help = "How many bad answers of the canary clients may see, beyond what `error_rate` allows, "
              "before the workers hold it back by themselves; shared by the workers, five for each "
              "at least. `off`: they wait for the verdict."},
+    {.name = "move",
+     ROLLBACK(CONF_TYPE_SECTION, move),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_rollback, move.is_on),
+     .fallback = "on",
+     .section = &move_section,
+     .help = "What becomes of long-lived connections to a canary that loses weight."},
 };
 
 static const struct conf_section rollback_section = {

@@ -85,12 +85,29 @@ static void json_status(struct buf *line, unsigned status)
     }
 }
 
+static struct bytes ending_text(enum access_ending ending)
+{
+    switch (ending) {
+    case ACCESS_ENDING_MOVED:
+        return BYTES("moved");
+    case ACCESS_ENDING_CUT:
+        return BYTES("cut");
+    case ACCESS_ENDING_DRAINED:
+        return BYTES("drained");
+    case ACCESS_ENDING_NONE:
+    case ACCESS_ENDING_COUNT:
+        break;
+    }
+    return BYTES("");
+}
+
 static void json_upstream(struct buf *line, const struct access_record *record)
 {
     json_text(line, BYTES(",\"endpoint\":"), record->endpoint);
     json_count(line, BYTES(",\"attempts\":"), record->attempts);
     json_text(line, BYTES(",\"failure\":"), failure_text(record));
     append(line, record->is_rescued ? BYTES(",\"rescued\":true") : BYTES(",\"rescued\":false"));
+    json_text(line, BYTES(",\"ended\":"), ending_text(record->ending));
     if (record->upstream_duration_us < 0) {
         append(line, BYTES(",\"upstream_duration_s\":null"));
     } else {

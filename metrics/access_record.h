@@ -11,6 +11,15 @@
 /* Longest piece of each kind that is kept, in bytes; the rest is cut off. */
 enum { ACCESS_TARGET_MAX = 2048, ACCESS_TEXT_MAX = 256 };
 
+/* How Serin itself ended an exchange that could have lasted. */
+enum access_ending {
+    ACCESS_ENDING_NONE,
+    ACCESS_ENDING_MOVED,   /* a WebSocket was closed with 1012, its version had lost its share */
+    ACCESS_ENDING_CUT,     /* cut at the deadline, for the same reason */
+    ACCESS_ENDING_DRAINED, /* a WebSocket was closed with 1001, the process was about to end */
+    ACCESS_ENDING_COUNT
+};
+
 /* What is known of a finished request. Empty strings and numbers below zero mean "there was none".
  */
 struct access_record {
@@ -29,6 +38,7 @@ struct access_record {
     enum metric_role role;       /* METRIC_ROLE_COUNT: not routed */
     enum metric_failure failure; /* of the last attempt that failed; METRIC_FAILURE_COUNT: none */
     bool is_rescued;             /* the stable version was asked for what the canary failed */
+    enum access_ending ending;
     unsigned attempts;
     uint64_t request_bytes;  /* body received */
     uint64_t response_bytes; /* body sent */

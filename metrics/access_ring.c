@@ -30,6 +30,7 @@ struct entry {
     uint8_t role;
     uint8_t failure;
     uint8_t is_rescued;
+    uint8_t ending;
 #define STRING_SIZE(name, limit) uint16_t name##_size;
     ACCESS_STRINGS(STRING_SIZE)
 #undef STRING_SIZE
@@ -78,6 +79,7 @@ static struct entry entry_of(const struct access_record *record)
         .role = (uint8_t)record->role,
         .failure = (uint8_t)record->failure,
         .is_rescued = record->is_rescued,
+        .ending = (uint8_t)record->ending,
     };
     size_t size = sizeof entry;
 #define STRING_CUT(name, limit)                                                                    \
@@ -182,6 +184,7 @@ bool access_ring_peek(struct access_ring *ring, uint64_t end, struct access_reco
         .role = (enum metric_role)entry.role,
         .failure = (enum metric_failure)entry.failure,
         .is_rescued = entry.is_rescued != 0,
+        .ending = (enum access_ending)entry.ending,
         .attempts = entry.attempts,
         .request_bytes = entry.request_bytes,
         .response_bytes = entry.response_bytes,

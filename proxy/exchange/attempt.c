@@ -1,6 +1,7 @@
 /* proxy/exchange/attempt.c — one try at one endpoint: where, how it is counted, and what comes of
  * its failure. */
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/lasting.h"
 #include "proxy/exchange/relay.h"
 #include "proxy/upstream/balance.h"
 
@@ -356,6 +357,10 @@ static void on_failed(void *call, enum client_failure failure)
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
     if (tries_next_address(exchange, failure)) {
+        return;
+    }
+    if (lasting_is_closed(exchange)) {
+        lasting_finish(exchange);
         return;
     }
     if (exchange->state == EXCHANGE_TUNNEL) {

@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/lasting.h"
 #include "proxy/exchange/mirror.h"
 #include "proxy/http/client_ip.h"
 #include "proxy/http/reply.h"
@@ -112,8 +113,15 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
     mirrors_follow(host);
     inbox_push(host->control, &lease->adopted);
     if (before != NULL) {
+        lasting_follow(host, before, snapshot);
         leave_snapshot(host, before);
     }
+}
+
+void exchange_host_drain(struct exchange_host *host)
+{
+    host->is_draining = true;
+    lasting_drain(host);
 }
 
 void exchange_host_finish(struct exchange_host *host)
@@ -155,6 +163,7 @@ void exchange_close(struct exchange *exchange)
     if (host->access_log != NULL) {
         exchange_log(exchange);
     }
+    lasting_end(exchange);
     release_lease(exchange);
     host->exchange_count--;
     exchange->tag = 0;
@@ -505,4 +514,5 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
         .handler = {open_exchange}, .loop = loop, .worker_index = worker_index, .cells = cells};
     list_init(&host->seats);
     list_init(&host->mirrors);
+    list_init(&host->lasting);
 }

@@ -35,7 +35,9 @@ struct exchange_host {
         upstream_limits;        /* of answers' heads; lent to connections, so it stays put */
     struct list seats;          /* at endpoints to which this worker has connections */
     struct list mirrors;        /* copies of requests under way; owned */
+    struct list lasting;        /* exchanges that may last for hours (lasting.h) */
     uint32_t upstream_open_max; /* this worker's connections to one endpoint */
+    bool is_draining;
     size_t exchange_count;
 };
 
@@ -44,6 +46,9 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
 /* Makes `snapshot` the one that new requests use; the one before goes home when its last request is
  * over. The worker. */
 void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot);
+/* The process is going to end: WebSockets are told so, spread over a part of the drain's time. The
+ * worker. */
+void exchange_host_drain(struct exchange_host *host);
 /* Nothing more will be asked: closes idle connections to origins and gives the last lease up. The
  * worker. */
 void exchange_host_finish(struct exchange_host *host);

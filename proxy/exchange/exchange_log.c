@@ -1,6 +1,6 @@
 /* proxy/exchange/exchange_log.c — what the access log keeps of a finished exchange. */
 #include "proxy/base/clock.h"
-#include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/lasting.h"
 
 static struct bytes value_of(const struct fields *fields, enum field_id id)
 {
@@ -39,6 +39,7 @@ void exchange_log(struct exchange *exchange)
                        ? exchange->rescued_from
                        : attempt->failure,
         .is_rescued = exchange->is_rescued,
+        .ending = lasting_ending(exchange),
         .attempts = exchange->attempt_count,
         .request_bytes = exchange->request_bytes,
         .response_bytes = exchange->response_bytes,

@@ -47,6 +47,7 @@ struct exchange {
     const struct snapshot_service *service; /* NULL: no route */
     struct decision decision;
     struct attempt attempt;
+    struct lasting *lasting; /* in the arena; NULL: an ordinary request (lasting.h) */
     struct service_cells *service_cells;
     struct deadline watch; /* slow limit before the head, settling after it */
     struct deadline total;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/lasting.h"
 
 enum { FIELDS_ON_STACK = 64 };
 
@@ -147,8 +148,11 @@ void relay_on_head(void *call, const struct response *response)
     exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
     struct field cookie;
     size_t extra_count = sticky_field(exchange, &cookie);
-    enum err err =
-        forward_head(exchange, response, &cookie, extra_count, exchange->responder->ops->head);
+    enum err err = lasting_begin(exchange, response);
+    if (err == OK) {
+        err =
+            forward_head(exchange, response, &cookie, extra_count, exchange->responder->ops->head);
+    }
     if (err != OK) {
         bool is_ours = err == ERR_NOMEM;
         refuse_answer(exchange, is_ours ? ATTEMPT_REFUSED : ATTEMPT_BAD_RESPONSE,
@@ -175,6 +179,9 @@ void relay_on_body(void *call, struct bytes piece)
     struct exchange *exchange = exchange_of(call);
     struct responder *responder = exchange->responder;
     bool is_tunnel = exchange->state == EXCHANGE_TUNNEL;
+    if (is_tunnel) {
+        piece = lasting_pass(exchange, piece);
+    }
     exchange->response_bytes += piece.size;
     if (!is_tunnel && exchange->response_body == BODY_LENGTH) {
         exchange->response_left -= piece.size;
@@ -185,7 +192,10 @@ void relay_on_body(void *call, struct bytes piece)
         }
     }
     responder->ops->body(responder, piece);
-    if (responder->ops->is_blocked(responder)) {
+    if (is_tunnel) {
+        lasting_passed(exchange);
+    }
+    if (responder->ops->is_blocked(responder) && !lasting_is_closed(exchange)) {
         http1_client_want(exchange->attempt.client, false);
         http1_client_arm(exchange->attempt.client, 0);
     } else {
@@ -219,7 +229,7 @@ void relay_on_end(void *call, const struct fields *trailers)
 {
     struct exchange *exchange = exchange_of(call);
     bool is_half_open_tunnel = exchange->state == EXCHANGE_TUNNEL && !exchange->is_request_done;
-    if (is_half_open_tunnel) {
+    if (is_half_open_tunnel && !lasting_is_closed(exchange)) {
         exchange->responder->ops->finish(exchange->responder);
         exchange->response_body = BODY_NONE;
         exchange_count(exchange, ATTEMPT_DONE, false);
@@ -237,6 +247,9 @@ static void on_body(void *request, struct bytes piece)
     exchange->request_bytes += piece.size;
     exchange->has_sent_body = true;
     http1_client_send_body(client, piece);
+    if (exchange->lasting != NULL) {
+        lasting_client_passed(exchange, piece);
+    }
     if (http1_client_is_blocked(client)) {
         exchange->responder->ops->want_body(exchange->responder, false);
         if (exchange->state == EXCHANGE_WAITING) {

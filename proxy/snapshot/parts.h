@@ -19,6 +19,7 @@ struct service_seat {
     struct split_accumulator mirror; /* which of the safe requests are copied */
     uint32_t mirror_count;           /* copies under way */
     struct rescue_budget rescue;
+    uint32_t lasting_sequence; /* spreads long-lived exchanges over their share */
     bool is_ready;
 };
 

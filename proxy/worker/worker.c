@@ -118,6 +118,7 @@ static void drain(struct worker *worker)
     }
     worker->is_draining = true;
     http1_server_host_drain(&worker->servers);
+    exchange_host_drain(&worker->exchanges);
     (void)uv_timer_start(&worker->drain_timer, end_when_quiet, 0, DRAIN_LOOK_MS);
 }
 

@@ -312,6 +312,8 @@ static void fields_are_held_against_each_other(void **state)
          ":6:11: services.sticky.name: is only for by: header\n"},
         {PLAY_BOTH("  health: {timeout: 3s}\n"),
          ":6:11: services.health.timeout: is longer than the interval\n"},
+        {PLAY_BOTH("  rollback: {move: {deadline: 2s}}\n"),
+         ":6:20: services.rollback.move.jitter: is longer than the deadline\n"},
         {PLAY_BOTH("  rollout: {steps: [5%, 5%, 100%]}\n"),
          ":6:20: services.rollout.steps: each weight must be larger than the one before\n"},
         {PLAY_BOTH("  rollout: {steps: [5%, 50%]}\n"),

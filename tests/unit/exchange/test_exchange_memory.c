@@ -100,6 +100,14 @@ static void every_refused_allocation_of_a_post_is_survived(void **state)
          "theirs\r\n\r\n", OK_ANSWER);
 }
 
+static void an_event_stream_too(void **state)
+{
+    (void)state;
+    play("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", "\r\n\r\n",
+         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+         "Connection: close\r\n\r\n4\r\nfine\r\n0\r\nX-Last: of-ours\r\n\r\n");
+}
+
 static void a_head_with_many_fields_too(void **state)
 {
     (void)state;
@@ -118,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_refused_allocation_of_a_get_is_survived),
         cmocka_unit_test(every_refused_allocation_of_a_post_is_survived),
+        cmocka_unit_test(an_event_stream_too),
         cmocka_unit_test(a_head_with_many_fields_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

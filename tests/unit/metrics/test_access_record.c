@@ -24,6 +24,7 @@ static const struct access_record usual = {
     .status = 200,
     .role = METRIC_ROLE_CURRENT,
     .failure = METRIC_FAILURE_COUNT,
+    .ending = ACCESS_ENDING_MOVED,
     .attempts = 1,
     .request_bytes = 0,
     .response_bytes = 512,
@@ -53,7 +54,8 @@ static void json_has_a_key_for_everything(void **state)
         "\"target\":\"/a?b=c\",\"protocol\":\"HTTP/1.1\",\"host\":\"example.com\","
         "\"status\":200,\"request_bytes\":0,\"response_bytes\":512,\"duration_s\":1.234567,"
         "\"service\":\"showcase\",\"role\":\"current\",\"endpoint\":\"http://10.0.0.1:80\","
-        "\"attempts\":1,\"failure\":null,\"rescued\":false,\"upstream_duration_s\":0.001000,"
+        "\"attempts\":1,\"failure\":null,\"rescued\":false,\"ended\":\"moved\",\"upstream_duration_"
+        "s\":0.001000,"
         "\"request_id\":\"id-1\",\"referer\":\"https://example.com/\","
         "\"user_agent\":\"curl/8\"}\n");
 }
@@ -70,7 +72,8 @@ static void json_says_null_for_what_there_was_not(void **state)
                 "\"target\":null,\"protocol\":null,\"host\":null,\"status\":null,"
                 "\"request_bytes\":0,\"response_bytes\":0,\"duration_s\":0.000000,"
                 "\"service\":null,\"role\":null,\"endpoint\":null,\"attempts\":0,"
-                "\"failure\":\"edge_52x\",\"rescued\":false,\"upstream_duration_s\":null,\"request_"
+                "\"failure\":\"edge_52x\",\"rescued\":false,\"ended\":null,\"upstream_duration_s\":"
+                "null,\"request_"
                 "id\":null,"
                 "\"referer\":null,\"user_agent\":null}\n");
 }
