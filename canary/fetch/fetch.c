@@ -60,6 +60,8 @@ struct fetch_call {
     bool is_stopped; /* on_data said enough */
     char etag[HEADER_VALUE_MAX];
     char retry_after[HEADER_VALUE_MAX];
+    char ratelimit[HEADER_VALUE_MAX];
+    char ray[HEADER_VALUE_MAX];
     char error[CURL_ERROR_SIZE];
 };
 
@@ -124,6 +126,11 @@ static const char *error_text_of(const struct fetch_call *call, enum err err)
     return call->error[0] != '\0' ? call->error : curl_easy_strerror(call->code);
 }
 
+static const char *kept(const char *value)
+{
+    return value[0] != '\0' ? value : NULL;
+}
+
 static void call_tell(struct fetch_call *call)
 {
     long status = 0;
@@ -136,8 +143,10 @@ static void call_tell(struct fetch_call *call)
         .status = status > 0 ? (unsigned)status : 0,
         .body = buf_bytes(&call->body),
         .content_type = content_type,
-        .etag = call->etag[0] != '\0' ? call->etag : NULL,
-        .retry_after = call->retry_after[0] != '\0' ? call->retry_after : NULL,
+        .etag = kept(call->etag),
+        .retry_after = kept(call->retry_after),
+        .ratelimit = kept(call->ratelimit),
+        .ray = kept(call->ray),
         .error = error_text_of(call, err),
         .elapsed_us = uv_hrtime() / 1000 - call->started_us,
     };
@@ -347,6 +356,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
     struct bytes line = bytes_make(data, size * count);
     keep_header(line, BYTES("etag"), call->etag);
     keep_header(line, BYTES("retry-after"), call->retry_after);
+    keep_header(line, BYTES("ratelimit"), call->ratelimit);
+    keep_header(line, BYTES("cf-ray"), call->ray);
     return line.size;
 }
 

@@ -39,6 +39,8 @@ struct fetch_answer {
     const char *content_type; /* NULL when there was none */
     const char *etag;         /* NULL when there was none */
     const char *retry_after;  /* NULL when there was none */
+    const char *ratelimit;    /* the Ratelimit field, NULL when there was none */
+    const char *ray;          /* CF-Ray: what the operator of that API wants to know */
     const char *error;        /* what went wrong, for a human; "" when nothing did */
     uint64_t elapsed_us;
 };
