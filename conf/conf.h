@@ -95,6 +95,13 @@ struct conf_access_log {
     enum conf_log_format format;
 };
 
+/* The flight recorder of each service. */
+struct conf_recorder {
+    bool is_on;
+    uint64_t keep_us; /* rows older than this are dropped ... */
+    uint64_t size;    /* ... and those beyond so many bytes */
+};
+
 struct conf_timeouts {
     uint64_t client_header_us; /* first byte of a request to the end of its head */
     uint64_t client_body_us;   /* between two reads of a request body, or two writes to a client */
@@ -315,6 +322,7 @@ struct conf {
     struct conf_admin admin;
     const char *state; /* the database file */
     struct conf_access_log access_log;
+    struct conf_recorder recorder;
     struct conf_timeouts timeouts;
     struct conf_limits limits;
     uint64_t resolve_us; /* how long a name's addresses hold where DNS says nothing */

@@ -135,6 +135,30 @@ static const struct conf_section access_log_section = {
 #define TIMEOUT(member)      .type = CONF_TYPE_DURATION, .offset = offsetof(struct conf_timeouts, member)
 #define FROM_TO(least, most) .low = (least), .high = (most)
 
+static const struct conf_key recorder_keys[] = {
+    {.name = "keep",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_recorder, keep_us),
+     FROM_TO(MINUTE, 7 * DAY),
+     .fallback = "6h",
+     .help = "How far back it goes."},
+    {.name = "size",
+     .type = CONF_TYPE_SIZE,
+     .offset = offsetof(struct conf_recorder, size),
+     FROM_TO(64 * KIB, 256 * MIB),
+     .fallback = "4MiB",
+     .help = "Memory for each service with a canary, used as it fills; what does not fit is "
+             "dropped, the oldest first. A second takes 20 to 200 bytes."},
+};
+
+static const struct conf_section recorder_section = {
+    .title = "recorder",
+    .help = "What was counted, second by second, for each service: in memory, and gone with the "
+            "process.",
+    KEYS(recorder_keys),
+    .size = sizeof(struct conf_recorder),
+};
+
 static const struct conf_key timeout_keys[] = {
     {.name = "client_header",
      TIMEOUT(client_header_us),
@@ -289,6 +313,14 @@ static const struct conf_key file_keys[] = {
      .fallback = "on",
      .section = &access_log_section,
      .help = "One line per request."},
+    {.name = "recorder",
+     .type = CONF_TYPE_SECTION,
+     .flags = CONF_KEY_NONE,
+     .offset = offsetof(struct conf, recorder),
+     .flag_offset = offsetof(struct conf, recorder.is_on),
+     .fallback = "on",
+     .section = &recorder_section,
+     .help = "The flight recorder, for `serin replay`."},
     {.name = "timeouts",
      .type = CONF_TYPE_SECTION,
      .offset = offsetof(struct conf, timeouts),

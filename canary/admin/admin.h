@@ -29,6 +29,7 @@ enum {
     ADMIN_STREAMS_MAX = 64, /* event streams at once */
     ADMIN_TESTS_MAX = 8,
     ADMIN_OBSERVED_MAX = 16,
+    ADMIN_RECORDING_MAX = 1000, /* rows of a flight recording in one answer */
     ADMIN_QUARANTINES_MAX = 64, /* shown of one service */
     ADMIN_CONDITIONS_MAX = 32,
     ADMIN_EVENTS_KEPT = 256, /* changes that a Last-Event-ID can ask for again */
@@ -215,6 +216,10 @@ struct admin_ops {
     size_t (*conditions)(void *context, const char **texts, size_t max);
     /* The Prometheus exposition. */
     enum err (*metrics)(void *context, struct buf *out);
+    /* Rows of the service's flight recording above the number `after`, at most `row_max`, as lines
+     * of JSON. ERR_NOT_FOUND: no such service; ERR_STATE: nothing is recorded; ERR_NOMEM. */
+    enum err (*recording)(void *context, const char *service, uint64_t after, size_t row_max,
+                          struct buf *out);
     void (*explain)(void *context, const struct admin_explain_query *query,
                     struct admin_explanation *ret_explanation);
     /* Changes. */

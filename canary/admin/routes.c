@@ -12,6 +12,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/api/v1/openapi.json", ROUTE_VIEWER, route_openapi},
     {METHOD_GET, "/api/v1/status", ROUTE_VIEWER, route_status},
     {METHOD_GET, "/api/v1/services/{}", ROUTE_VIEWER, route_service},
+    {METHOD_GET, "/api/v1/services/{}/recording", ROUTE_VIEWER, route_recording},
     {METHOD_PUT, "/api/v1/services/{}/weight", ROUTE_OPERATOR, route_weight},
     {METHOD_POST, "/api/v1/services/{}/rollback", ROUTE_OPERATOR, route_start_rollback},
     {METHOD_POST, "/api/v1/services/{}/rollout/pause", ROUTE_OPERATOR, route_pause},

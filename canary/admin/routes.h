@@ -28,6 +28,7 @@ void route_metrics(struct admin_call *call);
 void route_openapi(struct admin_call *call);
 void route_status(struct admin_call *call);
 void route_service(struct admin_call *call);
+void route_recording(struct admin_call *call);
 void route_rollbacks(struct admin_call *call);
 void route_rollback(struct admin_call *call);
 void route_audit(struct admin_call *call);

@@ -63,6 +63,60 @@ void route_service(struct admin_call *call)
     call_service(call, call->parameters[0]);
 }
 
+/* ---- the flight recording ---- */
+
+/* false: answered. */
+static bool read_page(struct admin_call *call, uint64_t *ret_after, uint64_t *ret_limit)
+{
+    const struct target *target = &call->target;
+    *ret_after = 0;
+    *ret_limit = ADMIN_RECORDING_MAX;
+    for (size_t i = 0; i < target->parameter_count; i++) {
+        const struct target_parameter *parameter = &target->parameters[i];
+        bool is_limit = strcmp(parameter->name, "limit") == 0;
+        if (!is_limit && strcmp(parameter->name, "after") != 0) {
+            call_problem(call, 400, parameter->name, "There is no such parameter here.");
+            return false;
+        }
+        uint64_t value = 0;
+        bool is_number = bytes_to_u64(bytes_of(parameter->value), &value);
+        if (is_limit && (!is_number || value == 0 || value > ADMIN_RECORDING_MAX)) {
+            call_problem(call, 422, "limit", "\"limit\" is a number from 1 to %d.",
+                         ADMIN_RECORDING_MAX);
+            return false;
+        }
+        if (!is_limit && (!is_number || value > INT64_MAX)) {
+            call_problem(call, 422, "after", "\"after\" is the number of a row.");
+            return false;
+        }
+        *(is_limit ? ret_limit : ret_after) = value;
+    }
+    return true;
+}
+
+void route_recording(struct admin_call *call)
+{
+    uint64_t after = 0;
+    uint64_t limit = 0;
+    if (!read_page(call, &after, &limit)) {
+        return;
+    }
+    struct buf text;
+    buf_init(&text, ADMIN_ANSWER_MAX);
+    enum err err =
+        ops_of(call)->recording(context_of(call), call->parameters[0], after, (size_t)limit, &text);
+    if (err == OK) {
+        call_text(call, 200, "application/x-ndjson", buf_bytes(&text));
+    } else if (err == ERR_NOT_FOUND) {
+        call_problem(call, 404, "service", "There is no such service.");
+    } else if (err == ERR_STATE) {
+        call_problem(call, 409, NULL, "Nothing is recorded: the recorder is off.");
+    } else {
+        call_problem(call, 503, NULL, "The recording does not fit into memory.");
+    }
+    buf_finish(&text);
+}
+
 /* ---- records ---- */
 
 static void on_list_read(struct admin_call *call, const char *name, enum err err, json_t *list)

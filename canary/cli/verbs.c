@@ -273,6 +273,61 @@ static int run_events(const struct cli_options *options)
     return exit;
 }
 
+/* ---- the flight recording ---- */
+
+/* After which row the page's last line says that there are more; false: none. */
+static bool read_next(struct bytes page, uint64_t *ret_next)
+{
+    size_t end = page.size > 0 && page.data[page.size - 1] == '\n' ? page.size - 1 : page.size;
+    size_t start = end;
+    while (start > 0 && page.data[start - 1] != '\n') {
+        start--;
+    }
+    json_t *line = json_loadb(page.data + start, end - start, 0, NULL);
+    json_int_t next = json_integer_value(json_object_get(line, "next"));
+    json_decref(line);
+    *ret_next = next > 0 ? (uint64_t)next : 0;
+    return next > 0;
+}
+
+static int print_pages(struct client *client, const char *name)
+{
+    uint64_t after = 0;
+    bool has_more = true;
+    while (has_more) {
+        char path[PATH_MAX_SIZE];
+        (void)snprintf(path, sizeof path, "/api/v1/services/%s/recording?after=%llu", name,
+                       (unsigned long long)after);
+        int exit = client_call(client, &(struct client_request){.path = path});
+        if (exit != CLI_DONE) {
+            return exit;
+        }
+        struct bytes page = client_body(client);
+        if (fwrite(page.data, 1, page.size, stdout) != page.size) {
+            (void)fprintf(stderr, "serin: cannot write the recording\n");
+            return CLI_FAILED;
+        }
+        has_more = read_next(page, &after);
+    }
+    return CLI_DONE;
+}
+
+static int run_recording(const struct cli_options *options)
+{
+    int exit = CLI_FAILED;
+    struct client *client = open_client(options, &exit);
+    if (client == NULL) {
+        return exit;
+    }
+    char name[NAME_MAX_SIZE];
+    exit = find_service(client, options, name);
+    if (exit == CLI_DONE) {
+        exit = print_pages(client, name);
+    }
+    client_destroy(client);
+    return exit;
+}
+
 /* ---- changing ---- */
 
 static bool read_percent(const char *text, double *ret_percent)
@@ -523,6 +578,11 @@ const struct cli_verb cli_verbs[] = {
      "let a deployment that was rolled back be tried again", NULL, run_release},
     {"history", NULL, ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT, 0,
      "the rollbacks, newest first", NULL, run_history},
+    {"recording", NULL, ON_SERVICE, 0, "print what was counted, second by second, for serin replay",
+     "Lines of JSON, as the API gives them, with or without --json. The recording is kept in "
+     "memory\n"
+     "for `recorder.keep` (6h), and lost when the process ends.",
+     run_recording},
     {"explain", "URL", CLI_OPTION_COMMON | CLI_OPTION_HEADER | CLI_OPTION_CLIENT, 0,
      "where a request would go, and why", "Nothing is sent to any origin.", run_explain},
     {"events", NULL, CLI_OPTION_COMMON | CLI_OPTION_COUNTERS, 0, "watch changes as they happen",

@@ -407,7 +407,10 @@ static enum err create_stewards(struct controller *controller, const struct conf
         if (err != OK) {
             return err;
         }
-        controller->steward_count++;
+        err = steward_record(controller->stewards[controller->steward_count++], &conf->recorder);
+        if (err != OK) {
+            return err;
+        }
     }
     return OK;
 }

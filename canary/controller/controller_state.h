@@ -208,7 +208,17 @@ void controller_tell_observed(struct controller *controller, struct steward *ste
 size_t controller_view_observed(const struct steward *steward,
                                 struct admin_observed ret_observed[ADMIN_OBSERVED_MAX]);
 
-/* ---- the admin's ops (ops.c, views.c) ---- */
+/* ---- flight recordings (recording.c) ---- */
+
+/* Appends the recording's rows from `before_us` before the moment to `after_us` after it, as one
+ * whole document: at most ADMIN_RECORDING_MAX rows and about 1 MiB, the first ones. What it has not
+ * yet recorded is not in it. ERR_STATE: the recorder is off; ERR_NOMEM. Takes a few milliseconds at
+ * most and touches memory alone. */
+MUST_USE enum err controller_recording_around(const struct steward *steward, int64_t wall_us,
+                                              uint64_t before_us, uint64_t after_us,
+                                              struct buf *out);
+
+/* ---- the admin's ops (ops.c, views.c, recording.c) ---- */
 
 extern const struct admin_ops controller_admin_ops;
 
@@ -217,5 +227,7 @@ bool view_service_find(void *context, const char *name, struct admin_service *re
 void view_process(void *context, struct admin_process *ret_process);
 size_t view_conditions(void *context, const char **texts, size_t max);
 enum err view_metrics(void *context, struct buf *out);
+enum err view_recording(void *context, const char *service, uint64_t after, size_t row_max,
+                        struct buf *out);
 void view_explain(void *context, const struct admin_explain_query *query,
                   struct admin_explanation *ret_explanation);

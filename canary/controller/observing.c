@@ -14,16 +14,27 @@ enum err steward_observe(struct steward *steward)
     return observe_configure(&steward->observe, policies, count);
 }
 
+static void mark(const struct steward *steward, enum recording_mark mark)
+{
+    if (steward->recorder != NULL) {
+        recorder_mark(steward->recorder, mark, steward_deployment(steward, ROLE_CURRENT),
+                      steward_deployment(steward, ROLE_PREVIOUS));
+    }
+}
+
 void steward_tell_observers(struct steward *steward, uint64_t now_us)
 {
     const struct engine_told *told = &steward->engine.told;
     int64_t now_ms = (int64_t)(now_us / 1000);
     if (told->rebased != steward->told.rebased) {
         observe_rebase(&steward->observe);
+        mark(steward, RECORDING_MARK_REBASE);
     } else if (told->started != steward->told.started) {
         observe_start(&steward->observe, now_ms);
+        mark(steward, RECORDING_MARK_START);
     } else if (told->stepped != steward->told.stepped) {
         observe_step(&steward->observe, now_ms);
+        mark(steward, RECORDING_MARK_STEP);
     }
     steward->told = *told;
 }

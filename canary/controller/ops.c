@@ -286,6 +286,7 @@ const struct admin_ops controller_admin_ops = {
     .process = view_process,
     .conditions = view_conditions,
     .metrics = view_metrics,
+    .recording = view_recording,
     .explain = view_explain,
     .set_weight = set_weight,
     .rollback = roll_back,

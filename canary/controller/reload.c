@@ -184,6 +184,9 @@ static void take_services(struct controller *controller, struct takeover *takeov
         } else {
             take_service(controller, &takeover->arrivals[i], conf, parts_of(diff, conf->name));
         }
+        if (steward_record(takeover->stewards[i], &takeover->base->conf->recorder) != OK) {
+            log_error("%s: its recording goes on as before: out of memory", conf->name);
+        }
     }
 }
 

@@ -117,6 +117,7 @@ void steward_destroy(struct steward *steward)
     steward_release(steward->versions);
     service_unref(steward->service);
     observe_finish(&steward->observe);
+    recorder_destroy(steward->recorder);
     free(steward);
 }
 
@@ -352,6 +353,7 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
     steward_tell_observers(steward, now_us);
     engine_tick(&steward->engine, &input, now_us, ret_actions);
     observe_look(&steward->observe, (int64_t)(now_us / 1000), wall_us, &input.counts);
+    steward_record_look(steward, now_us, wall_us);
     steward_tell_observers(steward, now_us);
     tell_slow_limit(steward);
     tell_strain(steward, now_us);

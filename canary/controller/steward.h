@@ -5,6 +5,7 @@
  * versions (shared with the snapshots), feeds its engine with their counts each tick, and remembers
  * what the workers have been told. Control only. */
 #pragma once
+#include "canary/controller/recorder.h"
 #include "canary/controller/registry.h"
 #include "canary/engine/engine.h"
 #include "canary/engine/observe.h"
@@ -54,6 +55,7 @@ struct steward {
     struct engine engine;
     struct observe observe;        /* policies that look on */
     struct engine_told told;       /* what of the engine's they were told */
+    struct recorder *recorder;     /* owned; NULL: off */
     struct strain strain;          /* of the stable version */
     uint32_t published_ppm;        /* what workers are to have */
     uint64_t published_revision;   /* the engine's number of it */
@@ -91,7 +93,12 @@ struct engine_config steward_engine_config(const struct conf_service *conf);
 
 /* The policies that its configuration observes. ERR_NOMEM: they stay as they were. */
 MUST_USE enum err steward_observe(struct steward *steward);
-/* What the engine's judge was told since the last time, they are told too. */
+/* Keeps a flight recording of it from now on, with other bounds, or no longer. ERR_NOMEM: as it
+ * was. */
+MUST_USE enum err steward_record(struct steward *steward, const struct conf_recorder *conf);
+/* What the last tick saw, for the recording. */
+void steward_record_look(struct steward *steward, uint64_t now_us, int64_t wall_us);
+/* What the engine's judge was told since the last time, they and the recorder are told too. */
 void steward_tell_observers(struct steward *steward, uint64_t now_us);
 
 bool steward_has_canary(const struct steward *steward);

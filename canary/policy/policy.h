@@ -4,6 +4,8 @@
  * so that a policy that proved itself in `observe` does the same in `rollback`. Pure; any thread.
  */
 #pragma once
+#include <jansson.h>
+
 #include "canary/engine/observe.h"
 #include "conf/conf.h"
 
@@ -13,3 +15,9 @@ struct observe_policy policy_own(const struct conf_service *conf);
 /* Those that it observes; returns how many. */
 size_t policy_observed(const struct conf_service *conf,
                        struct observe_policy ret_policies[OBSERVE_MAX]);
+
+/* A policy as JSON, rates in parts per million; NULL without memory. Gives the value. */
+json_t *policy_to_json(const struct conf_policy *conf);
+/* The same back; every value must be there and inside the configuration's bounds, else false and
+ * `note` says why. `ret_conf->name` borrows from the document. */
+bool policy_from_json(const json_t *json, struct note *note, struct conf_policy *ret_conf);

@@ -1,5 +1,6 @@
 """Policies that look on: what they find is told, and nothing is done about it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -88,6 +89,61 @@ def policies_change_with_a_reload_and_start_with_a_new_weight(stage):
         release.wait_weight(0)
         stage.serin.set_weight(stage.name, 20)
         wait_for(lambda: observed(release)["strict"]["breach"] is None, "a start lets the breach go", 30)
+
+
+def recording(text):
+    """Header, rows and end of a recording that may have come in pages."""
+    header, rows, end = None, [], None
+    for line in text.splitlines():
+        line = json.loads(line)
+        if "serin_recording" in line:
+            header = header or line
+        elif "next" in line:
+            end = line
+        else:
+            rows.append(line)
+    return header, rows, end
+
+
+@case(starts_proxy=False)
+def recording_has_every_request_that_was_counted(stage):
+    with Release(stage, rollback=ACTS_LATE, observe=POLICIES) as release:
+        release.canary.order(status=500, every=5)
+        wait_for(lambda: observed(release)["strict"]["breach"], "the strict policy's breach", 60)
+        release.load.stop()
+        state = release.state()
+        canary = [state["current"][key] for key in ("requests", "failures", "client_bad")]
+
+        def totals():
+            header, rows, end = recording(serin(stage, "recording").stdout)
+            counts = [sum(row["canary"][i] for row in rows) for i in (0, 1, 4)]
+            return (header, rows, end) if counts == canary else None
+
+        header, rows, end = wait_for(totals, f"the recording has {canary}", 10)
+        expect((header["serin_recording"], header["service"], header["current"]), (1, stage.name, "bad-2"), "header")
+        expect([policy["name"] for policy in header["policies"]], ["rollback", "lax", "strict"], "policies")
+        expect(end["next"], None, "end")
+        expect([row["row"] for row in rows], list(range(1, len(rows) + 1)), "row numbers")
+        expect(all(a["ms"] <= b["ms"] for a, b in zip(rows, rows[1:])), True, "times")
+        expect({row["weight_ppm"] for row in rows}, {200000}, "weights")
+        path, after, pieces = f"/api/v1/services/{stage.name}/recording", 0, []
+        while after is not None and after < rows[-1]["row"]:
+            page = stage.serin.admin("GET", f"{path}?limit=3&after={after}")
+            expect(page.status, 200, "page")
+            _, some, end = recording(page.body.decode())
+            pieces, after = pieces + some, end["next"]
+        expect(pieces[:len(rows)], rows, "page by page")
+
+
+@case(starts_proxy=False)
+def recorder_may_be_off(stage):
+    with Release(stage, settings={"recorder": "off"}) as release:
+        path = f"/api/v1/services/{stage.name}/recording"
+        expect(stage.serin.admin("GET", path).status, 409, "off")
+        stage.serin.change({"recorder": {"keep": "1h", "size": "64KiB"}})
+        expect(stage.serin.admin("POST", "/api/v1/reload").status, 200, "reload")
+        wait_for(lambda: recording(stage.serin.admin("GET", path).body.decode())[1], "rows", 10)
+        expect(release.state()["phase"], "idle", "phase")
 
 
 if __name__ == "__main__":

@@ -113,9 +113,31 @@ static void config_check(void *context, struct admin_call *call, struct bytes te
     done(call);
 }
 
-static const struct admin_ops ops = {service_at, service_find, process,    conditions,
-                                     metrics,    explain,      set_weight, rollback,
-                                     rollout,    release,      reload,     config_check};
+static enum err recording(void *context, const char *service, uint64_t after, size_t row_max,
+                          struct buf *out)
+{
+    (void)context;
+    CHECK(service[0] != '\0');
+    CHECK(after <= INT64_MAX);
+    CHECK(row_max >= 1 && row_max <= ADMIN_RECORDING_MAX);
+    return buf_append(out, BYTES("{}\n"));
+}
+
+static const struct admin_ops ops = {
+    .service_at = service_at,
+    .service_find = service_find,
+    .process = process,
+    .conditions = conditions,
+    .metrics = metrics,
+    .recording = recording,
+    .explain = explain,
+    .set_weight = set_weight,
+    .rollback = rollback,
+    .rollout = rollout,
+    .release = release,
+    .reload = reload,
+    .config_check = config_check,
+};
 
 static void on_answer(void *context, const struct admin_answer *answer)
 {

@@ -58,6 +58,18 @@ static enum err fake_metrics(void *context, struct buf *out)
     return buf_append(out, BYTES("serin_build_info 1\n"));
 }
 
+static enum err fake_recording(void *context, const char *service, uint64_t after, size_t row_max,
+                               struct buf *out)
+{
+    const struct fake_controller *fake = context;
+    if (strcmp(service, fake->service.name) != 0) {
+        return ERR_NOT_FOUND;
+    }
+    return fake->is_ready ? buf_printf(out, "{\"after\":%llu,\"max\":%zu}\n",
+                                       (unsigned long long)after, row_max)
+                          : ERR_STATE;
+}
+
 static void fake_explain(void *context, const struct admin_explain_query *query,
                          struct admin_explanation *ret_explanation)
 {
@@ -179,6 +191,7 @@ const struct admin_ops fake_ops = {
     .process = fake_process,
     .conditions = fake_conditions,
     .metrics = fake_metrics,
+    .recording = fake_recording,
     .explain = fake_explain,
     .set_weight = fake_set_weight,
     .rollback = fake_rollback,

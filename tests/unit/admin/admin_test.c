@@ -66,6 +66,34 @@ static void one_service_has_its_evidence_and_an_etag(void **state)
     json_decref(service);
 }
 
+static void recording_comes_in_pages(void **state)
+{
+    struct admin_bench *bench = *state;
+    const char *path = "/api/v1/services/showcase/recording";
+    assert_int_equal(ask(bench, METHOD_GET, path, NULL), 200);
+    assert_string_equal(bench->content_type, "application/x-ndjson");
+    assert_string_equal(bench->body, "{\"after\":0,\"max\":1000}\n");
+    path = "/api/v1/services/showcase/recording?after=17&limit=3";
+    assert_int_equal(ask(bench, METHOD_GET, path, NULL), 200);
+    assert_string_equal(bench->body, "{\"after\":17,\"max\":3}\n");
+    static const struct {
+        const char *path;
+        unsigned status;
+    } refusals[] = {
+        {"/api/v1/services/nobody/recording", 404},
+        {"/api/v1/services/showcase/recording?limit=0", 422},
+        {"/api/v1/services/showcase/recording?limit=1001", 422},
+        {"/api/v1/services/showcase/recording?after=-1", 422},
+        {"/api/v1/services/showcase/recording?after=9223372036854775808", 422},
+        {"/api/v1/services/showcase/recording?before=1", 400},
+    };
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        assert_int_equal(ask(bench, METHOD_GET, refusals[i].path, NULL), refusals[i].status);
+    }
+    bench->fake.is_ready = false;
+    assert_int_equal(ask(bench, METHOD_GET, "/api/v1/services/showcase/recording", NULL), 409);
+}
+
 static void realised_weight_is_null_without_requests(void **state)
 {
     struct admin_bench *bench = *state;
@@ -184,7 +212,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 20);
+    assert_int_equal(count, 21);
     json_decref(document);
 }
 
@@ -297,6 +325,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(status_shows_every_service_as_promised),
         TEST(one_service_has_its_evidence_and_an_etag),
+        TEST(recording_comes_in_pages),
         TEST(realised_weight_is_null_without_requests),
         TEST(names_in_the_path_are_decoded),
         TEST(what_is_not_there_is_a_problem_document),
