@@ -129,6 +129,16 @@ static bool audit_rollback(struct change *change)
     return is_copied;
 }
 
+static bool copy_trail(struct change *change, const struct history_audit *audit)
+{
+    change->has_audit = audit != NULL || change->has_rollback;
+    if (audit != NULL) {
+        change->audit = *audit;
+        return copy_audit(&change->arena, &change->audit);
+    }
+    return !change->has_audit || audit_rollback(change);
+}
+
 static bool copy_parts(struct change *change, const struct history_change *from)
 {
     struct arena *arena = &change->arena;
@@ -160,12 +170,14 @@ static bool copy_parts(struct change *change, const struct history_change *from)
             return false;
         }
     }
-    change->has_audit = from->audit != NULL || from->rollback != NULL;
-    if (from->audit != NULL) {
-        change->audit = *from->audit;
-        return copy_audit(arena, &change->audit);
+    if (from->alert != NULL) {
+        change->has_alert = true;
+        change->alert = *from->alert;
+        if (!copy_detail(arena, &change->alert.body)) {
+            return false;
+        }
     }
-    return !change->has_audit || audit_rollback(change);
+    return copy_trail(change, from->audit);
 }
 
 enum err change_create(const struct history_change *from, struct change **ret_change)
@@ -197,7 +209,7 @@ void change_destroy(struct change *change)
 bool change_is_empty(const struct change *change)
 {
     return !change->has_service && !change->has_rollback && !change->has_quarantine &&
-           !change->has_key && !change->has_audit;
+           !change->has_key && !change->has_alert && !change->has_audit;
 }
 
 static bool same_quarantine(const struct change *a, const struct change *b)
@@ -224,6 +236,10 @@ size_t change_overtake(struct change *older, const struct change *newer)
     }
     if (older->has_quarantine && newer->has_quarantine && same_quarantine(older, newer)) {
         older->has_quarantine = false;
+        count++;
+    }
+    if (older->has_alert && newer->has_alert && older->alert.seq == newer->alert.seq) {
+        older->has_alert = false;
         count++;
     }
     return count;

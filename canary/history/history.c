@@ -163,13 +163,15 @@ static void make_room(struct history *history)
 }
 
 /* States that nobody waits for may go over the limit: they overtake each other, so there are never
- * more than services, deployments and running rollbacks, and they are what safety is written in. */
+ * more than services, deployments, alerts and running rollbacks, and they are what safety is
+ * written in. */
 static bool has_room(const struct history *history, const struct change *change)
 {
     if (history->queued < history->queue_max) {
         return true;
     }
-    bool is_state = change->has_service || change->has_rollback || change->has_quarantine;
+    bool is_state =
+        change->has_service || change->has_rollback || change->has_quarantine || change->has_alert;
     return is_state && !change->is_once && history->queued < 2 * history->queue_max;
 }
 

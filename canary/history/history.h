@@ -100,6 +100,12 @@ struct history_key {
     int64_t at_us;
 };
 
+/* An alert that is to outlive the process; its body is JSON that only the writer reads. */
+struct history_alert {
+    int64_t seq;      /* positive; the writer's */
+    const char *body; /* NULL on write: it may be forgotten */
+};
+
 /* What is written in one transaction, all of it or nothing; NULL parts are left out. A rollback is
  * inserted or, by its id, updated; if no audit part is given one is made ("rollback.<status>"), so
  * no change of a record goes unseen. */
@@ -108,6 +114,7 @@ struct history_change {
     const struct history_rollback *rollback;
     const struct history_quarantine *quarantine;
     const struct history_key *key;
+    const struct history_alert *alert;
     const struct history_audit *audit;
 };
 
@@ -151,6 +158,8 @@ struct history_state {
     size_t rollback_count;
     struct history_key *keys; /* of the last HISTORY_KEY_LIFE_S, oldest first */
     size_t key_count;
+    struct history_alert *alerts; /* by seq */
+    size_t alert_count;
     void *memory; /* owned */
 };
 

@@ -12,7 +12,8 @@
 /* Embedded at build. The schema is the first step; later versions append theirs and never edit an
  * older one. */
 extern const char history_schema[];
-static const char *const migrations[] = {history_schema};
+extern const char history_schema_2[];
+static const char *const migrations[] = {history_schema, history_schema_2};
 
 enum { WAL_SIZE_LIMIT = 8 * 1024 * 1024, SQL_SIZE = 160 };
 
@@ -29,6 +30,8 @@ enum statement {
     STATEMENT_UNQUARANTINE,
     STATEMENT_KEY,
     STATEMENT_KEY_EXPIRE,
+    STATEMENT_ALERT,
+    STATEMENT_ALERT_FORGET,
     STATEMENT_AUDIT_LAST,
     STATEMENT_AUDIT,
     STATEMENT_COUNT
@@ -61,6 +64,8 @@ static const char *const statement_sql[] = {
     [STATEMENT_KEY] = ("INSERT INTO idempotency VALUES (?1,?2,?3,?4) ON CONFLICT (key)"
                        " DO UPDATE SET fingerprint=?2, rollback_id=?3, at_us=?4"),
     [STATEMENT_KEY_EXPIRE] = "DELETE FROM idempotency WHERE at_us < ?1",
+    [STATEMENT_ALERT] = "INSERT INTO alert VALUES (?1,?2) ON CONFLICT (seq) DO UPDATE SET body=?2",
+    [STATEMENT_ALERT_FORGET] = "DELETE FROM alert WHERE seq=?1",
     [STATEMENT_AUDIT_LAST] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
     [STATEMENT_AUDIT] = "INSERT INTO audit VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
 };
@@ -359,6 +364,21 @@ static int write_key(struct store *store, const struct history_key *key)
     return step_statement(statement);
 }
 
+static int write_alert(struct store *store, const struct history_alert *alert)
+{
+    bool is_forgotten = alert->body == NULL;
+    sqlite3_stmt *statement =
+        statement_of(store, is_forgotten ? STATEMENT_ALERT_FORGET : STATEMENT_ALERT);
+    if (statement == NULL) {
+        return sqlite3_errcode(store->database);
+    }
+    (void)sqlite3_bind_int64(statement, 1, alert->seq);
+    if (!is_forgotten) {
+        bind_text(statement, 2, alert->body);
+    }
+    return step_statement(statement);
+}
+
 static int write_audit(struct store *store, const struct history_audit *audit)
 {
     sqlite3_stmt *statement = statement_of(store, STATEMENT_AUDIT);
@@ -408,6 +428,9 @@ static int write_parts(struct store *store, const struct change *change)
     }
     if (code == SQLITE_OK && change->has_key) {
         code = write_key(store, &change->key);
+    }
+    if (code == SQLITE_OK && change->has_alert) {
+        code = write_alert(store, &change->alert);
     }
     if (code == SQLITE_OK && change->has_audit) {
         code = write_audit(store, &change->audit);

@@ -204,6 +204,13 @@ static enum err load_table(struct store *store, const struct load_table *table, 
     return err;
 }
 
+static bool load_alert(sqlite3_stmt *statement, struct arena *arena, void *place)
+{
+    struct history_alert *alert = place;
+    *alert = (struct history_alert){sqlite3_column_int64(statement, 0), text_at(statement, 1)};
+    return keep_text(arena, &alert->body);
+}
+
 enum err store_load(struct store *store, int64_t now_us, struct history_state *ret_state,
                     struct note *note)
 {
@@ -221,6 +228,8 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
         "SELECT key, fingerprint, rollback_id, at_us FROM idempotency WHERE at_us >= ?1"
         " ORDER BY at_us",
         sizeof(struct history_key), load_key};
+    static const struct load_table alerts = {"SELECT seq, body FROM alert ORDER BY seq",
+                                             sizeof(struct history_alert), load_alert};
 
     struct arena *arena = malloc(sizeof *arena);
     if (arena == NULL) {
@@ -228,7 +237,7 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     }
     arena_init(arena, LOAD_MEMORY_MAX);
     struct history_state state = {.memory = arena};
-    void *rows[4] = {NULL};
+    void *rows[5] = {NULL};
     enum err err = load_table(store, &services, 0, arena, &rows[0], &state.service_count, note);
     if (err == OK) {
         err = load_table(store, &quarantines, 0, arena, &rows[1], &state.quarantine_count, note);
@@ -240,6 +249,9 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
         int64_t least_us = now_us - (int64_t)HISTORY_KEY_LIFE_S * 1000000;
         err = load_table(store, &keys, least_us, arena, &rows[3], &state.key_count, note);
     }
+    if (err == OK) {
+        err = load_table(store, &alerts, 0, arena, &rows[4], &state.alert_count, note);
+    }
     if (err != OK) {
         history_state_finish(&state);
         return err;
@@ -248,6 +260,7 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     state.quarantines = rows[1];
     state.rollbacks = rows[2];
     state.keys = rows[3];
+    state.alerts = rows[4];
     *ret_state = state;
     return OK;
 }

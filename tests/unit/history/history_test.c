@@ -35,6 +35,27 @@ static struct history_state load(struct bench *bench)
     return state;
 }
 
+static void alert_is_kept_until_it_is_forgotten(void **state)
+{
+    struct bench *bench = *state;
+    struct history_alert alerts[] = {{7, "{\"a\":1}"}, {5, "{}"}, {7, "{\"a\":2}"}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(write_durably(bench, &(struct history_change){.alert = &alerts[i]}), OK);
+    }
+    bench_reopen(bench);
+    struct history_state loaded = load(bench);
+    assert_int_equal(loaded.alert_count, 2);
+    assert_int_equal(loaded.alerts[0].seq, 5);
+    assert_string_equal(loaded.alerts[1].body, "{\"a\":2}");
+    history_state_finish(&loaded);
+    struct history_alert gone = {7, NULL};
+    assert_int_equal(write_durably(bench, &(struct history_change){.alert = &gone}), OK);
+    bench_reopen(bench);
+    loaded = load(bench);
+    assert_int_equal(loaded.alert_count, 1);
+    history_state_finish(&loaded);
+}
+
 static void empty_file_loads_as_nothing(void **state)
 {
     struct history_state loaded = load(*state);
@@ -362,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+        TEST(alert_is_kept_until_it_is_forgotten),
         TEST(empty_file_loads_as_nothing),
         TEST(service_state_comes_back_after_a_restart),
         TEST(newest_state_wins_whatever_waits_before_it),
