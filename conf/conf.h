@@ -27,14 +27,18 @@ enum {
     CONF_ENDPOINTS_MAX = 64, /* of one version */
     CONF_SHIFT_MAX = 16,     /* steps of a shift back */
     CONF_RESCUE_WHEN_MAX = 16,
-    CONF_OBSERVE_MAX = 16,     /* observed policies of one service */
-    CONF_STEPS_MAX = 63,       /* of a rollout: 32 weights with a pause between each two */
-    CONF_STATUSES_MAX = 16,    /* ranges of statuses: of a good health check, of failures */
-    CONF_GLOBS_MAX = 64,       /* path patterns in one list */
+    CONF_OBSERVE_MAX = 16,  /* observed policies of one service */
+    CONF_STEPS_MAX = 63,    /* of a rollout: 32 weights with a pause between each two */
+    CONF_STATUSES_MAX = 16, /* ranges of statuses: of a good health check, of failures */
+    CONF_GLOBS_MAX = 64,    /* path patterns in one list */
+    CONF_ALERTS_MAX = 16,
+    CONF_COMMAND_MAX = 64,     /* words of a command */
     CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
     CONF_DEPLOYMENT_MAX = 128, /* bytes of a deployment's name */
     CONF_HOST_MAX = 255,       /* bytes of a host name, RFC 1035 section 2.3.4 */
     CONF_PATH_MAX = 1024,      /* bytes of a path, in the file system or in a URL */
+    CONF_URL_MAX = 2048,       /* bytes of a URL that Serin itself calls */
+    CONF_WORD_MAX = 4096,      /* bytes of a word of a command */
 };
 
 /* Stands for `pause` among the weights of a rollout's steps. */
@@ -314,6 +318,36 @@ struct conf_service {
     struct conf_place weight_place;
 };
 
+struct conf_alert_slack {
+    bool is_on;
+    struct conf_secret url;
+};
+
+struct conf_alert_webhook {
+    bool is_on;
+    const char *url; /* NULL: `url_secret` says where it is */
+    bool has_url;
+    struct conf_secret url_secret; /* of the two at most one is set, and neither beside `url` */
+    struct conf_secret secret;     /* signs; neither set: unsigned */
+};
+
+struct conf_alert_exec {
+    bool is_on;
+    const char **command; /* the program and its arguments; no shell */
+    size_t command_count; /* at least 1 */
+    uint64_t timeout_us;
+};
+
+/* A channel that alerts go to: exactly one of the four. */
+struct conf_alert {
+    const char *alertmanager; /* its URL, without /api/v2, or NULL */
+    bool has_alertmanager;
+    struct conf_alert_slack slack;
+    struct conf_alert_webhook webhook;
+    struct conf_alert_exec exec;
+    struct conf_place place;
+};
+
 struct conf {
     const char *file; /* as it was named to conf_load */
     uint64_t workers; /* 0 is auto: see conf_worker_count */
@@ -330,7 +364,9 @@ struct conf {
     size_t trusted_proxy_count;
     struct conf_service *services;
     size_t service_count; /* at least 1 */
-    struct arena arena;   /* owns everything above */
+    struct conf_alert *alerts;
+    size_t alert_count;
+    struct arena arena; /* owns everything above */
 };
 
 /* NULL is fine. */

@@ -238,3 +238,56 @@ enum err conf_endpoint_parse(const struct conf_value_context *context, struct by
     enum err err = conf_host_check(host, note);
     return err != OK ? err : fill_endpoint(context, host, port, ret_endpoint);
 }
+
+static bool is_url_byte(char byte)
+{
+    return byte > ' ' && byte < 0x7f && strchr("\"<>\\^`{|}#", byte) == NULL;
+}
+
+/* Behind the scheme; false when there is none that is called. */
+static bool skip_scheme(struct bytes text, struct bytes *ret_rest)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        struct bytes scheme = bytes_of(schemes[i]);
+        if (bytes_starts_with(text, scheme)) {
+            *ret_rest = bytes_slice(text, scheme.size, text.size - scheme.size);
+            return true;
+        }
+    }
+    return false;
+}
+
+enum err conf_url_check(struct bytes text, struct note *note)
+{
+    struct bytes host;
+    uint16_t port;
+    if (!skip_scheme(text, &host)) {
+        note_set(note, "is not a URL as in https://hooks.example.com/path");
+        return ERR_SYNTAX;
+    }
+    for (size_t i = 0; i < text.size; i++) {
+        if (!is_url_byte(text.data[i])) {
+            note_set(note, "may hold only what stands in a URL, percent-encoded and without '#'");
+            return ERR_SYNTAX;
+        }
+    }
+    if (text.size > CONF_URL_MAX) {
+        note_set(note, "is longer than %d bytes", CONF_URL_MAX);
+        return ERR_LIMIT;
+    }
+    size_t slash = bytes_find(host, '/');
+    size_t query = bytes_find(host, '?');
+    host = bytes_slice(host, 0, slash < query ? slash : query);
+    if (bytes_find(host, '@') < host.size) {
+        note_set(note, "has a user or password: it would be a secret in this file");
+        return ERR_SYNTAX;
+    }
+    bool has_port =
+        host.size > 0 && host.data[host.size - 1] != ']' && bytes_find(host, ':') < host.size;
+    if (has_port && !split_port(host, &host, &port)) {
+        note_set(note, "has a port that is not a number from 1 to 65535");
+        return ERR_SYNTAX;
+    }
+    return conf_host_check(host, note);
+}

@@ -16,6 +16,10 @@ MUST_USE enum err conf_address_parse(const struct conf_value_context *context, b
                                      struct bytes text, struct note *note,
                                      struct conf_address *ret_address);
 
+/* A URL that Serin itself calls: http or https, host, port, path and query (RFC 3986), no user, no
+ * fragment. */
+MUST_USE enum err conf_url_check(struct bytes text, struct note *note);
+
 /* http://host[:port][/]. `place` stays zeros. */
 MUST_USE enum err conf_endpoint_parse(const struct conf_value_context *context, struct bytes text,
                                       struct note *note, struct conf_endpoint *ret_endpoint);

@@ -84,6 +84,32 @@ static void check_admin(const struct conf *conf, struct conf_errors *errors)
     }
 }
 
+/* A channel is one thing, and its secrets have one place each. */
+static void check_alert(const struct conf_alert *alert, struct conf_errors *errors)
+{
+    const struct conf_alert_webhook *webhook = &alert->webhook;
+    const struct conf_secret *url = &webhook->url_secret;
+    int kinds = alert->has_alertmanager + alert->slack.is_on + webhook->is_on + alert->exec.is_on;
+    if (kinds != 1) {
+        conf_errors_add(errors, alert->place,
+                        "alerts: a channel is exactly one of alertmanager, slack, webhook and "
+                        "exec");
+    }
+    if (webhook->is_on && webhook->has_url + (url->env != NULL) + (url->file != NULL) != 1) {
+        conf_errors_add(errors, alert->place,
+                        "alerts.webhook: needs exactly one of \"url\", \"url_env\" and "
+                        "\"url_file\"");
+    }
+    if (webhook->secret.env != NULL && webhook->secret.file != NULL) {
+        conf_errors_add(errors, alert->place,
+                        "alerts.webhook: takes \"secret_env\" or \"secret_file\", not both");
+    }
+    if (alert->alertmanager != NULL && strchr(alert->alertmanager, '?') != NULL) {
+        conf_errors_add(errors, alert->place,
+                        "alerts.alertmanager: has a query; it is the address without /api/v2");
+    }
+}
+
 static void check_limits(const struct conf *conf, struct conf_errors *errors)
 {
     if (conf->limits.header_line > conf->limits.header_size && conf->limits.header_size > 0) {
@@ -373,6 +399,9 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_health(&service->health, errors);
         check_policies(service, errors);
         check_failures(&service->failures, errors);
+    }
+    for (size_t i = 0; i < conf->alert_count; i++) {
+        check_alert(&conf->alerts[i], errors);
     }
     enum err err = check_names(conf, errors);
     return err != OK ? err : check_routes(conf, errors);

@@ -34,6 +34,8 @@ static bool value_equals(const struct conf_key *key, const void *a, const void *
     case CONF_TYPE_GLOB:
     case CONF_TYPE_HOST:
     case CONF_TYPE_PATTERN:
+    case CONF_TYPE_URL:
+    case CONF_TYPE_WORD:
         memcpy(&texts[0], a, sizeof texts[0]);
         memcpy(&texts[1], b, sizeof texts[1]);
         return text_equals(texts[0], texts[1]);

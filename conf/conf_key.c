@@ -28,6 +28,8 @@ static const struct {
     [CONF_TYPE_ADDRESS] = {"address", sizeof(struct conf_address)},
     [CONF_TYPE_RANGE] = {"address range", sizeof(struct ip_range)},
     [CONF_TYPE_ENDPOINT] = {"URL", sizeof(struct conf_endpoint)},
+    [CONF_TYPE_URL] = {"URL", sizeof(char *)},
+    [CONF_TYPE_WORD] = {"word", sizeof(char *)},
     [CONF_TYPE_STATUSES] = {"status", sizeof(struct conf_statuses)},
     [CONF_TYPE_SECTION] = {"mapping", 0},
     [CONF_TYPE_UNBUILT] = {"not built yet", 0},

@@ -29,6 +29,8 @@ enum conf_type {
     CONF_TYPE_ADDRESS,    /* struct conf_address: address:port or unix:/path */
     CONF_TYPE_RANGE,      /* struct ip_range */
     CONF_TYPE_ENDPOINT,   /* struct conf_endpoint: http://host:port */
+    CONF_TYPE_URL,        /* const char *: http:// or https://, with path and query */
+    CONF_TYPE_WORD,       /* const char *: a word of a command, any text */
     CONF_TYPE_STATUSES,   /* struct conf_statuses: 204, 200-399 or 4xx */
     CONF_TYPE_SECTION,    /* the struct of `section` */
     CONF_TYPE_UNBUILT,    /* known, and an error until its feature exists */
@@ -77,6 +79,8 @@ struct conf_section {
 extern const struct conf_section conf_schema_service;
 /* One element of `services.observe`: struct conf_policy. */
 extern const struct conf_section conf_schema_policy;
+/* One element of `alerts`: struct conf_alert. */
+extern const struct conf_section conf_schema_alert;
 /* The file itself: struct conf. */
 const struct conf_section *conf_schema(void);
 /* Bytes of one value of that key (of one element in a list). */

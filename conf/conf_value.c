@@ -269,6 +269,20 @@ static enum err parse_host(const struct conf_value_context *context, const struc
     return err != OK ? err : keep_lower(context, text, ret_value);
 }
 
+static enum err parse_url(const struct conf_value_context *context, struct bytes text,
+                          struct note *note, void *ret_value)
+{
+    enum err err = conf_url_check(text, note);
+    return err != OK ? err : keep(context, text, ret_value);
+}
+
+static enum err parse_word(const struct conf_value_context *context, struct bytes text,
+                           struct note *note, void *ret_value)
+{
+    enum err err = check_size(text, CONF_WORD_MAX, note);
+    return err != OK ? err : keep(context, text, ret_value);
+}
+
 enum { STATUS_MIN = 100, STATUS_MAX = 599, STATUS_CLASS = 100 };
 
 /* "5xx" */
@@ -359,6 +373,10 @@ enum err conf_value_parse(const struct conf_value_context *context, const struct
         return parse_range(text, note, ret_value);
     case CONF_TYPE_ENDPOINT:
         return conf_endpoint_parse(context, text, note, ret_value);
+    case CONF_TYPE_URL:
+        return parse_url(context, text, note, ret_value);
+    case CONF_TYPE_WORD:
+        return parse_word(context, text, note, ret_value);
     case CONF_TYPE_STATUSES:
         return parse_statuses(text, note, ret_value);
     case CONF_TYPE_SECTION:

@@ -103,7 +103,8 @@ static const char *shown(struct bytes text, char copy[SHOWN_MAX + 4])
 /* Somebody may have written the secret itself where its place belongs. */
 static bool may_be_secret(const struct conf_key *key, struct bytes text)
 {
-    return key->type == CONF_TYPE_VARIABLE ||
+    return key->type == CONF_TYPE_VARIABLE || key->type == CONF_TYPE_URL ||
+           key->type == CONF_TYPE_WORD ||
            (key->type == CONF_TYPE_ENDPOINT && bytes_find(text, '@') < text.size);
 }
 

@@ -88,6 +88,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     X(CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, config_last_reload_success_timestamp,                  \
       "serin_config_last_reload_success_timestamp_seconds", GAUGE, "seconds", "",                  \
       "When a configuration was last loaded without an error.")                                    \
+    X(ALERTS, alerts, "serin_alerts_total", COUNTER, "", "channel, result",                        \
+      "Alerts and notices by channel: delivered, refused, dropped, expired; failed attempts.")     \
     X(CONDITION, condition, "serin_condition", GAUGE, "", "condition",                             \
       "1 while the condition holds: something is broken that traffic does not notice.")            \
     X(BUILD_INFO, build_info, "serin_build_info", GAUGE, "", "version, commit",                    \

@@ -408,6 +408,17 @@ static void write_condition(struct writer *w, const struct exposition_service *n
     }
 }
 
+static void write_alerts(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    for (size_t i = 0; i < w->tree->alerts_count; i++) {
+        labels_clear(w);
+        label(w, "channel", bytes_of(w->tree->alerts[i].channel));
+        label(w, "result", bytes_of(w->tree->alerts[i].result));
+        count(w, w->tree->alerts[i].count);
+    }
+}
+
 static void write_build_info(struct writer *w, const struct exposition_service *none)
 {
     (void)none;

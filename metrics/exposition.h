@@ -27,6 +27,12 @@ struct exposition_rollbacks {
     uint64_t count;
 };
 
+struct exposition_alerts {
+    const char *channel;
+    const char *result;
+    uint64_t count;
+};
+
 struct exposition_durations {
     const char *phase;
     const struct histogram *durations;
@@ -75,6 +81,8 @@ struct exposition {
     double config_last_reload_success_s;       /* Unix time */
     const struct exposition_value *conditions; /* 0 or 1 each */
     size_t condition_count;
+    const struct exposition_alerts *alerts;
+    size_t alerts_count;
     struct bytes version;
     struct bytes commit;
 };

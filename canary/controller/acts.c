@@ -322,6 +322,12 @@ static void write_together(struct act *act)
 
 /* ---- telling ---- */
 
+static bool is_notice(const struct rollout_action *action)
+{
+    return strcmp(action->event, "rollout.start") == 0 ||
+           strcmp(action->event, "rollout.success") == 0;
+}
+
 static void tell(struct act *act, const struct rollout_action *action)
 {
     static const enum log_level levels[] = {[ROLLOUT_INFO] = LOG_LEVEL_INFO,
@@ -331,6 +337,9 @@ static void tell(struct act *act, const struct rollout_action *action)
               action->event, action->actor);
     controller_audit(act->controller, action->actor, action->event, act->service,
                      action->text.text);
+    if (is_notice(action)) {
+        controller_notice(act->controller, act->steward, action);
+    }
     admin_publish(act->controller->admin, "phase", act->service,
                   json_pack("{s:s, s:s, s:s}", "event", action->event, "actor", action->actor,
                             "text", action->text.text));
@@ -373,6 +382,7 @@ static void run(struct act *act)
         case ROLLOUT_RAISE_ALERT:
             log_error("%s: ALERT: %s", act->service, action->text.text);
             controller_audit(act->controller, "serin", "alert", act->service, action->text.text);
+            controller_alarm(act->controller, act->steward, action);
             break;
         case ROLLOUT_WRITE_RECORD:
         case ROLLOUT_QUARANTINE:

@@ -339,6 +339,7 @@ static void tick_second(struct controller *controller)
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_note_second(controller->stewards[i]);
     }
+    controller_alarm_tick(controller);
     admin_tick(controller->admin);
     registry_sweep(&controller->registry);
 }
@@ -506,6 +507,7 @@ static enum err start(struct controller *controller, struct note *note)
         return err;
     }
     controller_begin_services(controller);
+    controller_alarm_begin(controller);
     controller_watch_endpoints(controller);
     wait_for_names(controller);
     controller_publish(controller);
@@ -533,6 +535,9 @@ static enum err open_all(struct controller *controller, struct conf *conf, struc
     err = open_log(controller, conf, workers, note);
     if (err == OK) {
         err = open_state(controller, conf);
+    }
+    if (err == OK) {
+        err = controller_open_alerts(controller, conf);
     }
     if (err == OK) {
         err = open_watchers(controller, conf);
@@ -625,6 +630,11 @@ static void close_parts(struct controller *controller)
         controller->closing_count++;
         admin_server_close(controller->admin_server, on_part_closed, controller);
         controller->admin_server = NULL;
+    }
+    if (controller->alerts != NULL) {
+        controller->closing_count++;
+        alerts_close(controller->alerts, on_part_closed, controller);
+        controller->alerts = NULL;
     }
     if (controller->history != NULL) {
         controller->closing_count++;

@@ -3,6 +3,7 @@
 #pragma once
 #include "canary/admin/admin.h"
 #include "canary/admin/server.h"
+#include "canary/alert/alerts.h"
 #include "canary/controller/controller.h"
 #include "canary/controller/steward.h"
 #include "canary/history/history.h"
@@ -68,6 +69,7 @@ struct controller {
     struct access_log *access_log;
     struct history *history;
     struct keys *keys;
+    struct alerts *alerts;
     struct admin *admin;
     struct admin_server *admin_server;
     struct resolver *resolver;
@@ -136,6 +138,32 @@ uint32_t controller_first_weight(const struct controller *controller,
 bool controller_starts_rollout(const struct controller *controller, const struct steward *steward);
 /* Before a reload takes the service away: a rollback that runs is superseded. */
 void controller_remember(struct controller *controller, struct steward *steward);
+
+/* ---- alerts (alarm.c) ---- */
+
+enum { CONDITIONS = 6 };
+
+/* Every condition has a name for the metric and a sentence for people. */
+struct condition {
+    const char *name;
+    const char *text; /* NULL: all is well */
+};
+
+/* What is broken without traffic noticing (views.c). */
+void controller_conditions(struct controller *controller,
+                           struct condition ret_conditions[CONDITIONS]);
+/* Makes the channels. ERR_NOMEM, ERR_IO. */
+MUST_USE enum err controller_open_alerts(struct controller *controller, const struct conf *conf);
+/* After a start, when alerts and services are read back: what holds and was never raised. */
+void controller_alarm_begin(struct controller *controller);
+/* An engine asks for an alert. */
+void controller_alarm(struct controller *controller, const struct steward *steward,
+                      const struct rollout_action *action);
+/* Tells people of what is no trouble. */
+void controller_notice(struct controller *controller, const struct steward *steward,
+                       const struct rollout_action *action);
+/* Once a second: raises what the engines do not ask for, resolves what does not hold any more. */
+void controller_alarm_tick(struct controller *controller);
 
 /* ---- doing (acts.c) ---- */
 

@@ -280,6 +280,9 @@ void controller_begin_services(struct controller *controller)
             remember(controller, &state.services[i]);
         }
         recover_keys(controller, &state);
+        for (size_t i = 0; i < state.alert_count; i++) {
+            alerts_restore(controller->alerts, state.alerts[i].seq, state.alerts[i].body);
+        }
         recover_quarantines(controller, &state);
         recover_rollbacks(controller, &state);
         history_state_finish(&state);

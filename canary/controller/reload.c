@@ -211,6 +211,9 @@ static void take_over(struct controller *controller, struct takeover *takeover,
     controller->is_taking_over = false;
     controller_publish(controller);
     controller_limit_connections(controller);
+    if (alerts_configure(controller->alerts, controller->base->conf) != OK) {
+        log_error("reload: out of memory: alert channels are not all as the file has them");
+    }
     crew_listen(controller->crew, takeover->binding);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {

@@ -135,16 +135,8 @@ void view_process(void *context, struct admin_process *ret_process)
     };
 }
 
-/* Every condition has a name for the metric and a sentence for people. */
-struct condition {
-    const char *name;
-    const char *text; /* NULL: all is well */
-};
-
-enum { CONDITIONS = 5 };
-
-static void look_at_conditions(struct controller *controller,
-                               struct condition ret_conditions[CONDITIONS])
+void controller_conditions(struct controller *controller,
+                           struct condition ret_conditions[CONDITIONS])
 {
     const char *history = history_condition(controller->history);
     if (history == NULL && controller->is_history_unread) {
@@ -163,13 +155,14 @@ static void look_at_conditions(struct controller *controller,
         "late_ticks", controller->late_until_us > controller->loop->now_us
                           ? "control runs late: the machine is overloaded or was stopped"
                           : NULL};
+    ret_conditions[5] = (struct condition){"alerts", alerts_condition(controller->alerts)};
 }
 
 size_t view_conditions(void *context, const char **texts, size_t max)
 {
     struct condition conditions[CONDITIONS];
     size_t count = 0;
-    look_at_conditions(context, conditions);
+    controller_conditions(context, conditions);
     for (size_t i = 0; i < CONDITIONS && count < max; i++) {
         if (conditions[i].text != NULL) {
             texts[count++] = conditions[i].text;
@@ -313,6 +306,21 @@ static enum err expose_service(const struct steward *steward, struct service_par
     return OK;
 }
 
+static size_t expose_alerts(const struct alerts *alerts, struct exposition_alerts *ret_alerts)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < alerts_channel_count(alerts) && i < CONF_ALERTS_MAX; i++) {
+        struct alerts_channel channel;
+        alerts_channel_at(alerts, i, &channel);
+        for (size_t result = 0; result < ALERT_RESULT_COUNT; result++) {
+            ret_alerts[count++] = (struct exposition_alerts){
+                channel.label, alert_result_text((enum alert_result)result),
+                channel.counts[result]};
+        }
+    }
+    return count;
+}
+
 static enum err expose(struct controller *controller, struct exposition_service *services,
                        struct service_parts *parts, struct buf *out)
 {
@@ -324,11 +332,12 @@ static enum err expose(struct controller *controller, struct exposition_service 
     }
     struct condition conditions[CONDITIONS];
     struct exposition_value values[CONDITIONS];
-    look_at_conditions(controller, conditions);
+    controller_conditions(controller, conditions);
     for (size_t i = 0; i < CONDITIONS; i++) {
         values[i] =
             (struct exposition_value){conditions[i].name, conditions[i].text != NULL ? 1 : 0};
     }
+    struct exposition_alerts alerts[CONF_ALERTS_MAX * ALERT_RESULT_COUNT];
     struct exposition exposition = {
         .services = services,
         .service_count = controller->steward_count,
@@ -337,6 +346,8 @@ static enum err expose(struct controller *controller, struct exposition_service 
         .config_last_reload_success_s = (double)controller->reloaded_wall_us / 1e6,
         .conditions = values,
         .condition_count = CONDITIONS,
+        .alerts = alerts,
+        .alerts_count = expose_alerts(controller->alerts, alerts),
         .version = bytes_of(controller->version),
         .commit = bytes_of(controller->commit),
     };

@@ -239,6 +239,12 @@ static void look_for_breach(struct rollout *rollout, const struct rollout_input 
     }
 }
 
+bool rollout_has_outage(const struct rollout *rollout, uint64_t now_us)
+{
+    return rollout->is_outage_held ||
+           (rollout->has_outage && now_us <= rollout->outage_us + OUTAGE_QUIET_US);
+}
+
 /* Both versions fail: nothing is shifted, but somebody must know. One alert for all that follows
  * within minutes. */
 static void look_for_outage(struct rollout *rollout, const struct rollout_input *input,

@@ -266,6 +266,10 @@ void rollout_configure(struct rollout *rollout, const struct rollout_config *con
 /* The judge begins anew by itself: to be told. */
 void rollout_lose_evidence(struct rollout *rollout);
 
+/* Did both versions fail together within the last minutes, or is a breach held because stable has
+ * no live endpoint? */
+bool rollout_has_outage(const struct rollout *rollout, uint64_t now_us);
+
 /* One tick. */
 void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
                   struct rollout_actions *ret_actions);

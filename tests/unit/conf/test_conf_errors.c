@@ -49,6 +49,49 @@ static void keys_are_known_or_refused(void **state)
     play_table(refusals, COUNT_OF(refusals));
 }
 
+static void channel_of_alerts_is_exactly_one_thing(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{}]\n",
+         ":3:10: alerts: a channel is exactly one of alertmanager, slack, webhook and exec\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{alertmanager: http://a, exec: {command: [x]}}]\n",
+         ":3:10: alerts: a channel is exactly one of alertmanager, slack, webhook and exec\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{slack: {}}]\n",
+         ":3:18: alerts.slack: needs exactly one of \"url_env\" and \"url_file\"\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{webhook: {url: http://a, url_env: A}}]\n",
+         ":3:10: alerts.webhook: needs exactly one of \"url\", \"url_env\" and \"url_file\"\n"},
+        {PLAY_LISTEN PLAY_SERVICE
+         "alerts: [{webhook: {url: http://a, secret_env: A, secret_file: b}}]\n",
+         ":3:10: alerts.webhook: takes \"secret_env\" or \"secret_file\", not both\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{alertmanager: \"http://a/?b\"}]\n",
+         ":3:10: alerts.alertmanager: has a query; it is the address without /api/v2\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{exec: {command: [], timeout: 1h}}]\n",
+         ":3:27: alerts.exec.command: has 0 values and may have from 1 to 64\n"
+         ":3:40: alerts.exec.timeout: \"1h\" is above the most, 5m\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void url_that_may_hold_a_secret_is_not_repeated(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{webhook: {url: \"https://u:s3cret@a/\"}}]\n",
+         ":3:26: alerts.webhook.url: has a user or password: it would be a secret in this file\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{webhook: {url: \"ftp://a/s3cret\"}}]\n",
+         ":3:26: alerts.webhook.url: is not a URL as in https://hooks.example.com/path\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{webhook: {url: \"https://a:99999/s3cret\"}}]\n",
+         ":3:26: alerts.webhook.url: has a port that is not a number from 1 to 65535\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{webhook: {url: \"https://a/s3cret#x\"}}]\n",
+         ":3:26: alerts.webhook.url: may hold only what stands in a URL, percent-encoded and "
+         "without '#'\n"},
+        {PLAY_LISTEN PLAY_SERVICE "alerts: [{slack: {url_env: \"https://a/s3cret\"}}]\n",
+         ":3:28: alerts.slack.url_env: may hold only letters, digits and '_'\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
 static void features_not_built_yet_say_so(void **state)
 {
     (void)state;
@@ -56,10 +99,9 @@ static void features_not_built_yet_say_so(void **state)
         {"listen: [{address: 127.0.0.1:1, tls: [], proxy_protocol: true}]\n" PLAY_SERVICE,
          ":1:33: listen.tls: is not built yet: leave it out\n"
          ":1:42: listen.proxy_protocol: is not built yet: leave it out\n"},
-        {PLAY_LISTEN PLAY_SERVICE "alerts: []\nincidents: ./i\nfleet: {}\nadmin: {tls: null}\n",
-         ":3:1: alerts: is not built yet: leave it out\n:4:1: incidents: is not built yet: leave "
-         "it out\n"
-         ":5:1: fleet: is not built yet: leave it out\n:6:9: admin.tls: is not built yet: leave it "
+        {PLAY_LISTEN PLAY_SERVICE "incidents: ./i\nfleet: {}\nadmin: {tls: null}\n",
+         ":3:1: incidents: is not built yet: leave it out\n"
+         ":4:1: fleet: is not built yet: leave it out\n:5:9: admin.tls: is not built yet: leave it "
          "out\n"},
         {PLAY_BOTH("  cache: off\n  platform: {}\n"),
          ":6:3: services.cache: is not built yet: leave it out\n"
@@ -391,6 +433,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_are_known_or_refused),
+        cmocka_unit_test(channel_of_alerts_is_exactly_one_thing),
+        cmocka_unit_test(url_that_may_hold_a_secret_is_not_repeated),
         cmocka_unit_test(features_not_built_yet_say_so),
         cmocka_unit_test(numbers_need_their_unit_and_bounds),
         cmocka_unit_test(failures_are_statuses_from_300_on_and_paths),

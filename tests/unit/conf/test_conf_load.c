@@ -302,6 +302,28 @@ static void aliases_stand_for_what_they_name(void **state)
     conf_destroy(conf);
 }
 
+static void channels_of_alerts_are_read(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(PLAY_LISTEN PLAY_SERVICE
+                                  "alerts:\n"
+                                  "- {alertmanager: \"http://127.0.0.1:9093/prefix\"}\n"
+                                  "- {slack: {url_env: SLACK_WEBHOOK}}\n"
+                                  "- {webhook: {url: \"https://[::1]:8443/a?b=c\", secret_file: "
+                                  "/k}}\n"
+                                  "- {exec: {command: [/bin/page, \"two words\", \"-\"]}}\n");
+    assert_int_equal(conf->alert_count, 4);
+    assert_string_equal(conf->alerts[0].alertmanager, "http://127.0.0.1:9093/prefix");
+    assert_true(conf->alerts[1].slack.is_on);
+    assert_string_equal(conf->alerts[1].slack.url.env, "SLACK_WEBHOOK");
+    assert_string_equal(conf->alerts[2].webhook.url, "https://[::1]:8443/a?b=c");
+    assert_string_equal(conf->alerts[2].webhook.secret.file, "/k");
+    assert_int_equal(conf->alerts[3].exec.command_count, 3);
+    assert_string_equal(conf->alerts[3].exec.command[1], "two words");
+    assert_int_equal(conf->alerts[3].exec.timeout_us, 10000000);
+    conf_destroy(conf);
+}
+
 static void every_key_can_be_written_out(void **state)
 {
     (void)state;
@@ -386,6 +408,7 @@ int main(void)
         cmocka_unit_test(relative_files_start_at_the_folder_of_the_file),
         cmocka_unit_test(trusted_proxies_are_known_by_address),
         cmocka_unit_test(aliases_stand_for_what_they_name),
+        cmocka_unit_test(channels_of_alerts_are_read),
         cmocka_unit_test(every_key_can_be_written_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,314 @@
+/* canary/controller/alarm.c — what is worth an alert, and for how long.
+ *
+ * Alerts that an engine asks for fire when it does, with the sentence it says; here a table says
+ * what they are called and until when they hold. The rest (a canary that is held back, conditions
+ * of the process) is looked at once a second. What does not hold any more is resolved, whatever
+ * ended it: so nothing stays behind when a service changes its versions or leaves the
+ * configuration. */
+#include "canary/controller/controller_state.h"
+#include "canary/engine/judge_sentence.h"
+#include "proxy/base/log.h"
+
+enum { ORIGIN_SIZE = 96 };
+
+struct rule {
+    const char *event; /* of ROLLOUT_RAISE_ALERT; NULL: looked at here */
+    const char *name;
+    const char *severity;
+    bool (*holds)(const struct controller *controller, const struct steward *steward);
+};
+
+/* ---- what holds ---- */
+
+static bool has_breach(const struct controller *controller, const struct steward *steward)
+{
+    const struct rollout *rollout = &steward->engine.rollout;
+    (void)controller;
+    bool is_looked_at =
+        rollout->phase != ROLLOUT_SHIFTING_BACK && rollout->phase != ROLLOUT_VERIFYING &&
+        rollout->phase != ROLLOUT_ROLLED_BACK && rollout->phase != ROLLOUT_ROLLBACK_FAILED;
+    return rollout->phase == ROLLOUT_FROZEN ||
+           (is_looked_at && rollout->has_breach && rollout->weight_ppm > 0);
+}
+
+static bool is_rolling_back(const struct controller *controller, const struct steward *steward)
+{
+    enum rollout_phase phase = steward->engine.rollout.phase;
+    (void)controller;
+    return phase == ROLLOUT_SHIFTING_BACK || phase == ROLLOUT_VERIFYING ||
+           phase == ROLLOUT_ROLLBACK_FAILED;
+}
+
+static bool has_rollback_failed(const struct controller *controller, const struct steward *steward)
+{
+    (void)controller;
+    return steward->engine.rollout.phase == ROLLOUT_ROLLBACK_FAILED;
+}
+
+static bool has_outage(const struct controller *controller, const struct steward *steward)
+{
+    return rollout_has_outage(&steward->engine.rollout, controller->loop->now_us);
+}
+
+static bool is_paused(const struct controller *controller, const struct steward *steward)
+{
+    (void)controller;
+    return steward->engine.rollout.phase == ROLLOUT_PAUSED;
+}
+
+static bool is_contained(const struct controller *controller, const struct steward *steward)
+{
+    (void)controller;
+    return steward_contained_count(steward) > 0;
+}
+
+static const struct rule rules[] = {
+    {"breach", "SerinBreach", "critical", has_breach},
+    {"rollback.start", "SerinRollback", "critical", is_rolling_back},
+    {"rollback.failed", "SerinRollbackFailed", "critical", has_rollback_failed},
+    {"shared_outage", "SerinSharedOutage", "critical", has_outage},
+    {"rollout.unready", "SerinRolloutPaused", "warning", is_paused},
+    {"rollout.max_time", "SerinRolloutPaused", "warning", is_paused},
+    {NULL, "SerinContained", "warning", is_contained},
+};
+
+static const struct {
+    const char *condition;
+    const char *name;
+    const char *severity;
+} condition_rules[] = {
+    {"state", "SerinStateFailing", "critical"},
+    {"access_log", "SerinAccessLogFailing", "warning"},
+    {"reload", "SerinReloadFailed", "warning"},
+    {"memory", "SerinOutOfMemory", "critical"},
+};
+
+static const struct rule *find_rule(const char *event)
+{
+    for (size_t i = 0; i < COUNT_OF(rules); i++) {
+        if (rules[i].event != NULL && strcmp(rules[i].event, event) == 0) {
+            return &rules[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- raising ---- */
+
+/* The judge's word for it; by hand there is none. */
+static const char *reason_of(const struct steward *steward)
+{
+    const struct rollout *rollout = &steward->engine.rollout;
+    if (is_rolling_back(NULL, steward) && rollout->has_record) {
+        bool is_by_hand = rollout->record.trigger == RECORD_MANUAL;
+        return is_by_hand ? "manual" : judge_reason_name(rollout->record.reason);
+    }
+    return judge_reason_name(steward->engine.finding.reason);
+}
+
+static void fire(struct controller *controller, const struct steward *steward,
+                 const struct rule *rule, const char *summary)
+{
+    const struct rollout *rollout = &steward->engine.rollout;
+    bool is_by_hand = rule->holds == is_rolling_back && rollout->has_record &&
+                      rollout->record.trigger == RECORD_MANUAL;
+    struct event_facts facts = {
+        .name = rule->name,
+        .service = steward->conf->name,
+        .deployment = steward_deployment(steward, ROLE_CURRENT),
+        .severity = is_by_hand ? "warning" : rule->severity,
+        .reason = reason_of(steward),
+        .summary = summary,
+    };
+    alerts_raise(controller->alerts, &facts);
+}
+
+void controller_alarm(struct controller *controller, const struct steward *steward,
+                      const struct rollout_action *action)
+{
+    const struct rule *rule = find_rule(action->event);
+    if (rule != NULL) {
+        fire(controller, steward, rule, action->text.text);
+    } else {
+        controller_alarm_tick(controller); /* good news: what it ends need not wait */
+    }
+}
+
+void controller_notice(struct controller *controller, const struct steward *steward,
+                       const struct rollout_action *action)
+{
+    struct event_facts facts = {
+        .name = "SerinNotice",
+        .service = steward->conf->name,
+        .deployment = steward_deployment(steward, ROLE_CURRENT),
+        .severity = "info",
+        .reason = action->event,
+        .summary = action->text.text,
+    };
+    alerts_notice(controller->alerts, &facts);
+}
+
+/* ---- resolving ---- */
+
+static void say_end(const struct steward *steward, struct note *ret_note)
+{
+    if (steward == NULL) {
+        note_set(ret_note, "the service is not in the configuration any more");
+        return;
+    }
+    const struct rollout *rollout = &steward->engine.rollout;
+    char weight[JUDGE_COUNT_TEXT_SIZE];
+    judge_percent_text((double)rollout->weight_ppm / CONF_PPM, weight);
+    bool is_confirmed = rollout->has_record && rollout->record.status == RECORD_SUCCESS &&
+                        (rollout->phase == ROLLOUT_ROLLED_BACK || rollout->phase == ROLLOUT_IDLE);
+    if (is_confirmed) {
+        note_set(ret_note,
+                 "all traffic is back on stable and confirmed, %.1f s after the first bad response",
+                 rollout->record.duration_s);
+    } else {
+        note_set(ret_note, "it does not hold any more: the phase is %s, the canary's weight %s",
+                 rollout_phase_name(rollout->phase), weight);
+    }
+}
+
+static bool is_about_canary(const struct event *event, const struct steward *steward)
+{
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    return strcmp(event->deployment, deployment != NULL ? deployment : "") == 0;
+}
+
+/* Rules of one name hold for the same reason. */
+static const struct rule *find_rule_by_name(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(rules); i++) {
+        if (strcmp(rules[i].name, name) == 0) {
+            return &rules[i];
+        }
+    }
+    return NULL;
+}
+
+static const char *condition_text(const struct condition conditions[CONDITIONS], const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(condition_rules); i++) {
+        for (size_t j = 0; j < CONDITIONS && strcmp(condition_rules[i].name, name) == 0; j++) {
+            if (strcmp(conditions[j].name, condition_rules[i].condition) == 0) {
+                return conditions[j].text;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* True when it does not hold any more; then the note says why. */
+static bool is_over(struct controller *controller, const struct condition conditions[CONDITIONS],
+                    const struct event *event, struct note *ret_note)
+{
+    if (event->service[0] == '\0') {
+        note_set(ret_note, "it is well again");
+        return condition_text(conditions, event->name) == NULL;
+    }
+    const struct steward *steward = controller_find(controller, event->service);
+    const struct rule *rule = find_rule_by_name(event->name);
+    say_end(steward, ret_note);
+    return steward == NULL || rule == NULL || !is_about_canary(event, steward) ||
+           !rule->holds(controller, steward);
+}
+
+static void resolve_over(struct controller *controller,
+                         const struct condition conditions[CONDITIONS])
+{
+    size_t index = 0;
+    while (index < alerts_active_count(controller->alerts)) {
+        const struct event *event = alerts_active_at(controller->alerts, index);
+        size_t count = alerts_active_count(controller->alerts);
+        struct note note = {""};
+        if (is_over(controller, conditions, event, &note)) {
+            alerts_resolve(controller->alerts, event, note.text);
+        }
+        bool is_gone = alerts_active_count(controller->alerts) < count;
+        index += is_gone ? 0 : 1;
+    }
+}
+
+static void raise_conditions(struct controller *controller,
+                             const struct condition conditions[CONDITIONS])
+{
+    for (size_t i = 0; i < COUNT_OF(condition_rules); i++) {
+        const char *text = condition_text(conditions, condition_rules[i].name);
+        if (text != NULL) {
+            alerts_raise(controller->alerts,
+                         &(struct event_facts){.name = condition_rules[i].name,
+                                               .severity = condition_rules[i].severity,
+                                               .reason = condition_rules[i].condition,
+                                               .summary = text});
+        }
+    }
+}
+
+void controller_alarm_tick(struct controller *controller)
+{
+    struct condition conditions[CONDITIONS];
+    controller_conditions(controller, conditions);
+    raise_conditions(controller, conditions);
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct steward *steward = controller->stewards[i];
+        for (size_t j = 0; j < COUNT_OF(rules); j++) {
+            if (rules[j].event == NULL && rules[j].holds(controller, steward)) {
+                fire(controller, steward, &rules[j], steward->engine.sentence.text);
+            }
+        }
+    }
+    resolve_over(controller, conditions);
+}
+
+/* A process that dies between a decision and the next batch of the journal leaves the record of the
+ * rollback behind, or its phase, but no alert. */
+void controller_alarm_begin(struct controller *controller)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct steward *steward = controller->stewards[i];
+        const struct rollout *rollout = &steward->engine.rollout;
+        for (size_t j = 0; j < COUNT_OF(rules); j++) {
+            const struct rule *rule = &rules[j];
+            if (rule->holds == is_rolling_back && is_rolling_back(controller, steward) &&
+                rollout->has_record) {
+                fire(controller, steward, rule, rollout->record.reason_text.text);
+            } else if (rule->holds == has_rollback_failed &&
+                       has_rollback_failed(controller, steward)) {
+                fire(controller, steward, rule, "stable could not be confirmed to serve well");
+            } else if (rule->holds == has_breach && rollout->phase == ROLLOUT_FROZEN) {
+                fire(controller, steward, rule, "a breach froze the weight before the restart");
+            }
+        }
+    }
+}
+
+/* ---- the journal ---- */
+
+static void write_alert(void *context, int64_t seq, const char *body)
+{
+    struct controller *controller = context;
+    if (controller->history != NULL) {
+        controller_write(controller,
+                         &(struct history_change){.alert = &(struct history_alert){seq, body}},
+                         "an alert", "serin");
+    }
+}
+
+enum err controller_open_alerts(struct controller *controller, const struct conf *conf)
+{
+    const char *address = conf->admin.address.text;
+    bool is_local = conf->admin.address.socket.any.sa_family == AF_UNIX;
+    char origin[ORIGIN_SIZE];
+    (void)snprintf(origin, sizeof origin, "http://%.80s", is_local ? "localhost" : address);
+    struct alerts_options options = {
+        .loop = &controller->loop->uv,
+        .clock = clock_system(),
+        .origin = origin,
+        .write = write_alert,
+        .context = controller,
+    };
+    enum err err = alerts_create(&options, &controller->alerts);
+    return err == OK ? alerts_configure(controller->alerts, conf) : err;
+}
