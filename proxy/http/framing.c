@@ -185,8 +185,23 @@ static bool split_absolute(struct request *request, struct bytes *ret_default_po
     if (request->target.size == 0) {
         request->target = request->method == METHOD_OPTIONS ? BYTES("*") : BYTES("/");
     }
-    /* `http://host?query` would need a '/' that is not in the bytes; nobody sends it. */
-    return request->target.data[0] != '?';
+    return true;
+}
+
+enum err framing_add_path(struct request *request, struct arena *arena)
+{
+    struct bytes target = request->target;
+    if (target.data[0] != '?') {
+        return OK;
+    }
+    char *whole = arena_alloc(arena, target.size + 1);
+    if (whole == NULL) {
+        return ERR_NOMEM;
+    }
+    whole[0] = '/';
+    memcpy(whole + 1, target.data, target.size);
+    request->target = bytes_make(whole, target.size + 1);
+    return OK;
 }
 
 /* Host against target: one name or none at all (RFC 9112 section 3.2). */

@@ -7,6 +7,7 @@
  * _response look at version, Host, target, Content-Length and Transfer-Encoding once more and
  * decide how the body ends (RFC 9112 section 6.3). Nothing is ever repaired. Pure; any thread. */
 #pragma once
+#include "proxy/base/arena.h"
 #include "proxy/base/err.h"
 #include "proxy/http/message.h"
 #include "proxy/http/reject.h"
@@ -54,6 +55,11 @@ static inline struct bytes framing_head(const struct framing_scanner *scanner, s
  * expects_continue, accepts_trailers. ERR_SYNTAX with the reason when it must be refused; `request`
  * is then half done. */
 MUST_USE enum err framing_check_request(struct request *request, struct reject *ret_reject);
+
+/* `http://host?query` is legal and means `/?query` (RFC 9112 section 3.2.1), but its bytes have no
+ * room for the slash: framing_check_request leaves such a target with its question mark in front,
+ * and this gives it its path. Nothing happens to others. ERR_NOMEM. */
+MUST_USE enum err framing_add_path(struct request *request, struct arena *arena);
 
 /* What the request behind a response was. */
 struct framing_asked {

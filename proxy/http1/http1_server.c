@@ -176,7 +176,12 @@ static enum err parse(struct http1_request *request, struct bytes raw, struct re
         *ret_reject = reject_request(REJECT_MEMORY);
         return ERR_NOMEM;
     }
-    return http1_parse_request(head, items, field_count, &request->message, ret_reject);
+    enum err err = http1_parse_request(head, items, field_count, &request->message, ret_reject);
+    if (err == OK && framing_add_path(&request->message, &request->arena) != OK) {
+        *ret_reject = reject_request(REJECT_MEMORY);
+        return ERR_NOMEM;
+    }
+    return err;
 }
 
 static void prepare_body(struct http1_request *request)

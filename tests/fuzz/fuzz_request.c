@@ -85,8 +85,11 @@ static void check_forwarded(const struct request *request, bool is_peer_trusted)
     size_t size;
     arena_init(&arena, 1 << 20);
     random_init(&random, 1);
+    struct request whole = *request;
+    CHECK(framing_add_path(&whole, &arena) == OK);
+    CHECK(whole.target.data[0] == '/' || bytes_equal(whole.target, BYTES("*")));
     enum err err =
-        forward_request(request, &facts, &random, sent_items, OUT_FIELDS_MAX, &arena, &sent);
+        forward_request(&whole, &facts, &random, sent_items, OUT_FIELDS_MAX, &arena, &sent);
     CHECK(err == OK || err == ERR_LIMIT);
     if (err == OK) {
         CHECK(http1_write_request(wire, sizeof wire, &sent, &size) == OK);

@@ -99,6 +99,7 @@ static void targets_arrive_in_two_parts(void **state)
     } cases[] = {
         {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"},
         {"GET //b/../c HTTP/1.1\r\nHost: a\r\n\r\n", "//b/../c", "a"},
+        {"GET http://a?c HTTP/1.1\r\nHost: a\r\n\r\n", "?c", "a"},
         {"GET http://a/b?c HTTP/1.1\r\nHost: a\r\n\r\n", "/b?c", "a"},
         {"GET HTTP://A:80/ HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"},
         {"GET https://a:443 HTTP/1.1\r\nHost: a\r\n\r\n", "/", "a"},
@@ -297,7 +298,7 @@ static void hosts_and_targets_that_disagree_are_refused(void **state)
         {BYTES("GET https://a/ HTTP/1.1\r\nHost: a:80\r\n\r\n"), REJECT_HOST_MISMATCH, 400},
         {BYTES("GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
         {BYTES("GET http:///b HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
-        {BYTES("GET http://a?b HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
+        {BYTES("GET http://?b HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
         {BYTES("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
         {BYTES("GET a HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
         {BYTES("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), REJECT_TARGET, 400},
