@@ -661,6 +661,12 @@ void http1_client_rest(struct http1_client *client, uint64_t idle_us)
     http1_client_arm(client, idle_us);
 }
 
+bool http1_client_is_quiet(const struct http1_client *client)
+{
+    CHECK(client->state == CLIENT_IDLE);
+    return !stream_has_unread(client->stream);
+}
+
 struct list *http1_client_link(struct http1_client *client)
 {
     return &client->link;

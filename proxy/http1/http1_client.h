@@ -57,6 +57,9 @@ MUST_USE enum err http1_client_connect(struct loop *loop, const struct sockaddr 
                                        const struct framing_limits *limits, uint64_t connect_us,
                                        struct client_keeper *keeper, const struct client_ops *ops,
                                        void *call, struct http1_client **ret_client);
+/* Idle: has the origin neither said anything since its answer, nor ended? As far as
+ * stream_has_unread can know. */
+bool http1_client_is_quiet(const struct http1_client *client);
 /* Puts a call on an idle connection. */
 void http1_client_take(struct http1_client *client, const struct client_ops *ops, void *call);
 

@@ -83,11 +83,25 @@ static void run_resumed(struct loop *loop)
     }
 }
 
+/* Whoever looks at a socket before its own news came in this turn can see that there are some. When
+ * there are more than fit, nobody can tell whose: then everyone is late from the start. */
+static void note_news(struct loop *loop, const struct epoll_event *events, int count)
+{
+    loop->asked_us = count < EVENTS_PER_TURN ? uv_hrtime() / 1000 : 0;
+    for (int i = 0; i < count; i++) {
+        struct watch *watch = events[i].data.ptr;
+        if (watch != NULL) {
+            watch->is_pending = true;
+        }
+    }
+}
+
 static void run_news(struct loop *loop, const struct epoll_event *events, int count)
 {
     for (int i = 0; i < count; i++) {
         struct watch *watch = events[i].data.ptr;
         if (watch != NULL && watch->fd >= 0) {
+            watch->is_pending = false;
             loop_enter(loop);
             watch->on_ready(watch, events[i].events);
             loop_leave(loop);
@@ -131,6 +145,7 @@ bool loop_turn(struct loop *loop, bool may_wait)
     int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN,
                            waits ? uv_backend_timeout(&loop->uv) : 0);
     CHECK(count >= 0 || errno == EINTR);
+    note_news(loop, events, count);
     run_news(loop, events, count);
     run_resumed(loop);
     run_closed(loop);

@@ -15,7 +15,7 @@
 #include "proxy/base/hash.h"
 #include "proxy/io/deadline.h"
 
-enum { LOOP_READ_SIZE = 64 * 1024, LOOP_CORK_SIZE = 320 * 1024 };
+enum { LOOP_READ_SIZE = 64 * 1024, LOOP_CORK_SIZE = 320 * 1024, LOOP_LATE_US = 4000 };
 
 struct stream;
 
@@ -32,6 +32,7 @@ struct loop {
     struct stream *broken; /* borrowed: whose write failed during this event, told at its end */
     unsigned depth;        /* events under way, one in another */
     uint64_t now_us;       /* monotonic */
+    uint64_t asked_us;     /* when the kernel was last asked for news, and told all it had */
     struct deadline_wheel wheel;
     struct random random;
     size_t stream_count; /* open streams, for drain */
@@ -51,6 +52,11 @@ static inline void loop_enter(struct loop *loop)
 {
     loop->depth++;
     loop->now_us = uv_hrtime() / 1000;
+}
+/* May the kernel know of things by now that matter and that this turn was not told? */
+static inline bool loop_is_late(const struct loop *loop)
+{
+    return loop->now_us - loop->asked_us > LOOP_LATE_US;
 }
 /* Ends an event: sends what was gathered and tells the owners of streams that broke. */
 void loop_leave(struct loop *loop);

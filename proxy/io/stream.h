@@ -36,6 +36,7 @@ struct stream_ops {
     /* Takes every piece, in order: the kernel's part at once, a copy of the rest. ERR_CLOSED,
      * ERR_NOMEM, ERR_IO. */
     enum err (*write)(struct stream *stream, const struct bytes *pieces, size_t count);
+    bool (*has_unread)(struct stream *stream);
     void (*finish)(struct stream *stream);
     void (*close)(struct stream *stream);
     void (*reset)(struct stream *stream);
@@ -101,6 +102,14 @@ void stream_settle(struct loop *loop);
 static inline bool stream_is_blocked(const struct stream *stream)
 {
     return stream->queued > 0;
+}
+
+/* Has the other side said something that nobody read yet, or ended? What the kernel knew when this
+ * turn of the loop began is known for nothing; it is asked again only when there is a doubt, or the
+ * turn has lasted for more than LOOP_LATE_US. */
+static inline bool stream_has_unread(struct stream *stream)
+{
+    return stream->ops->has_unread(stream);
 }
 
 /* Ends our direction after what is queued (FIN). Reading goes on. */

@@ -117,6 +117,18 @@ static void read_some(struct tcp_stream *tcp)
     }
 }
 
+static bool tcp_has_unread(struct stream *stream)
+{
+    const struct tcp_stream *tcp = tcp_of(stream);
+    bool is_doubtful = tcp->watch.is_pending || tcp->has_news || loop_is_late(stream->loop);
+    char byte;
+    if (!is_doubtful) {
+        return false;
+    }
+    ssize_t size = recv(tcp->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+    return size >= 0 || errno != EAGAIN;
+}
+
 /* ---- writing ---- */
 
 static void shutdown_now(struct tcp_stream *tcp)
@@ -327,6 +339,7 @@ static const struct stream_ops tcp_ops = {
     .read_start = tcp_read_start,
     .read_stop = tcp_read_stop,
     .write = tcp_write,
+    .has_unread = tcp_has_unread,
     .finish = tcp_finish,
     .close = tcp_close,
     .reset = tcp_reset,

@@ -7,6 +7,7 @@
  * when the event is over, so events of the same batch that still name the watch find it closed.
  * Embedded in its owner; one loop's thread. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proxy/base/err.h"
@@ -23,6 +24,7 @@ struct watch {
     void (*on_closed)(struct watch *watch); /* the last call */
     struct list link; /* in the loop's list of those to be resumed, or closed */
     int fd;           /* owned; -1 once closed */
+    bool is_pending;  /* the kernel has told of news, its turn is still to come */
 };
 
 /* Registers `fd`, which the watch owns from now on. ERR_NOMEM, ERR_IO: the descriptor stays the

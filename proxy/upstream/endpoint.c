@@ -106,26 +106,32 @@ struct endpoint_seat *endpoint_seat(struct endpoint *endpoint, size_t worker_ind
     return seat;
 }
 
-struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
-                                   void *call)
-{
-    struct list *link = list_pop_front(&seat->idle);
-    if (link == NULL) {
-        return NULL;
-    }
-    seat->idle_count--;
-    struct http1_client *client = http1_client_of_link(link);
-    cell_sub(&seat->cells->connections[METRIC_CONNECTION_IDLE], 1);
-    cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
-    http1_client_take(client, ops, call);
-    return client;
-}
-
 static void close_idle_one(struct endpoint_seat *seat, struct list *link)
 {
     struct http1_client *client = http1_client_of_link(link);
     on_idle_ended(&seat->keeper, client);
     http1_client_close(client);
+}
+
+/* What an origin said on an idle connection was asked by nobody: taken for an answer it would be
+ * the wrong one, for this request and all that follow (decision 19). */
+struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
+                                   void *call)
+{
+    while (!list_is_empty(&seat->idle)) {
+        struct http1_client *client = http1_client_of_link(seat->idle.next);
+        if (!http1_client_is_quiet(client)) {
+            close_idle_one(seat, seat->idle.next);
+            continue;
+        }
+        list_remove(seat->idle.next);
+        seat->idle_count--;
+        cell_sub(&seat->cells->connections[METRIC_CONNECTION_IDLE], 1);
+        cell_increment(&seat->cells->connections[METRIC_CONNECTION_ACTIVE]);
+        http1_client_take(client, ops, call);
+        return client;
+    }
+    return NULL;
 }
 
 enum err seat_connect(struct endpoint_seat *seat, struct list *seats, struct loop *loop,

@@ -57,7 +57,8 @@ static inline bool endpoint_is_healthy(const struct endpoint *endpoint)
     return atomic_load_explicit(&endpoint->is_healthy, memory_order_relaxed);
 }
 
-/* The most recently used idle connection, now busy, or NULL. The seat's worker, as all below. */
+/* The most recently used idle connection, now busy, or NULL. One on which the origin has spoken out
+ * of turn, or that it has ended, is closed and passed over. The seat's worker, as all below. */
 struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
                                    void *call);
 /* Opens a further connection for the call; `seats` is the worker's list of seats with connections.

@@ -133,6 +133,30 @@ def connections_to_origins_are_reused_last_in_first_out(stage):
 
 
 @case(proxy=ONE_WORKER)
+def what_an_origin_says_unasked_is_nobodys_answer(stage):
+    said = []
+
+    def talkative(link):
+        link.patience_s = 60
+        while True:
+            stage.origin.read(link)
+            link.send(answer(body=b"good"))
+            asked.wait(60)
+            link.send(answer(body=b"evil"))
+            said.append(True)
+
+    asked = threading.Event()
+    stage.origin.play = talkative
+    stage.expects_origin_failures = True
+    for number in range(1, 21):
+        asked.clear()
+        expect(stage.ask().body, b"good", "body")
+        asked.set()
+        wait_for(lambda: len(said) == number, "it has spoken out of turn", every_s=0.0005)
+    expect(len(stage.origin.links), 20, "connections: none was trusted again")
+
+
+@case(proxy=ONE_WORKER)
 def pool_counts_active_and_idle(stage):
     def states():
         return stage.serin.metrics().by("serin_upstream_connections", "state", service=stage.name, role="previous")

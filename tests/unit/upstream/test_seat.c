@@ -14,6 +14,8 @@ struct call {
     bool is_connected;
     size_t end_count;
     bool has_failed;
+    bool is_greedy;            /* takes an idle connection the moment its answer ends */
+    struct http1_client *took; /* what it got */
 };
 
 static struct loop loop;
@@ -43,10 +45,16 @@ static void on_body(void *call, struct bytes piece)
     (void)piece;
 }
 
-static void on_end(void *call, const struct fields *trailers)
+static const struct client_ops ops;
+
+static void on_end(void *object, const struct fields *trailers)
 {
     (void)trailers;
-    ((struct call *)call)->end_count++;
+    struct call *call = object;
+    call->end_count++;
+    if (call->is_greedy) {
+        call->took = seat_checkout(seat, &ops, call);
+    }
 }
 
 static void on_drained(void *call)
@@ -79,8 +87,7 @@ static void connect_call(size_t i)
     play_until(&loop, calls[i].is_connected);
 }
 
-/* A whole request and answer on the call's connection, which then goes back. */
-static void finish_call(size_t i)
+static void send_request(size_t i)
 {
     static struct field items[] = {{BYTES("Host"), BYTES("a"), FIELD_HOST}};
     struct request request = {.method = METHOD_GET,
@@ -92,6 +99,12 @@ static void finish_call(size_t i)
     loop_enter(&loop);
     assert_int_equal(http1_client_send(calls[i].client, &request), OK);
     loop_leave(&loop);
+}
+
+/* A whole request and answer on the call's connection, which then goes back. */
+static void finish_call(size_t i)
+{
+    send_request(i);
     peer_send(&loop, &origins[i], "HTTP/1.1 204 None\r\n\r\n");
     play_until(&loop, calls[i].end_count == 1);
     loop_enter(&loop);
@@ -235,6 +248,54 @@ static void an_idle_connection_ends_with_its_time_or_its_origin(void **state)
     play_until(&loop, endpoint_is_unused(endpoint));
 }
 
+/* The kernel has it, but the loop was not told yet: this turn is an old one. */
+static void what_was_said_out_of_turn_is_never_an_answer(void **state)
+{
+    (void)state;
+    static const char stray[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    connect_call(0);
+    connect_call(1);
+    connect_call(2);
+    for (size_t i = 0; i < 3; i++) {
+        finish_call(i);
+    }
+    play_settle(&loop);
+    assert_int_equal(send(origins[2].fd, stray, sizeof stray - 1, 0), sizeof stray - 1);
+    assert_int_equal(shutdown(origins[1].fd, SHUT_WR), 0);
+    loop.asked_us -= 2 * (uint64_t)LOOP_LATE_US;
+    loop_enter(&loop);
+    struct http1_client *client = seat_checkout(seat, &ops, &calls[3]);
+    assert_ptr_equal(client, calls[0].client);
+    assert_int_equal(connections(METRIC_CONNECTION_IDLE), 0);
+    assert_int_equal(seat->live_count, 1);
+    calls[3].client = client;
+    seat_drop(seat, client);
+    loop_leave(&loop);
+    play_until(&loop, endpoint_is_unused(endpoint));
+}
+
+/* Both have come when the loop looks; the call is told first. */
+static void news_that_wait_for_their_turn_are_seen(void **state)
+{
+    (void)state;
+    connect_call(0);
+    connect_call(1);
+    finish_call(0);
+    play_settle(&loop);
+    send_request(1);
+    peer_expect(&loop, &origins[1], "\r\n\r\n");
+    calls[1].is_greedy = true;
+    assert_int_equal(send(origins[1].fd, "HTTP/1.1 204 N\r\n\r\n", 18, 0), 18);
+    assert_int_equal(send(origins[0].fd, "HTTP/1.1 204 N\r\n\r\n", 18, 0), 18);
+    play_until(&loop, calls[1].end_count == 1);
+    assert_null(calls[1].took);
+    assert_int_equal(seat->idle_count, 0);
+    loop_enter(&loop);
+    seat_drop(seat, calls[1].client);
+    loop_leave(&loop);
+    play_until(&loop, endpoint_is_unused(endpoint));
+}
+
 static void a_retired_seat_keeps_nothing_that_comes_back(void **state)
 {
     (void)state;
@@ -298,6 +359,8 @@ int main(void)
         PLAY(at_the_cap_the_longest_idle_makes_room),
         PLAY(what_was_not_finished_is_not_kept),
         PLAY(an_idle_connection_ends_with_its_time_or_its_origin),
+        PLAY(what_was_said_out_of_turn_is_never_an_answer),
+        PLAY(news_that_wait_for_their_turn_are_seen),
         PLAY(a_retired_seat_keeps_nothing_that_comes_back),
         PLAY(without_memory_no_connection_is_counted),
         PLAY(without_memory_no_endpoint_is_made),
