@@ -67,19 +67,19 @@ enum err client_split_address(const char *text, char *ret_base, size_t base_size
     return strpbrk(ret_base, "?# \r\n") == NULL ? OK : ERR_SYNTAX;
 }
 
-static enum err read_token_file(const char *path, char token[TOKEN_MAX], struct note *note)
+enum err client_read_token(const char *path, char *ret_token, size_t size, struct note *note)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         note_set(note, "the token cannot be read from %s: %s", path, strerror(errno));
         return ERR_IO;
     }
-    size_t size = fread(token, 1, TOKEN_MAX - 1, file);
+    size_t used = fread(ret_token, 1, size - 1, file);
     bool is_broken = ferror(file) != 0;
     (void)fclose(file);
-    token[size] = '\0';
-    token[strcspn(token, "\r\n")] = '\0';
-    if (is_broken || token[0] == '\0') {
+    ret_token[used] = '\0';
+    ret_token[strcspn(ret_token, "\r\n")] = '\0';
+    if (is_broken || ret_token[0] == '\0') {
         note_set(note, "there is no token in %s", path);
         return ERR_IO;
     }
@@ -91,7 +91,7 @@ static enum err find_token(struct client *client, const char *file, struct note 
     char token[TOKEN_MAX] = "";
     const char *environment = getenv("SERIN_TOKEN");
     if (file != NULL) {
-        enum err err = read_token_file(file, token, note);
+        enum err err = client_read_token(file, token, sizeof token, note);
         if (err != OK) {
             return err;
         }

@@ -33,6 +33,10 @@ json_t *client_json(const struct client *client);
 /* "" when there was none. */
 const char *client_etag(const struct client *client);
 
+/* The first line of a file, as a token. ERR_IO; `note` says why. */
+MUST_USE enum err client_read_token(const char *path, char *ret_token, size_t size,
+                                    struct note *note);
+
 /* Escapes one path segment; false when it does not fit. */
 bool client_escape(const char *text, char *ret_text, size_t size);
 

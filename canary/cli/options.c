@@ -9,6 +9,8 @@
 enum {
     TIMEOUT_DEFAULT_MS = 10000,
     TIMEOUT_MAX_MS = 7 * 24 * 3600 * 1000,
+    WAIT_DEFAULT_MS = 120 * 1000,
+    WAIT_MAX_MS = 3600 * 1000,
     LIMIT_DEFAULT = 20,
     PAD = 26
 };
@@ -27,16 +29,27 @@ static const struct option options[] = {
     {CLI_OPTION_INSTANT, "--instant", 0, NULL, "all at once instead of in steps"},
     {CLI_OPTION_FULL, "--full", 0, NULL, "past all steps, to the bake at 100 %"},
     {CLI_OPTION_DRY_RUN, "--dry-run", 'n', NULL, "say what would happen, change nothing"},
+    {CLI_OPTION_PROJECT, "--project", 'p', "NAME", "the Pages project"},
+    {CLI_OPTION_ACCOUNT, "--account", 0, "ID", "the account (default CLOUDFLARE_ACCOUNT_ID)"},
+    {CLI_OPTION_TO, "--to", 0, "ID|URL|COMMIT",
+     "where to (default: the last good production deployment before the live one)"},
+    {CLI_OPTION_EXPECT_CURRENT, "--expect-current", 0, "ID|COMMIT",
+     "refuse unless this one is live"},
+    {CLI_OPTION_ENVIRONMENT, "--environment", 0, "NAME", "production (default) or preview"},
+    {CLI_OPTION_WAIT, "--wait", 0, "[=TIME]",
+     "how long to wait until it is live (default 120s; 0: not at all)"},
+    {CLI_OPTION_GITHUB, "--github", 0, NULL,
+     "write a job's outputs, summary and annotations (as when GITHUB_ACTIONS=true)"},
     {CLI_OPTION_LIMIT, "--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"},
     {CLI_OPTION_AUDIT, "--audit", 0, NULL, "the audit trail instead of the rollbacks"},
     {CLI_OPTION_HEADER, "--header", 'H', "'NAME: VALUE'",
      "a header of the request; may be repeated"},
     {CLI_OPTION_CLIENT, "--client", 0, "ADDRESS", "the client's address"},
     {CLI_OPTION_COUNTERS, "--counters", 0, NULL, "also the counters, once a second"},
-    {CLI_OPTION_JSON, "--json", 0, NULL, "for programs: JSON as the API gives it"},
+    {CLI_OPTION_JSON, "--json", 0, NULL, "for programs: JSON"},
     {CLI_OPTION_ADMIN, "--admin", 0, "URL",
      "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT "); unix:/path too"},
-    {CLI_OPTION_TOKEN_FILE, "--token-file", 0, "FILE", "the token (default SERIN_TOKEN)"},
+    {CLI_OPTION_TOKEN_FILE, "--token-file", 0, "FILE", "the token (default: from the environment)"},
     {CLI_OPTION_TIMEOUT, "--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"},
 };
 
@@ -90,6 +103,39 @@ static enum err read_timeout(const char *value, uint64_t *ret_timeout_ms, struct
         return ERR_SYNTAX;
     }
     *ret_timeout_ms = timeout_us / 1000;
+    return OK;
+}
+
+/* A time, or seconds as a plain number; NULL: it was given without one. */
+static enum err read_wait(const char *value, uint64_t *ret_wait_ms, struct note *note)
+{
+    uint64_t seconds = 0;
+    uint64_t wait_us = 0;
+    if (value == NULL) {
+        return OK;
+    }
+    if (bytes_to_u64(bytes_of(value), &seconds) && seconds <= WAIT_MAX_MS / 1000) {
+        *ret_wait_ms = seconds * 1000;
+        return OK;
+    }
+    enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &wait_us);
+    if (err != OK || wait_us / 1000 > WAIT_MAX_MS) {
+        note_set(note, "--wait is a time like 90s or 2m, at most 1h");
+        return ERR_SYNTAX;
+    }
+    *ret_wait_ms = wait_us / 1000;
+    return OK;
+}
+
+/* A guard that is empty because a variable was would guard nothing. */
+static enum err take_text(const char **ret_text, const char *name, const char *value,
+                          struct note *note)
+{
+    if (value[0] == '\0') {
+        note_set(note, "%s is empty", name);
+        return ERR_SYNTAX;
+    }
+    *ret_text = value;
     return OK;
 }
 
@@ -147,6 +193,21 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
     case CLI_OPTION_FULL:
         parsed->is_full = true;
         return OK;
+    case CLI_OPTION_PROJECT:
+        return take_text(&parsed->project, "--project", value, note);
+    case CLI_OPTION_ACCOUNT:
+        return take_text(&parsed->account, "--account", value, note);
+    case CLI_OPTION_TO:
+        return take_text(&parsed->to, "--to", value, note);
+    case CLI_OPTION_EXPECT_CURRENT:
+        return take_text(&parsed->expect_current, "--expect-current", value, note);
+    case CLI_OPTION_ENVIRONMENT:
+        return take_text(&parsed->environment, "--environment", value, note);
+    case CLI_OPTION_WAIT:
+        return read_wait(value, &parsed->wait_ms, note);
+    case CLI_OPTION_GITHUB:
+        parsed->is_github = true;
+        return OK;
     case CLI_OPTION_TIMEOUT:
         parsed->has_timeout = true;
         return read_timeout(value, &parsed->timeout_ms, note);
@@ -171,7 +232,8 @@ static enum err parse_option(int argc, char **argv, int *at, struct cli_options 
         note_set(note, "%s takes no value", option->name);
         return ERR_SYNTAX;
     }
-    if (option->value != NULL && value == NULL) {
+    bool needs_value = option->value != NULL && option->value[0] != '[';
+    if (needs_value && value == NULL) {
         if (*at + 1 == argc) {
             note_set(note, "%s needs %s", option->name, option->value);
             return ERR_SYNTAX;
@@ -221,6 +283,7 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
     struct cli_options parsed = {.verb = argc >= 2 ? cli_verb_find(argv[1]) : NULL,
                                  .admin = has_admin ? environment_admin : CLI_ADMIN_DEFAULT,
                                  .timeout_ms = TIMEOUT_DEFAULT_MS,
+                                 .wait_ms = WAIT_DEFAULT_MS,
                                  .limit = LIMIT_DEFAULT};
     if (parsed.verb == NULL) {
         note_set(note, "there is no verb %s", argc >= 2 ? argv[1] : "");
@@ -254,6 +317,20 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
 
 /* ---- help ---- */
 
+/* Those that ask a Serin, or those that do not. */
+static void print_verbs(FILE *out, bool is_client)
+{
+    for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
+        char head[64];
+        if (((verb->options & CLI_OPTION_ADMIN) != 0) != is_client) {
+            continue;
+        }
+        (void)snprintf(head, sizeof head, "%s %s", verb->name,
+                       verb->argument != NULL ? verb->argument : "");
+        (void)fprintf(out, "  %-*s%s\n", PAD, head, verb->summary);
+    }
+}
+
 void cli_print_help(FILE *out)
 {
     (void)fprintf(
@@ -264,12 +341,9 @@ void cli_print_help(FILE *out)
         "  demo [--seconds N]        a canary that breaks and is rolled back, all on this machine\n"
         "  version                   which Serin this is\n\n"
         "Talking to a Serin that runs:\n");
-    for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
-        char head[64];
-        (void)snprintf(head, sizeof head, "%s %s", verb->name,
-                       verb->argument != NULL ? verb->argument : "");
-        (void)fprintf(out, "  %-*s%s\n", PAD, head, verb->summary);
-    }
+    print_verbs(out, true);
+    (void)fprintf(out, "\nFor a job in CI, where no Serin runs:\n");
+    print_verbs(out, false);
     (void)fprintf(
         out, "\nserin VERB --help says more. Exit codes: 0 done, 1 failed, 2 usage, 3 refused,\n"
              "4 not authorised, 5 timed out or rate limited.\n");
@@ -282,7 +356,8 @@ static void print_option(FILE *out, const struct option *option)
     if (option->letter != 0) {
         (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
     }
-    (void)snprintf(head, sizeof head, "%s%s %s", letter, option->name,
+    bool is_joined = option->value != NULL && option->value[0] == '[';
+    (void)snprintf(head, sizeof head, "%s%s%s%s", letter, option->name, is_joined ? "" : " ",
                    option->value != NULL ? option->value : "");
     (void)fprintf(out, "  %-*s %s\n", PAD, head, option->help);
 }

@@ -39,6 +39,13 @@ enum cli_option {
     CLI_OPTION_COUNTERS = 1 << 11,
     CLI_OPTION_AUDIT = 1 << 12,
     CLI_OPTION_FULL = 1 << 13,
+    CLI_OPTION_PROJECT = 1 << 14,
+    CLI_OPTION_ACCOUNT = 1 << 15,
+    CLI_OPTION_TO = 1 << 16,
+    CLI_OPTION_EXPECT_CURRENT = 1 << 17,
+    CLI_OPTION_ENVIRONMENT = 1 << 18,
+    CLI_OPTION_WAIT = 1 << 19,
+    CLI_OPTION_GITHUB = 1 << 20,
     CLI_OPTION_COMMON =
         CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
@@ -55,6 +62,12 @@ struct cli_options {
     const char *headers[CLI_HEADERS_MAX];
     size_t header_count;
     const char *argument; /* PERCENT, URL, DEPLOYMENT; NULL: none */
+    const char *project;
+    const char *account;
+    const char *to;
+    const char *expect_current;
+    const char *environment;
+    uint64_t wait_ms; /* for a rollback at the platform to be seen */
     uint64_t timeout_ms;
     bool has_timeout; /* it was given */
     unsigned limit;
@@ -65,6 +78,7 @@ struct cli_options {
     bool has_counters;
     bool is_audit;
     bool is_full;
+    bool is_github;
 };
 
 struct cli_verb {

@@ -5,6 +5,7 @@
 
 #include "canary/cli/client.h"
 #include "canary/cli/options.h"
+#include "canary/cli/pages.h"
 #include "canary/cli/show.h"
 #include "canary/cli/table.h"
 #include "conf/conf_number.h"
@@ -589,5 +590,17 @@ const struct cli_verb cli_verbs[] = {
      NULL, run_events},
     {"reload", NULL, CLI_OPTION_COMMON, 0, "load the configuration file again",
      "A file with errors changes nothing; every error is listed.", run_reload},
+    {"pages", "list|rollback",
+     CLI_OPTION_PROJECT | CLI_OPTION_ACCOUNT | CLI_OPTION_TOKEN_FILE | CLI_OPTION_TO |
+         CLI_OPTION_EXPECT_CURRENT | CLI_OPTION_ENVIRONMENT | CLI_OPTION_LIMIT | CLI_OPTION_REASON |
+         CLI_OPTION_WAIT | CLI_OPTION_DRY_RUN | CLI_OPTION_GITHUB | CLI_OPTION_JSON |
+         CLI_OPTION_TIMEOUT,
+     CLI_OPTION_PROJECT, "the deployments of a Cloudflare Pages project, or back to a good one",
+     "Asks Cloudflare's API, no Serin: CLOUDFLARE_API_TOKEN (Pages: Edit; Read to list),\n"
+     "CLOUDFLARE_ACCOUNT_ID, and CLOUDFLARE_API_BASE_URL where it is not the usual one.\n"
+     "A rollback never goes to a preview, a failed or a skipped deployment, and is done when the\n"
+     "project says that its target is live. With --expect-current it leaves a project alone that\n"
+     "shows something else. --timeout is for all of it (default: a minute more than --wait).",
+     pages_run},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };

@@ -396,6 +396,10 @@ static bool set_target(struct fetch_call *call, const struct fetch_request *requ
     if (strcmp(method, "HEAD") == 0) {
         return is_set && curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     }
+    /* When a connection that was used before ends without an answer, curl asks again by itself.
+     * What changes something is asked once, so it gets a connection of its own. */
+    bool is_change = strcmp(method, "GET") != 0;
+    is_set &= curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, is_change ? 1L : 0L) == CURLE_OK;
     return is_set && curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
 }
 

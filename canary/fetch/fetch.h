@@ -2,7 +2,8 @@
  *
  * One call is one request with a deadline and a bound on its answer; nothing here blocks, name
  * resolution included. Redirects are not followed, proxies of the environment not used, nothing is
- * retried. Owned by one loop (control's, or the CLI's own); all functions on its thread. */
+ * retried but a GET whose pooled connection turned out closed. Owned by one loop (control's, or the
+ * CLI's own); all functions on its thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

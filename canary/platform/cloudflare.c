@@ -231,27 +231,33 @@ static enum platform_result result_of(const struct fetch_answer *answer,
     return answer->status >= 400 && answer->status < 500 ? PLATFORM_REFUSED : PLATFORM_FAILED;
 }
 
+/* " (cf-ray ID)", or nothing. */
+static void describe_ray(const char *ray, char *ret_text, size_t size)
+{
+    char clean[DEPLOYMENT_WORD_SIZE];
+    platform_text_copy(clean, sizeof clean, ray);
+    (void)snprintf(ret_text, size, "%s%s%s", clean[0] != '\0' ? " (cf-ray " : "", clean,
+                   clean[0] != '\0' ? ")" : "");
+}
+
 static void describe(struct cloudflare_call *call, const struct fetch_answer *answer,
                      const struct answer *envelope)
 {
-    char ray[DEPLOYMENT_WORD_SIZE];
+    char ray[DEPLOYMENT_WORD_SIZE + 16];
     char why[ANSWER_MESSAGE_SIZE];
-    platform_text_copy(ray, sizeof ray, answer->ray);
+    describe_ray(answer->ray, ray, sizeof ray);
     platform_text_copy(why, sizeof why, answer->error);
-    const char *separator = ray[0] != '\0' ? ", cf-ray " : "";
     if (answer->err != OK) {
         (void)snprintf(call->text, sizeof call->text, "the request failed: %s", why);
     } else if (answer->status >= 300 && answer->status < 400) {
         (void)snprintf(call->text, sizeof call->text,
-                       "it answered %u, a redirect, which is not followed%s%s", answer->status,
-                       separator, ray);
+                       "it answered %u, a redirect, which is not followed%s", answer->status, ray);
     } else if (envelope == NULL) {
-        (void)snprintf(call->text, sizeof call->text, "it answered %u without readable JSON%s%s",
-                       answer->status, separator, ray);
+        (void)snprintf(call->text, sizeof call->text, "it answered %u without readable JSON%s",
+                       answer->status, ray);
     } else {
-        (void)snprintf(call->text, sizeof call->text, "it answered %u, code %lld: %s%s%s",
-                       answer->status, (long long)envelope->code, envelope->message, separator,
-                       ray);
+        (void)snprintf(call->text, sizeof call->text, "it answered %u, code %lld: %s%s",
+                       answer->status, (long long)envelope->code, envelope->message, ray);
     }
 }
 

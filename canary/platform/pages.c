@@ -94,9 +94,11 @@ static void call_destroy(struct platform_call *call)
 static void call_end(struct platform_call *call, enum platform_result result, bool has_moved,
                      const char *text)
 {
+    char clean[PLATFORM_SENTENCE_SIZE];
+    platform_text_copy(clean, sizeof clean, text);
     struct platform_answer answer = {
         .result = result,
-        .text = text,
+        .text = clean,
         .live = call->has_live ? &call->live : NULL,
         .target = call->has_target ? &call->target : NULL,
         .has_moved = has_moved,
@@ -119,9 +121,12 @@ static void call_end_note(struct platform_call *call, enum platform_result resul
 static void call_fail(struct platform_call *call, const struct cloudflare_answer *answer)
 {
     static const char *const doing[] = {
-        [READ_LIVE] = "reading the project", [READ_TARGET] = "reading the deployment",
-        [READ_LIST] = "listing deployments", [READ_LOG] = "reading the build log",
-        [POST] = "asking for the rollback",  [WATCH] = "looking whether it is live",
+        [READ_LIVE] = "reading",
+        [READ_TARGET] = "reading a deployment of",
+        [READ_LIST] = "listing the deployments of",
+        [READ_LOG] = "reading a build log of",
+        [POST] = "asking for a rollback of",
+        [WATCH] = "watching",
     };
     struct note note;
     bool is_unknown = answer->answer != NULL && answer->answer->code == ANSWER_CODE_NOT_FOUND;
@@ -130,7 +135,7 @@ static void call_fail(struct platform_call *call, const struct cloudflare_answer
         note_set(&note, "there is no deployment %s in project %s", call->wanted,
                  call->pages->project);
     } else {
-        note_set(&note, "%s of project %s: %s", doing[call->state], call->pages->project,
+        note_set(&note, "%s project %s: %s", doing[call->state], call->pages->project,
                  answer->text);
     }
     call_end_note(call, answer->result, &note);

@@ -62,9 +62,11 @@ static uint64_t now_us(void)
 static void call_end(struct platform_call *call, enum platform_result result, bool has_moved,
                      const char *text)
 {
+    char clean[PLATFORM_SENTENCE_SIZE];
+    platform_text_copy(clean, sizeof clean, text);
     struct platform_answer answer = {
         .result = result,
-        .text = text,
+        .text = clean,
         .live = call->has_live ? &call->live : NULL,
         .target = call->has_target ? &call->target : NULL,
         .has_moved = has_moved,
