@@ -164,7 +164,7 @@ static bool begin_body(struct http1_client *client, const struct response *respo
         response->is_keep_alive && response->body != BODY_UNTIL_CLOSE && !is_tunnel;
     client->state = is_tunnel ? CLIENT_TUNNEL : CLIENT_BODY;
     client->is_tunnel = is_tunnel;
-    client->stream->is_patient = !is_tunnel;
+    stream_set_patient(client->stream, !is_tunnel);
     if (response->body != BODY_CHUNKED) {
         return true;
     }
@@ -558,7 +558,7 @@ enum err http1_client_send(struct http1_client *client, const struct request *re
     client->state = CLIENT_AWAIT_HEAD;
     /* An origin that answers early and hangs up breaks what we still write; its answer is read all
      * the same. */
-    client->stream->is_patient = true;
+    stream_set_patient(client->stream, true);
     return OK;
 }
 
@@ -653,7 +653,7 @@ void http1_client_rest(struct http1_client *client, uint64_t idle_us)
 {
     CHECK(client->state == CLIENT_DONE);
     client->state = CLIENT_IDLE;
-    client->stream->is_patient = false;
+    stream_set_patient(client->stream, false);
     client->ops = NULL;
     client->call = NULL;
     drop_reading(client);

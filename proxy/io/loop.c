@@ -62,8 +62,10 @@ void loop_finish(struct loop *loop)
     (void)close(loop->epoll_fd);
     free(loop->read_buffer);
     free(loop->cork_buffer);
+    free(loop->layer_buffer);
     loop->read_buffer = NULL;
     loop->cork_buffer = NULL;
+    loop->layer_buffer = NULL;
 }
 
 /* Who is resumed during these turns comes in the next one, so that nobody can keep the loop for
@@ -100,7 +102,7 @@ static void run_news(struct loop *loop, const struct epoll_event *events, int co
 {
     for (int i = 0; i < count; i++) {
         struct watch *watch = events[i].data.ptr;
-        if (watch != NULL && watch->fd >= 0) {
+        if (watch != NULL && watch->is_open) {
             watch->is_pending = false;
             loop_enter(loop);
             watch->on_ready(watch, events[i].events);
@@ -173,6 +175,14 @@ void loop_leave(struct loop *loop)
     loop->depth--;
 }
 
+char *loop_layer_buffer(struct loop *loop)
+{
+    if (loop->layer_buffer == NULL) {
+        loop->layer_buffer = malloc((size_t)2 * LOOP_LAYER_SIZE);
+    }
+    return loop->layer_buffer;
+}
+
 void loop_shutdown(struct loop *loop)
 {
     deadline_wheel_finish(&loop->wheel);
@@ -187,15 +197,22 @@ enum err watch_open(struct loop *loop, struct watch *watch, int fd, enum watch_m
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         return errno == ENOMEM || errno == ENOSPC ? ERR_NOMEM : ERR_IO;
     }
+    watch_open_bare(loop, watch);
     watch->fd = fd;
+    return OK;
+}
+
+void watch_open_bare(struct loop *loop, struct watch *watch)
+{
+    watch->fd = -1;
+    watch->is_open = true;
     list_init(&watch->link);
     loop->stream_count++;
-    return OK;
 }
 
 void watch_resume(struct loop *loop, struct watch *watch)
 {
-    if (watch->fd >= 0 && list_is_empty(&watch->link)) {
+    if (watch->is_open && list_is_empty(&watch->link)) {
         list_push_back(&loop->resumed, &watch->link);
     }
 }
@@ -209,9 +226,12 @@ void watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused)
 
 void watch_close(struct loop *loop, struct watch *watch)
 {
-    CHECK(watch->fd >= 0);
-    (void)close(watch->fd);
+    CHECK(watch->is_open);
+    if (watch->fd >= 0) {
+        (void)close(watch->fd);
+    }
     watch->fd = -1;
+    watch->is_open = false;
     list_remove(&watch->link);
     list_push_back(&loop->closed, &watch->link);
     loop->stream_count--;

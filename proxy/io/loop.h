@@ -15,7 +15,12 @@
 #include "proxy/base/hash.h"
 #include "proxy/io/deadline.h"
 
-enum { LOOP_READ_SIZE = 64 * 1024, LOOP_CORK_SIZE = 320 * 1024, LOOP_LATE_US = 4000 };
+enum {
+    LOOP_READ_SIZE = 64 * 1024,
+    LOOP_CORK_SIZE = 320 * 1024,
+    LOOP_LAYER_SIZE = 64 * 1024,
+    LOOP_LATE_US = 4000
+};
 
 struct stream;
 
@@ -27,6 +32,7 @@ struct loop {
     struct list closed;    /* watches whose memory may go when the event is over */
     char *read_buffer;     /* owned, LOOP_READ_SIZE */
     char *cork_buffer;     /* owned, LOOP_CORK_SIZE */
+    char *layer_buffer;    /* owned; NULL before the first loop_layer_buffer */
     struct stream *corked; /* borrowed: whose bytes are in cork_buffer, or NULL */
     size_t cork_used;
     struct stream *broken; /* borrowed: whose write failed during this event, told at its end */
@@ -60,5 +66,8 @@ static inline bool loop_is_late(const struct loop *loop)
 }
 /* Ends an event: sends what was gathered and tells the owners of streams that broke. */
 void loop_leave(struct loop *loop);
+/* Two buffers of LOOP_LAYER_SIZE each, in one: what a stream over a stream lends to its owner, and
+ * what it hands to the stream below. NULL without memory. */
+char *loop_layer_buffer(struct loop *loop);
 /* Stops what loop_init started (the wheel's timer), so that loop_run can return. */
 void loop_shutdown(struct loop *loop);

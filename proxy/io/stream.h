@@ -47,12 +47,12 @@ struct stream {
     const struct stream_listener *listener;
     void *owner;                /* borrowed: the codec */
     struct loop *loop;          /* borrowed */
+    struct stream *under;       /* borrowed: the stream that carries this one, or NULL */
     struct stream *next_broken; /* borrowed: in the loop's list of those to be told */
     size_t queued;              /* bytes copied and not yet taken by the kernel */
     bool is_reading;
     bool is_broken;  /* a write failed: nothing more will go out */
-    bool is_patient; /* the owner's: a failed write is not told, since what the other side said
-                        before it went is still to be read, and its end after that */
+    bool is_patient; /* see stream_set_patient */
     bool is_closing;
     bool is_end_told; /* on_end was called with an error */
 };
@@ -77,6 +77,15 @@ static inline void stream_read_stop(struct stream *stream)
     if (stream->is_reading) {
         stream->is_reading = false;
         stream->ops->read_stop(stream);
+    }
+}
+
+/* With patience a failed write is not told, since what the other side said before it went is still
+ * to be read, and its end after that. */
+static inline void stream_set_patient(struct stream *stream, bool is_patient)
+{
+    for (struct stream *at = stream; at != NULL; at = at->under) {
+        at->is_patient = is_patient;
     }
 }
 

@@ -23,16 +23,20 @@ struct watch {
                      uint32_t events);      /* EPOLLIN and others, inside an event */
     void (*on_closed)(struct watch *watch); /* the last call */
     struct list link; /* in the loop's list of those to be resumed, or closed */
-    int fd;           /* owned; -1 once closed */
+    int fd;           /* owned; -1 without one, and once closed */
+    bool is_open;
     bool is_pending;  /* the kernel has told of news, its turn is still to come */
 };
 
 /* Registers `fd`, which the watch owns from now on. ERR_NOMEM, ERR_IO: the descriptor stays the
  * caller's. */
 MUST_USE enum err watch_open(struct loop *loop, struct watch *watch, int fd, enum watch_mode mode);
+/* A watch without a descriptor: told only what watch_resume asks for. For a stream over a stream.
+ */
+void watch_open_bare(struct loop *loop, struct watch *watch);
 /* on_ready(watch, 0) in this or the next turn of the loop, without news from the kernel. */
 void watch_resume(struct loop *loop, struct watch *watch);
 /* Level-triggered watches only: no news, or news again. */
 void watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused);
-/* Closes the descriptor; on_closed follows when the event is over. */
+/* Closes the descriptor, where there is one; on_closed follows when the event is over. */
 void watch_close(struct loop *loop, struct watch *watch);
