@@ -25,7 +25,7 @@ struct watch {
     struct list link; /* in the loop's list of those to be resumed, or closed */
     int fd;           /* owned; -1 without one, and once closed */
     bool is_open;
-    bool is_pending;  /* the kernel has told of news, its turn is still to come */
+    bool is_pending; /* the kernel has told of news, its turn is still to come */
 };
 
 /* Registers `fd`, which the watch owns from now on. ERR_NOMEM, ERR_IO: the descriptor stays the

@@ -1,0 +1,41 @@
+/* proxy/tls/tls_client.h — what connections to origins need to speak TLS: whom to trust, and what
+ * to resume.
+ *
+ * Built by control, then immutable and shared like tls_server. The origin's certificate must carry
+ * the name that is asked for (RFC 9525) and lead to a trusted authority, unless verification was
+ * switched off. Sessions are resumed per endpoint and worker: a `tls_resume` belongs to one name
+ * and is never used for another. */
+#pragma once
+#include <stdbool.h>
+
+#include "proxy/base/err.h"
+
+struct tls_client;
+struct ssl_ctx_st;
+struct ssl_session_st;
+struct bio_method_st;
+
+struct tls_client_config {
+    const char *ca; /* PEM: the authorities; NULL: the system's */
+    bool is_unverified;
+    bool has_http2; /* offer h2 before http/1.1 */
+};
+
+/* One reference, the caller's. ERR_NOMEM; ERR_SYNTAX: the note says what is wrong with `ca`.
+ * Control. */
+MUST_USE enum err tls_client_create(const struct tls_client_config *config, struct note *note,
+                                    struct tls_client **ret_client);
+/* Any thread. NULL is fine for unref. */
+struct tls_client *tls_client_ref(struct tls_client *client);
+void tls_client_unref(struct tls_client *client);
+
+/* The newest session of one name; zeroed memory is none. One thread. */
+struct tls_resume {
+    struct ssl_session_st *session; /* owned */
+};
+void tls_resume_finish(struct tls_resume *resume);
+
+/* For this room: what a new connection begins with; borrowed. */
+struct ssl_ctx_st *tls_client_context(const struct tls_client *client);
+struct bio_method_st *tls_client_method(const struct tls_client *client);
+bool tls_client_is_unverified(const struct tls_client *client);
