@@ -27,8 +27,8 @@ static bool has_breach(const struct controller *controller, const struct steward
     bool is_looked_at =
         rollout->phase != ROLLOUT_SHIFTING_BACK && rollout->phase != ROLLOUT_VERIFYING &&
         rollout->phase != ROLLOUT_ROLLED_BACK && rollout->phase != ROLLOUT_ROLLBACK_FAILED;
-    return rollout->phase == ROLLOUT_FROZEN ||
-           (is_looked_at && rollout->has_breach && rollout->weight_ppm > 0);
+    bool is_in_use = rollout->weight_ppm > 0 || rollout_is_mirroring(rollout);
+    return rollout->phase == ROLLOUT_FROZEN || (is_looked_at && rollout->has_breach && is_in_use);
 }
 
 static bool is_rolling_back(const struct controller *controller, const struct steward *steward)

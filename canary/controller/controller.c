@@ -324,14 +324,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
         controller_act(controller, steward, &actions, NULL);
     }
     controller_tell_observed(controller, steward);
-    const struct finding *finding = &steward->engine.finding;
-    if (finding->verdict != steward->shown_verdict) {
-        steward->shown_verdict = finding->verdict;
-        admin_publish(controller->admin, "verdict", steward->conf->name,
-                      json_pack("{s:s, s:s, s:s}", "verdict", judge_verdict_name(finding->verdict),
-                                "reason", judge_reason_name(finding->reason), "sentence",
-                                steward->engine.sentence.text));
-    }
+    controller_tell_verdict(controller, steward);
 }
 
 static void tick_second(struct controller *controller)

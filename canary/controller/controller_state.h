@@ -228,6 +228,11 @@ void controller_reload_tick(struct controller *controller);
 /* A reload that waits is not done. */
 void controller_reload_cancel(struct controller *controller, const char *why);
 
+/* ---- verdicts (telling.c) ---- */
+
+/* Tells a verdict that has changed. After the actions of the tick: no shift waits for words. */
+void controller_tell_verdict(struct controller *controller, struct steward *steward);
+
 /* ---- policies that look on (observing.c) ---- */
 
 /* Logs and publishes, once each, what would have been a breach by one of them. */

@@ -71,6 +71,8 @@ struct steward {
     uint64_t picks[STEWARD_SECONDS + 1][ROLE_COUNT]; /* once a second, a ring */
     size_t second;
     enum judge_verdict shown_verdict; /* last told to the event stream */
+    struct finding told_finding;      /* last told to log and audit trail, */
+    uint64_t told_finding_us;         /* ... then; 0: never */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
 };

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "canary/engine/judge_sentence.h"
+#include "canary/engine/rollout_shift.h"
 #include "proxy/base/check.h"
 
 struct engine_config engine_config_default(void)
@@ -91,6 +92,27 @@ struct rollout_journal engine_journal(const struct engine *engine)
     };
 }
 
+/* A breach stays what it was found to be, in the same words, however the counts go on: so status,
+ * record and alert say the same. */
+static bool is_breach_known(const struct engine *engine)
+{
+    bool is_latched = engine->judge.is_latched || engine->tripwire.is_latched;
+    return is_latched && engine->seen.finding.verdict == JUDGE_BREACH;
+}
+
+/* What holds the canary back are its failures: they are said too. */
+static void say_tripwire(struct engine *engine, const struct tripwire_input *endpoints,
+                         uint64_t now_us)
+{
+    tripwire_sentence(&engine->tripwire, endpoints, engine->finding, now_us, &engine->sentence);
+    if (engine->finding.reason == JUDGE_REASON_ABSOLUTE) {
+        struct note held = engine->sentence;
+        struct note counts;
+        judge_sentence_counts(&engine->judge, &counts);
+        note_set(&engine->sentence, "%s: %s", held.text, counts.text);
+    }
+}
+
 static void look(struct engine *engine, const struct engine_input *input, uint64_t now_us)
 {
     struct judge_counts counts = input->counts;
@@ -102,17 +124,16 @@ static void look(struct engine *engine, const struct engine_input *input, uint64
     struct finding judged = {result.verdict, result.reason};
     struct tripwire_input endpoints = input->endpoints;
     endpoints.is_in_use = engine->rollout.weight_ppm > 0 || rollout_is_mirroring(&engine->rollout);
-    bool was_latched = engine->tripwire.is_latched;
     engine->finding = tripwire_look(&engine->tripwire, &endpoints, judged, now_us);
     bool is_judged =
         engine->finding.verdict == judged.verdict && engine->finding.reason == judged.reason;
-    if (is_judged) {
+    if (is_breach_known(engine)) {
+        engine->finding = engine->seen.finding;
+        engine->sentence = engine->seen.sentence;
+    } else if (is_judged) {
         judge_sentence(&engine->judge, &engine->sentence);
-    } else if (was_latched) {
-        engine->sentence = engine->seen.sentence; /* what was true at the breach */
     } else {
-        tripwire_sentence(&engine->tripwire, &endpoints, engine->finding, now_us,
-                          &engine->sentence);
+        say_tripwire(engine, &endpoints, now_us);
     }
 }
 
@@ -199,8 +220,7 @@ static void show_outage(struct engine *engine)
 {
     if (engine->rollout.is_outage_held) {
         engine->finding = (struct finding){JUDGE_SUSPICIOUS, JUDGE_REASON_SHARED_OUTAGE};
-        note_set(&engine->sentence, "stable has no live endpoint, nothing is shifted; %s",
-                 engine->seen.sentence.text);
+        rollout_outage_sentence(&engine->seen.sentence, &engine->sentence);
     }
 }
 

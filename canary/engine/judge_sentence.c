@@ -70,18 +70,43 @@ static void say_few(const struct judge *judge, struct note *ret_sentence)
              (unsigned long long)(needed > seen ? needed - seen : 0));
 }
 
-/* For verdicts about the time since the weight last changed. */
-static void say_step(const struct judge *judge, const char *close, struct note *ret_sentence)
+static void say_counts(const struct judge *judge, const struct judge_tally *counts,
+                       struct note *ret_sentence)
 {
-    const struct judge_promote *step = &judge->promote;
     struct note canary;
     struct note stable;
     char limit[JUDGE_COUNT_TEXT_SIZE];
-    ratio_part(step->canary_count, step->canary_failed, "requests failed", &canary);
-    plain_part(step->stable_count, step->stable_failed, &stable);
+    ratio_part(counts->canary_count, counts->canary_failed, "requests failed", &canary);
+    plain_part(counts->stable_count, counts->stable_failed, &stable);
     judge_percent_text(judge->config.limit, limit);
-    note_set(ret_sentence, "canary %s, limit %s, stable %s; %s", canary.text, limit, stable.text,
-             close);
+    note_set(ret_sentence, "canary %s, limit %s, stable %s", canary.text, limit, stable.text);
+}
+
+static struct judge_tally tally_of_step(const struct judge *judge)
+{
+    const struct judge_promote *step = &judge->promote;
+    return (struct judge_tally){
+        .canary_count = step->canary_count,
+        .canary_failed = step->canary_failed,
+        .stable_count = step->stable_count,
+        .stable_failed = step->stable_failed,
+    };
+}
+
+void judge_sentence_counts(const struct judge *judge, struct note *ret_sentence)
+{
+    struct judge_excursion excursion = judge_excursion(judge, JUDGE_REASON_ABSOLUTE);
+    struct judge_tally counts = excursion.has_failure ? excursion.counts : tally_of_step(judge);
+    say_counts(judge, &counts, ret_sentence);
+}
+
+/* For verdicts about the time since the weight last changed. */
+static void say_step(const struct judge *judge, const char *close, struct note *ret_sentence)
+{
+    struct judge_tally tally = tally_of_step(judge);
+    struct note counts;
+    say_counts(judge, &tally, &counts);
+    note_set(ret_sentence, "%s; %s", counts.text, close);
 }
 
 static void say_healthy(const struct judge *judge, struct note *ret_sentence)

@@ -183,7 +183,7 @@ static void breach_rollback(struct rollout *rollout, const struct rollout_input 
                             uint64_t now_us, struct rollout_actions *actions)
 {
     if (input->stable_live == 0) {
-        rollout_hold_for_outage(rollout, actions);
+        rollout_hold_for_outage(rollout, input, actions);
         return;
     }
     rollout->is_outage_held = false;

@@ -178,10 +178,12 @@ static void wait_for_health(struct rollout *rollout, const struct rollout_input 
     } else if (input->is_canary_ready) {
         climb(rollout, 1, ROLLOUT_ACTOR_JUDGE, input, now_us, actions);
     } else if (waited_us(&rollout->ascent, now_us) >= rollout->config.health_us_max) {
-        pause_by_itself(rollout, "rollout.unready",
-                        "paused: the canary did not pass its health checks in time and got no "
-                        "weight; resume waits for them again",
-                        actions);
+        struct note note;
+        note_set(&note,
+                 "paused: the canary did not pass its health checks within %.0f s and got no "
+                 "weight; resume waits for them again",
+                 (double)rollout->config.health_us_max / 1e6);
+        pause_by_itself(rollout, "rollout.unready", note.text, actions);
     }
 }
 

@@ -143,16 +143,23 @@ static bool must_wait(struct rollout *rollout, const struct watch_mark *now,
     return false;
 }
 
-void rollout_hold_for_outage(struct rollout *rollout, struct rollout_actions *actions)
+void rollout_outage_sentence(const struct note *finding, struct note *ret_sentence)
+{
+    note_set(ret_sentence, "stable has no live endpoint, nothing is shifted until it has one; %s",
+             finding->text);
+}
+
+void rollout_hold_for_outage(struct rollout *rollout, const struct rollout_input *input,
+                             struct rollout_actions *actions)
 {
     if (rollout->is_outage_held) {
         return;
     }
-    static const char TEXT[] = "the canary is bad, but stable has no live endpoint: nothing is "
-                               "shifted until it has one";
+    struct note sentence;
+    rollout_outage_sentence(&input->sentence, &sentence);
     rollout->is_outage_held = true;
-    rollout_tell(actions, ROLLOUT_ERROR, "rollback.hold", ROLLOUT_ACTOR_JUDGE, "%s", TEXT);
-    rollout_alert(actions, "shared_outage", "%s", TEXT);
+    rollout_tell(actions, ROLLOUT_ERROR, "rollback.hold", ROLLOUT_ACTOR_JUDGE, "%s", sentence.text);
+    rollout_alert(actions, "shared_outage", "%s", sentence.text);
 }
 
 static void move(struct rollout *rollout, const struct rollout_input *input,
@@ -187,7 +194,7 @@ static bool advance(struct rollout *rollout, const struct rollout_input *input, 
         shift->is_at_once = true;
     }
     if (input->stable_live == 0 && !shift->is_forced) {
-        rollout_hold_for_outage(rollout, actions);
+        rollout_hold_for_outage(rollout, input, actions);
         return false;
     }
     rollout->is_outage_held = false;
@@ -325,13 +332,16 @@ static void verify_success(struct rollout *rollout, uint64_t now_us,
     rollout_enter(rollout, is_abort ? ROLLOUT_IDLE : ROLLOUT_ROLLED_BACK);
     rollout_write(rollout, false, actions);
     const char *actor = rollout->has_record ? record->actor : ROLLOUT_ACTOR_JUDGE;
-    rollout_tell(
-        actions, ROLLOUT_INFO, is_abort ? "abort.success" : "rollback.success", actor,
-        "stable is confirmed to serve well; %llu bad responses of the canary, %llu seen by "
-        "clients, %.1f s in all",
+    const char *event = is_abort ? "abort.success" : "rollback.success";
+    struct note note;
+    note_set(
+        &note,
+        "all traffic is back on stable, which is confirmed to serve well; %llu bad responses of "
+        "the canary, %llu seen by clients, %.1f s in all",
         (unsigned long long)record->bad_origin, (unsigned long long)record->bad_client,
         rollout->has_record ? record->duration_s : 0.0);
-    rollout_alert(actions, "rollback.success", "all traffic is back on stable and confirmed");
+    rollout_tell(actions, ROLLOUT_INFO, event, actor, "%s", note.text);
+    rollout_alert(actions, "rollback.success", "%s", note.text);
 }
 
 static void verify_failure(struct rollout *rollout, struct rollout_actions *actions)

@@ -37,4 +37,7 @@ void rollout_verify_tick(struct rollout *rollout, const struct rollout_input *in
 void rollout_drain_tick(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
                         struct rollout_actions *actions);
 /* A breach finds no stable version to go to: told once, held. */
-void rollout_hold_for_outage(struct rollout *rollout, struct rollout_actions *actions);
+void rollout_hold_for_outage(struct rollout *rollout, const struct rollout_input *input,
+                             struct rollout_actions *actions);
+/* Says that of a finding. */
+void rollout_outage_sentence(const struct note *finding, struct note *ret_sentence);

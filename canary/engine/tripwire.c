@@ -85,14 +85,15 @@ void tripwire_sentence(const struct tripwire *tripwire, const struct tripwire_in
                        struct finding finding, uint64_t now_us, struct note *ret_sentence)
 {
     if (finding.reason == JUDGE_REASON_SHARED_OUTAGE) {
-        note_set(ret_sentence,
-                 "all %u endpoints of the canary fail their health checks and stable has none that "
-                 "lives; shifting back would not help",
-                 input->canary_endpoints);
+        note_set(
+            ret_sentence,
+            "%u of %u endpoints of the canary fail their health checks and stable has none that "
+            "lives; shifting back would not help",
+            input->canary_failing, input->canary_endpoints);
     } else if (finding.verdict == JUDGE_BREACH && finding.reason == JUDGE_REASON_HEALTH) {
         note_set(ret_sentence,
-                 "all %u endpoints of the canary fail their health checks, %u of stable live",
-                 input->canary_endpoints, input->stable_live);
+                 "%u of %u endpoints of the canary fail their health checks, %u of stable live",
+                 input->canary_failing, input->canary_endpoints, input->stable_live);
     } else if (finding.reason == JUDGE_REASON_HEALTH) {
         note_set(ret_sentence,
                  "%u of %u endpoints of the canary take no requests: %u fail their health checks, "
@@ -103,8 +104,7 @@ void tripwire_sentence(const struct tripwire *tripwire, const struct tripwire_in
         double contained_s =
             tripwire->is_contained ? (double)(now_us - tripwire->contained_since_us) / 1e6 : 0.0;
         note_set(ret_sentence,
-                 "workers hold the canary at a trickle since %.1f s: too many of its answers were "
-                 "bad",
+                 "workers hold the canary at a trickle for %.1f s now, for its bad answers",
                  contained_s);
     }
 }

@@ -5,7 +5,7 @@
 #include "proxy/exchange/relay.h"
 #include "proxy/upstream/balance.h"
 
-enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX, STATUS_NOT_FOUND = 404 };
+enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX };
 
 static struct version_cells *judged_cells(const struct exchange *exchange)
 {
@@ -23,28 +23,16 @@ bool exchange_is_bad_status(const struct exchange *exchange, unsigned status)
 }
 
 static void judge_outcome(struct exchange *exchange, const struct outcome *outcome,
-                          enum attempt_end end, bool was_counted)
+                          const struct attempt_facts *facts)
 {
     struct attempt *attempt = &exchange->attempt;
     struct version_cells *cells = judged_cells(exchange);
     if (cells == NULL) {
         return;
     }
-    if (outcome->is_failure && was_counted) {
-        version_cells_count_late_err(cells);
-    } else if (outcome->is_failure) {
-        version_cells_count_err(cells, outcome->is_connect);
-    } else if (outcome->is_request) {
-        version_cells_count_ok(cells);
-        if (attempt->status == STATUS_NOT_FOUND) {
-            cell_increment(&cells->not_found);
-        }
-    }
-    if (outcome->is_failure) {
-        cell_increment(&cells->origin_bad);
-    }
-    bool is_timing = (end == ATTEMPT_HEAD_READ && !outcome->is_failure) ||
-                     end == ATTEMPT_HEAD_TIMEOUT || end == ATTEMPT_CONNECT_TIMEOUT;
+    outcome_enter(outcome, facts, cells);
+    bool is_timing = (facts->end == ATTEMPT_HEAD_READ && !outcome->is_failure) ||
+                     facts->end == ATTEMPT_HEAD_TIMEOUT || facts->end == ATTEMPT_CONNECT_TIMEOUT;
     if (is_timing && !attempt->is_latency_counted) {
         histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
         attempt->is_latency_counted = true;
@@ -131,9 +119,8 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         .is_counted = attempt->is_counted,
     };
     struct outcome outcome = outcome_of(&facts);
-    bool was_counted = attempt->is_counted;
     attempt->is_counted = attempt->is_counted || outcome.is_request;
-    judge_outcome(exchange, &outcome, end, was_counted);
+    judge_outcome(exchange, &outcome, &facts);
     if (exchange->is_trickle && !exchange->is_trickle_told && attempt->role == ROLE_CURRENT) {
         tell_trickle(exchange, &outcome, end);
     }

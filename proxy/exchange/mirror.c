@@ -122,16 +122,7 @@ static void count(struct mirror *mirror, enum attempt_end end)
     };
     struct outcome outcome = outcome_of(&facts);
     struct version_cells *cells = block_cells(mirror->version->cells, mirror->host->worker_index);
-    if (outcome.is_failure && mirror->is_counted) {
-        version_cells_count_late_err(cells);
-    } else if (outcome.is_failure) {
-        version_cells_count_err(cells, outcome.is_connect);
-    } else if (outcome.is_request) {
-        version_cells_count_ok(cells);
-    }
-    if (outcome.is_failure) {
-        cell_increment(&cells->origin_bad);
-    }
+    outcome_enter(&outcome, &facts, cells);
     mirror->is_counted = mirror->is_counted || outcome.is_request;
 }
 

@@ -27,6 +27,7 @@
 
 enum {
     STATUS_SERVER_ERROR = 500,
+    STATUS_NOT_FOUND = 404,
     STATUS_BAD_GATEWAY = 502,
     STATUS_UNAVAILABLE = 503,
     STATUS_GATEWAY_TIMEOUT = 504
@@ -143,4 +144,22 @@ struct outcome outcome_of(const struct attempt_facts *facts)
         outcome.is_connect = false;
     }
     return outcome;
+}
+
+void outcome_enter(const struct outcome *outcome, const struct attempt_facts *facts,
+                   struct version_cells *cells)
+{
+    if (outcome->is_failure && facts->is_counted) {
+        version_cells_count_late_err(cells);
+    } else if (outcome->is_failure) {
+        version_cells_count_err(cells, outcome->is_connect);
+    } else if (outcome->is_request) {
+        version_cells_count_ok(cells);
+        if (facts->status == STATUS_NOT_FOUND) {
+            cell_increment(&cells->not_found);
+        }
+    }
+    if (outcome->is_failure) {
+        cell_increment(&cells->origin_bad);
+    }
 }

@@ -4,7 +4,7 @@
  * One table instead of a rule per place. An attempt is looked at up to three times: when its head
  * was read (a failing status counts at once), one second after that (a stream would never count
  * otherwise), and at its end. The caller remembers in `is_counted` whether an earlier look counted
- * it. Pure values; any thread. */
+ * it. Pure values; any thread, but for outcome_enter. */
 #pragma once
 #include <stdbool.h>
 
@@ -59,3 +59,7 @@ bool outcome_is_bad_status(unsigned status, bool is_failing_status);
 /* Pure. What it says to count is to be counted now; a later look at the same attempt says only what
  * is new. */
 struct outcome outcome_of(const struct attempt_facts *facts);
+/* Enters an outcome into the judge's ledger; `facts` are those it was made of. The cells' worker.
+ */
+void outcome_enter(const struct outcome *outcome, const struct attempt_facts *facts,
+                   struct version_cells *cells);

@@ -32,7 +32,7 @@ static void dead_canary_beside_a_live_stable_is_a_breach_at_once(void **state)
     assert_true(tripwire.is_canary_down);
     struct note note;
     tripwire_sentence(&tripwire, &input, finding, 0, &note);
-    assert_non_null(strstr(note.text, "all 3 endpoints of the canary fail their health checks"));
+    assert_non_null(strstr(note.text, "3 of 3 endpoints of the canary fail their health checks"));
 }
 
 static void both_versions_dead_is_a_shared_outage(void **state)
