@@ -11,6 +11,7 @@
 #include "canary/cli/cli.h"
 #include "canary/cli/demo.h"
 #include "canary/controller/controller.h"
+#include "canary/replay/replay_verb.h"
 #include "conf/conf_load.h"
 #include "proxy/base/log.h"
 
@@ -215,6 +216,9 @@ int main(int argc, char **argv)
     }
     if (argc >= 2 && strcmp(argv[1], "demo") == 0) {
         return demo_run(argc - 1, argv + 1, "/proc/self/exe");
+    }
+    if (argc >= 2 && strcmp(argv[1], "replay") == 0) {
+        return replay_run(argc - 1, argv + 1);
     }
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
         (void)printf("serin %s (%s)\n", SERIN_VERSION, SERIN_COMMIT);

@@ -339,6 +339,7 @@ void cli_print_help(FILE *out)
         "  run [-c FILE]             the proxy\n"
         "  check [-c FILE]           test the configuration\n"
         "  demo [--seconds N]        a canary that breaks and is rolled back, all on this machine\n"
+        "  replay [RECORDING]        what other policies would have done with what was recorded\n"
         "  version                   which Serin this is\n\n"
         "Talking to a Serin that runs:\n");
     print_verbs(out, true);

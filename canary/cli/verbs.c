@@ -6,6 +6,7 @@
 #include "canary/cli/client.h"
 #include "canary/cli/options.h"
 #include "canary/cli/pages.h"
+#include "canary/cli/service.h"
 #include "canary/cli/show.h"
 #include "canary/cli/table.h"
 #include "conf/conf_number.h"
@@ -51,40 +52,11 @@ static int print_answer(const struct client *client, const struct cli_options *o
     return err == OK ? CLI_DONE : CLI_FAILED;
 }
 
-static void tell_services(const json_t *services)
-{
-    size_t index;
-    json_t *service;
-    (void)fprintf(stderr, "serin: there are several services, --service says which:");
-    json_array_foreach(services, index, service)
-    {
-        (void)fprintf(stderr, " %s", json_string_value(json_object_get(service, "name")));
-    }
-    (void)fprintf(stderr, "\n");
-}
-
-/* The service that is meant, escaped for a path: the named one, or the only one there is. */
+/* The service that is meant, escaped for a path. */
 static int find_service(struct client *client, const struct cli_options *options,
                         char name[NAME_MAX_SIZE])
 {
-    const char *found = options->service;
-    if (found == NULL) {
-        int exit = client_call(client, &(struct client_request){.path = "/api/v1/status"});
-        if (exit != CLI_DONE) {
-            return exit;
-        }
-        json_t *services = json_object_get(client_json(client), "services");
-        if (json_array_size(services) != 1) {
-            tell_services(services);
-            return CLI_USAGE;
-        }
-        found = json_string_value(json_object_get(json_array_get(services, 0), "name"));
-    }
-    if (found == NULL || !client_escape(found, name, NAME_MAX_SIZE)) {
-        (void)fprintf(stderr, "serin: this is no service's name\n");
-        return CLI_USAGE;
-    }
-    return CLI_DONE;
+    return service_find(client, options->service, name, NAME_MAX_SIZE);
 }
 
 /* `format` has one %s, the service. Takes `body`. */

@@ -52,19 +52,24 @@ static uint64_t criteria_of(const struct conf_failures *failures)
     return sum;
 }
 
-static void take_criteria(const struct conf_failures *failures, struct judge_config *judge)
+void policy_watch_not_found(struct observe_policy *policy, uint32_t limit_ppm)
 {
-    judge->criteria = criteria_of(failures);
-    if (failures->not_found_ppm > 0) {
-        judge_config_watch_not_found(judge, (double)failures->not_found_ppm / CONF_PPM);
+    if (limit_ppm > 0) {
+        judge_config_watch_not_found(&policy->judge, (double)limit_ppm / CONF_PPM);
     }
+}
+
+static void take_criteria(const struct conf_failures *failures, struct observe_policy *policy)
+{
+    policy->judge.criteria = criteria_of(failures);
+    policy_watch_not_found(policy, failures->not_found_ppm);
 }
 
 struct observe_policy policy_own(const struct conf_service *conf)
 {
     struct conf_policy own = conf_policy_own(&conf->rollback);
     struct observe_policy policy = policy_of(&own);
-    take_criteria(&conf->failures, &policy.judge);
+    take_criteria(&conf->failures, &policy);
     return policy;
 }
 
@@ -73,7 +78,7 @@ size_t policy_observed(const struct conf_service *conf,
 {
     for (size_t i = 0; i < conf->observe_count; i++) {
         ret_policies[i] = policy_of(&conf->observe[i]);
-        take_criteria(&conf->failures, &ret_policies[i].judge);
+        take_criteria(&conf->failures, &ret_policies[i]);
     }
     return conf->observe_count;
 }

@@ -10,6 +10,9 @@
 #include "conf/conf.h"
 
 struct observe_policy policy_of(const struct conf_policy *conf);
+/* Judges 404s too where the limit is above 0: `failures.not_found` is the service's, not a
+ * policy's. */
+void policy_watch_not_found(struct observe_policy *policy, uint32_t limit_ppm);
 /* The service's own. */
 struct observe_policy policy_own(const struct conf_service *conf);
 /* Those that it observes; returns how many. */

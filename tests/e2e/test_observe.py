@@ -146,5 +146,66 @@ def recorder_may_be_off(stage):
         expect(release.state()["phase"], "idle", "phase")
 
 
+def replay(stage, *words, text=None):
+    admin = ("--admin", f"http://127.0.0.1:{stage.serin.admin_port}")
+    return subprocess.run([stage.binary, "replay", *words, *(() if text else admin)], input=text, capture_output=True,
+                          text=True, timeout=60 * SLOW)
+
+
+@case(starts_proxy=False)
+def replay_tells_what_happened_and_what_others_would_have_done(stage):
+    """The acting policy is the strict one here: what it did is in the recording, and a lax one would not have."""
+    with Release(stage, rollback={"error_rate": "5%", "instant_above": "10%"},
+                 observe=[{"name": "lax", "error_rate": "60%", "relative": "off", "latency": "off"}]) as release:
+        release.canary.order(status=500, every=3)
+        release.wait_phase("rolled_back", 60)
+        record = release.record()
+        wait_for(lambda: '"rolled_back"' in serin(stage, "recording").stdout, "the end is recorded", 10)
+        answer = replay(stage, "--json", "--policy", "hasty:error_rate=1%,false_alarm=20%", "--policy", "other:relative=off")
+        expect((answer.returncode, answer.stderr), (0, ""), "replay")
+        found = json.loads(answer.stdout)
+        expect((found["service"], len(found["runs"])), (stage.name, 1), "what it is of")
+        (run_,) = found["runs"]
+        expect((run_["current"], run_["previous"]), ("bad-2", "good-1"), "versions")
+        really = run_["really"]
+        expect((really["reason"], really["phase"]), ("absolute", "rolled_back"), "what happened")
+        expect(really["weight_0"]["client_bad"] <= record["bad_responses"]["client"], True, f"{really} {record}")
+        policies = {policy["name"]: policy for policy in run_["policies"]}
+        expect(list(policies), ["rollback", "lax", "hasty", "other"], "policies")
+        expect((policies["rollback"]["verdict"], policies["hasty"]["verdict"]), ("breach", "breach"), "verdicts")
+        expect(policies["hasty"]["breach"]["after_s"] <= policies["rollback"]["breach"]["after_s"], True, f"{policies}")
+        expect((policies["lax"]["breach"], policies["lax"]["verdict"] != "breach"), (None, True), "lax")
+        table = replay(stage)
+        expect(table.returncode, 0, table.stderr)
+        expect("really: breach (absolute)" in table.stdout and "\nlax " in table.stdout, True, table.stdout)
+
+        saved = serin(stage, "recording").stdout
+        path = os.path.join(stage.folder, "saved.jsonl")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(saved)
+        from_file, from_input = replay(stage, "--json", path), replay(stage, "--json", "-", text=saved)
+        expect(from_file.stdout, from_input.stdout, "a file and standard input")
+        strict = {**release.service, "observe": [{"name": "tight", "error_rate": "1%"}]}
+        stage.serin.change({"services": [strict]})
+        by_conf = replay(stage, "--json", "-c", stage.serin.config_path, path)
+        expect(by_conf.returncode, 0, by_conf.stderr)
+        names = [policy["name"] for policy in json.loads(by_conf.stdout)["runs"][0]["policies"]]
+        expect(names, ["rollback", "tight"], "the configuration's policies")
+
+        lines = saved.splitlines(keepends=True)
+        refused = {
+            "cut": ("".join(lines[:3]) + lines[3][:40], "line 4: "),
+            "without its end": ("".join(lines[:-1]), f"line {len(lines) - 1}: the recording ends here"),
+            "backwards": (lines[0] + lines[2] + lines[1], "line 3: row 1 comes after row 2"),
+            "another version": (lines[0].replace('"serin_recording":1', '"serin_recording":9') + lines[-1], "line 1: "),
+            "huge": (lines[0] + lines[1].replace('"row":1,', '"row":1e400,'), "line 2: "),
+        }
+        for what, (text, where) in refused.items():
+            answer = replay(stage, "-", text=text)
+            expect((answer.returncode, where in answer.stderr, answer.stdout), (1, True, ""), f"{what}: {answer.stderr}")
+        expect(replay(stage, "--policy", "x:error_rate=5", path).returncode, 1, "a policy without a unit")
+        expect(replay(stage, "--zebra").returncode, 2, "an option that is none")
+
+
 if __name__ == "__main__":
     run(__file__)
