@@ -281,11 +281,20 @@ enum conf_rescue_when {
     CONF_RESCUE_504
 };
 
+/* What one version lacks of another one's page is asked of the other. */
+struct conf_assets {
+    bool is_on;
+    const char **paths; /* patterns, beside what Sec-Fetch-Dest says */
+    size_t path_count;
+    uint64_t timeout_us; /* for the other version's head; then the first answer is given */
+};
+
 struct conf_rescue {
     bool is_on;
     enum conf_rescue_when *when;
     size_t when_count;
     uint32_t budget_ppm; /* rescues per request, when the canary's weight is less */
+    struct conf_assets assets;
 };
 
 struct conf_service {

@@ -359,6 +359,35 @@ static const struct conf_section failures_section = {
     .place_offset = offsetof(struct conf_failures, place),
 };
 
+static const struct conf_key assets_keys[] = {
+    {.name = "paths",
+     .type = CONF_TYPE_GLOB,
+     .offset = offsetof(struct conf_assets, paths),
+     .count_offset = offsetof(struct conf_assets, path_count),
+     .list_max = CONF_GLOBS_MAX,
+     .help = "Further requests that are for assets, as `[/assets/*, /*.js]`; patterns as in "
+             "`failures.exclude_paths`. Browsers say so by themselves on HTTPS pages "
+             "(`Sec-Fetch-Dest`), not on plain HTTP ones."},
+    {.name = "timeout",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_assets, timeout_us),
+     FROM_TO(10 * MS, MINUTE),
+     .fallback = "1s",
+     .help = "How long the other version may take to answer before the first answer is given."},
+};
+
+static const struct conf_section assets_section = {
+    .title = "services.rescue.assets",
+    .help = "While two releases share the traffic, a page of one may ask the other for its "
+            "scripts. A GET or HEAD for an asset (`Sec-Fetch-Dest` is `script`, `style`, `image` "
+            "or `font`, or the path is listed) that gets a 404, or a 200 of `text/html`, is sent "
+            "to the other version, in either direction. Its 2xx that is no HTML goes to the "
+            "client; else the client gets the first answer. It has a budget of its own, earned "
+            "like `budget`.",
+    KEYS(assets_keys),
+    .size = sizeof(struct conf_assets),
+};
+
 static const struct conf_key rescue_keys[] = {
     {.name = "when",
      .type = CONF_TYPE_CHOICE,
@@ -380,6 +409,14 @@ static const struct conf_key rescue_keys[] = {
      .help =
          "Rescues per request of the service, in each worker; the canary's weight where that is "
          "more. 100 are saved up at most, and at the start."},
+    {.name = "assets",
+     .type = CONF_TYPE_SECTION,
+     .offset = offsetof(struct conf_rescue, assets),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_rescue, assets.is_on),
+     .fallback = "on",
+     .section = &assets_section,
+     .help = "Asking the other version for an asset that this one lacks."},
 };
 
 static const struct conf_section rescue_section = {

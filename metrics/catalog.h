@@ -47,7 +47,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "service, role, endpoint",                                                                   \
       "Times that a worker took the endpoint out for failing in a row.")                           \
     X(RESCUES, rescues, "serin_rescues_total", COUNTER, "", "service, result",                     \
-      "Requests that the canary failed and the stable version was to make good.")                  \
+      "Requests that the canary failed and the stable version was to make good; with `asset_`, "   \
+      "assets that one version lacked and the other was asked for.")                               \
     X(MIRRORED_REQUESTS, mirrored_requests, "serin_mirrored_requests_total", COUNTER, "",          \
       "service", "Requests copied to a canary without weight; no other family counts them.")       \
     X(MIRROR_DROPPED, mirror_dropped, "serin_mirror_dropped_total", COUNTER, "", "service",        \
@@ -143,13 +144,19 @@ enum metric {
     X(STATUS, "status")
 
 /* What came of what might be rescued: the stable version answered, or failed too; or it was not
- * asked: no budget, or it suffers already, or has no live endpoint. */
+ * asked: no budget, or it suffers already, or has no live endpoint. Of an asset that one version
+ * lacked: the other had it, or not; or it was not asked: no budget, or it is held back, suffers or
+ * has no live endpoint. */
 #define METRIC_RESCUES(X)                                                                          \
     X(SUCCESS, "success")                                                                          \
     X(FAILURE, "failure")                                                                          \
     X(NO_BUDGET, "no_budget")                                                                      \
     X(STABLE_SUFFERS, "stable_suffers")                                                            \
-    X(STABLE_DOWN, "stable_down")
+    X(STABLE_DOWN, "stable_down")                                                                  \
+    X(ASSET_SUCCESS, "asset_success")                                                              \
+    X(ASSET_FAILURE, "asset_failure")                                                              \
+    X(ASSET_NO_BUDGET, "asset_no_budget")                                                          \
+    X(ASSET_NOT_ASKED, "asset_not_asked")
 
 /* A connection with a request on it is active, one that waits for the next is idle. */
 #define METRIC_CONNECTION_STATES(X)                                                                \

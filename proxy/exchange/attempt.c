@@ -1,5 +1,6 @@
 /* proxy/exchange/attempt.c — one try at one endpoint: where, how it is counted, and what comes of
  * its failure. */
+#include "proxy/exchange/asset.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/relay.h"
@@ -111,7 +112,9 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         .end = end,
         .status = attempt->status,
         .is_failing_status =
+            !attempt->is_excused &&
             conf_failures_have(&exchange->service->conf->failures, attempt->status),
+        .is_excused = attempt->is_excused,
         .is_reused = attempt->client != NULL && http1_client_is_reused(attempt->client),
         .has_response_bytes = attempt->client != NULL && http1_client_has_bytes(attempt->client),
         .is_retried = is_retried,
@@ -171,7 +174,7 @@ size_t exchange_pick(const struct exchange *exchange, const struct snapshot_vers
 static void watch_slowness(struct exchange *exchange)
 {
     uint64_t limit_us =
-        exchange->attempt.role == ROLE_CURRENT
+        exchange->attempt.role == ROLE_CURRENT && exchange->attempt.is_judged
             ? atomic_load_explicit(&exchange->service->service->slow_limit_us, memory_order_relaxed)
             : 0;
     if (limit_us > 0) {
@@ -192,19 +195,28 @@ static void note_epoch(const struct exchange *exchange, struct endpoint_seat *se
     }
 }
 
+/* Whom the next attempt is for. */
+static enum role role_of(const struct exchange *exchange)
+{
+    if (exchange_is_asking(exchange)) {
+        return exchange_asked_role(exchange);
+    }
+    return exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role;
+}
+
 static void begin(struct exchange *exchange, const struct snapshot_version *version, size_t index)
 {
     struct exchange_host *host = exchange->host;
     const struct snapshot_endpoint *target = &version->endpoints[index];
+    bool is_elsewhere = exchange->is_rescued || exchange_is_asking(exchange);
     exchange->attempt = (struct attempt){
         .target = target,
         .target_index = index,
         .seat = exchange_seat(host, target->endpoint),
-        .role = exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role,
+        .role = role_of(exchange),
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
-        .is_judged =
-            exchange->decision.is_judged && !exchange->is_rescued && !exchange->is_excluded,
+        .is_judged = exchange->decision.is_judged && !is_elsewhere && !exchange->is_excluded,
     };
     exchange->attempt_count++;
     note_epoch(exchange, exchange->attempt.seat);
@@ -221,7 +233,11 @@ static void give_up(struct exchange *exchange, enum attempt_end end, unsigned st
 {
     exchange_count(exchange, end, false);
     exchange_release_client(exchange);
-    exchange_reply(exchange, status, reason);
+    if (exchange_is_asking(exchange)) {
+        exchange_give_held(exchange);
+    } else {
+        exchange_reply(exchange, status, reason);
+    }
 }
 
 static void send_request(struct exchange *exchange)
@@ -276,9 +292,12 @@ static void connect_endpoint(struct exchange *exchange)
 
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
 {
-    enum role role = exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role;
-    const struct snapshot_version *version = &exchange->service->versions[role];
+    const struct snapshot_version *version = &exchange->service->versions[role_of(exchange)];
     size_t index = exchange_pick(exchange, version, avoid);
+    if (index == BALANCE_NONE && exchange_is_asking(exchange)) {
+        exchange_give_held(exchange);
+        return;
+    }
     if (index == BALANCE_NONE) {
         exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
         return;
@@ -381,7 +400,11 @@ static void on_failed(void *call, enum client_failure failure)
         exchange_rescue(exchange);
         break;
     case RETRY_ANSWER:
-        exchange_reply(exchange, decision.status, REJECT_REASON_COUNT);
+        if (exchange_is_asking(exchange)) {
+            exchange_give_held(exchange);
+        } else {
+            exchange_reply(exchange, decision.status, REJECT_REASON_COUNT);
+        }
         break;
     case RETRY_GO_ON:
     case RETRY_CUT:

@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.h"
 
+#include "proxy/exchange/asset.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/mirror.h"
@@ -143,6 +144,7 @@ void exchange_host_finish(struct exchange_host *host)
 void exchange_close(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
+    exchange_drop_held(exchange);
     exchange_enter(exchange, EXCHANGE_CLOSED);
     deadline_finish(&exchange->watch);
     deadline_finish(&exchange->total);
@@ -310,6 +312,7 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     read_wishes(exchange->request, &service->decide, &facts, cookies);
     exchange->decision = decide(&service->decide, &facts, &seat->accumulator, &host->loop->random);
     rescue_earn(&seat->rescue, service->rescue_gain_ppm);
+    rescue_earn(&seat->assets, service->asset_gain_ppm);
     bool is_held_back = facts.is_contained && exchange->decision.role == ROLE_CURRENT;
     if (is_held_back && facts.is_live[ROLE_PREVIOUS]) {
         exchange_contain(exchange, containment);
@@ -359,6 +362,10 @@ static void on_total(struct deadline *deadline)
     struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, total);
     CHECK(exchange->tag == EXCHANGE_TAG);
     bool has_answered = exchange->client_status != 0;
+    if (exchange_is_asking(exchange)) {
+        exchange_stop_asking(exchange);
+        return;
+    }
     if (is_client_slow(exchange)) {
         exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
         exchange_release_client(exchange);
@@ -378,13 +385,18 @@ static void on_total(struct deadline *deadline)
     }
 }
 
-/* Before the head: the judge's slow limit. After it: the answer counts as good although it goes on.
+/* While another version is asked for an asset: it took too long. Before the head: the judge's slow
+ * limit. After it: the answer counts as good although it goes on.
  */
 static void on_watch(struct deadline *deadline)
 {
     struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, watch);
     CHECK(exchange->tag == EXCHANGE_TAG);
     struct attempt *attempt = &exchange->attempt;
+    if (exchange_is_asking(exchange)) {
+        exchange_stop_asking(exchange);
+        return;
+    }
     if (attempt->status != 0) {
         exchange_count(exchange, ATTEMPT_SETTLED, false);
         return;

@@ -38,8 +38,8 @@ void exchange_log(struct exchange *exchange)
         .failure = attempt->failure == METRIC_FAILURE_COUNT && exchange->is_rescued
                        ? exchange->rescued_from
                        : attempt->failure,
-        .is_rescued = exchange->is_rescued,
         .ending = lasting_ending(exchange),
+        .is_rescued = exchange->is_rescued || exchange->is_asset_found,
         .attempts = exchange->attempt_count,
         .request_bytes = exchange->request_bytes,
         .response_bytes = exchange->response_bytes,

@@ -33,6 +33,7 @@ struct attempt {
     enum metric_failure failure; /* how it failed; METRIC_FAILURE_COUNT */
     bool is_judged;              /* counts for the judge at all */
     bool is_counted;             /* has counted as a request */
+    bool is_excused;             /* it lacked an asset that the other version has: no failure */
     bool is_latency_counted;     /* its latency is in the judge's histogram */
     bool is_over;                /* ended and counted */
 };
@@ -68,6 +69,8 @@ struct exchange {
     bool is_trickle;                  /* let through to a canary that is held back */
     bool is_trickle_told;             /* and what came of it is known */
     bool is_rescued;                  /* the attempt is at the stable version, for the canary */
+    bool is_asset_found;              /* the other version had what the chosen one lacked */
+    struct held *held;                /* asset.c: an answer that waits; in the arena */
     enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
     struct request forwarded;         /* what origins get */
     char set_cookie[STICKY_SET_COOKIE_MAX];

@@ -155,7 +155,7 @@ void outcome_enter(const struct outcome *outcome, const struct attempt_facts *fa
         version_cells_count_err(cells, outcome->is_connect);
     } else if (outcome->is_request) {
         version_cells_count_ok(cells);
-        if (facts->status == STATUS_NOT_FOUND) {
+        if (facts->status == STATUS_NOT_FOUND && !facts->is_excused) {
             cell_increment(&cells->not_found);
         }
     }

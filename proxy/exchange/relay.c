@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "proxy/exchange/asset.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 
@@ -140,10 +141,18 @@ void relay_on_head(void *call, const struct response *response)
         return;
     }
     exchange->attempt.status = response->status;
+    if (exchange_ask_asset(exchange, response)) {
+        return;
+    }
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     if (response->status >= 500 && exchange_rescue_answer(exchange)) {
         return;
     }
+    (void)relay_answer(exchange, response);
+}
+
+bool relay_answer(struct exchange *exchange, const struct response *response)
+{
     exchange->response_body = response->body;
     exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
     struct field cookie;
@@ -157,7 +166,7 @@ void relay_on_head(void *call, const struct response *response)
         bool is_ours = err == ERR_NOMEM;
         refuse_answer(exchange, is_ours ? ATTEMPT_REFUSED : ATTEMPT_BAD_RESPONSE,
                       is_ours ? 503 : 502);
-        return;
+        return false;
     }
     exchange->client_status = response->status;
     exchange->is_bad_for_client = exchange_is_bad_status(exchange, response->status);
@@ -167,11 +176,12 @@ void relay_on_head(void *call, const struct response *response)
     exchange_weigh(exchange, exchange->is_bad_for_client);
     if (response->status == 101) {
         begin_tunnel(exchange);
-        return;
+        return true;
     }
     exchange_enter(exchange, EXCHANGE_RELAYING);
     watch_settling(exchange);
     watch_origin(exchange);
+    return true;
 }
 
 void relay_on_body(void *call, struct bytes piece)

@@ -1,4 +1,5 @@
 /* proxy/exchange/rescue.c — what the canary failed is asked of the stable version, once. */
+#include "proxy/exchange/asset.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/upstream/balance.h"
 
@@ -13,7 +14,8 @@ bool exchange_is_rescuable(const struct exchange *exchange)
 /* Who asked for the canary by its own wish gets what the canary says. */
 static unsigned rescue_when(const struct exchange *exchange)
 {
-    bool is_canary = exchange->attempt.role == ROLE_CURRENT && exchange->decision.is_judged;
+    bool is_canary = exchange->attempt.role == ROLE_CURRENT && exchange->decision.is_judged &&
+                     !exchange_is_asking(exchange);
     bool is_untold = exchange->client_status == 0 && !exchange->has_informed;
     bool is_rescuable =
         is_canary && is_untold && !exchange->is_rescued && exchange_is_rescuable(exchange);

@@ -20,6 +20,8 @@ struct service_seat {
     uint32_t mirror_count;           /* copies under way */
     struct rescue_budget rescue;
     uint32_t lasting_sequence; /* spreads long-lived exchanges over their share */
+    struct rescue_budget
+        assets; /* of its own: missing files never cost a failed request's rescue */
     bool is_ready;
 };
 

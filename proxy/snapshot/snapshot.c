@@ -110,6 +110,7 @@ static void fill_rescue(const struct conf_rescue *conf, struct snapshot_service 
         service->rescue_when |= 1u << conf->when[i];
     }
     uint32_t weight_ppm = service->decide.weight_ppm;
+    service->asset_gain_ppm = conf->budget_ppm;
     service->rescue_gain_ppm = weight_ppm > conf->budget_ppm ? weight_ppm : conf->budget_ppm;
 }
 

@@ -42,6 +42,7 @@ struct snapshot_service {
     unsigned rescue_when; /* bits 1 << enum conf_rescue_when; 0: nothing is rescued */
     struct containment_policy containment;
     uint32_t rescue_gain_ppm; /* what a request earns of a rescue */
+    uint32_t asset_gain_ppm;  /* ... and of asking the other version for an asset */
     uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };
