@@ -71,8 +71,8 @@ static void answer(struct act *act)
     json_decref(with.body);
 }
 
-void controller_fill_state(const struct steward *steward, char detail[PROGRESS_TEXT_SIZE],
-                           struct history_service *ret_state)
+void controller_fill_state(const struct controller *controller, const struct steward *steward,
+                           char detail[PROGRESS_TEXT_SIZE], struct history_service *ret_state)
 {
     const struct rollout *rollout = &steward->engine.rollout;
     struct rollout_journal journal = engine_journal(&steward->engine);
@@ -87,7 +87,7 @@ void controller_fill_state(const struct steward *steward, char detail[PROGRESS_T
         .salt = steward->rollout,
         .step = has_detail ? (int32_t)rollout->ascent.step : 0,
         .detail = has_detail ? detail : NULL,
-        .updated_us = clock_wall_us(clock_system()),
+        .updated_us = clock_wall_us(controller->clock),
     };
 }
 
@@ -95,7 +95,7 @@ void controller_write_state(struct controller *controller, const struct steward 
 {
     char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(steward, detail, &state);
+    controller_fill_state(controller, steward, detail, &state);
     controller_write(controller, &(struct history_change){.service = &state}, "state",
                      steward->conf->name);
 }
@@ -105,7 +105,7 @@ void controller_audit(struct controller *controller, const char *actor, const ch
 {
     json_t *detail = json_pack("{s:s}", "text", text);
     char *detail_text = detail != NULL ? json_dumps(detail, JSON_COMPACT) : NULL;
-    struct history_audit audit = {clock_wall_us(clock_system()), actor, action, service,
+    struct history_audit audit = {clock_wall_us(controller->clock), actor, action, service,
                                   detail_text};
     controller_write(controller, &(struct history_change){.audit = &audit}, action,
                      service != NULL ? service : "serin");
@@ -180,7 +180,7 @@ static void write_first(struct act *act)
     list_push_back(&controller->acts, &waiting->link);
     char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(act->steward, detail, &state);
+    controller_fill_state(act->controller, act->steward, detail, &state);
     enum err err = history_write(controller->history, &(struct history_change){.service = &state},
                                  HISTORY_DURABLE, on_barrier, waiting);
     if (err != OK) {
@@ -286,7 +286,7 @@ static void write_together(struct act *act)
          act->next++) {
         const struct rollout_action *action = &act->actions->list[act->next];
         if (action->kind == ROLLOUT_WRITE) {
-            controller_fill_state(steward, detail, &state);
+            controller_fill_state(act->controller, steward, detail, &state);
             change.service = &state;
         } else if (action->kind == ROLLOUT_WRITE_RECORD) {
             free(evidence);
@@ -301,7 +301,7 @@ static void write_together(struct act *act)
                 .service = act->service,
                 .deployment = steward_deployment(steward, ROLE_CURRENT),
                 .reason = action->text.text,
-                .since_us = clock_wall_us(clock_system()),
+                .since_us = clock_wall_us(act->controller->clock),
                 .is_released = action->kind == ROLLOUT_UNQUARANTINE,
             };
             change.quarantine = &quarantine;
@@ -415,8 +415,8 @@ void controller_command(struct controller *controller, struct steward *steward,
     struct note note = {{0}};
     char id[RECORD_ID_SIZE];
     controller_make_id(controller, id);
-    enum err err = engine_command(&steward->engine, command, id, controller->loop->now_us,
-                                  clock_wall_us(clock_system()), &actions, &note);
+    enum err err = engine_command(&steward->engine, command, id, controller_now_us(controller),
+                                  clock_wall_us(controller->clock), &actions, &note);
     if (err != OK) {
         log_warn("%s: not taken over from %s: %s", steward->conf->name, command->actor, note.text);
         return;

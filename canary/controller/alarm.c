@@ -47,7 +47,7 @@ static bool has_rollback_failed(const struct controller *controller, const struc
 
 static bool has_outage(const struct controller *controller, const struct steward *steward)
 {
-    return rollout_has_outage(&steward->engine.rollout, controller->loop->now_us);
+    return rollout_has_outage(&steward->engine.rollout, controller_now_us(controller));
 }
 
 static bool is_paused(const struct controller *controller, const struct steward *steward)
@@ -304,7 +304,7 @@ enum err controller_open_alerts(struct controller *controller, const struct conf
     (void)snprintf(origin, sizeof origin, "http://%.80s", is_local ? "localhost" : address);
     struct alerts_options options = {
         .loop = &controller->loop->uv,
-        .clock = clock_system(),
+        .clock = controller->clock,
         .origin = origin,
         .write = write_alert,
         .context = controller,

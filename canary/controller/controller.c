@@ -73,7 +73,8 @@ static void on_adopted(void *context, const struct snapshot *snapshot)
 {
     struct controller *controller = context;
     for (size_t i = 0; i < controller->steward_count; i++) {
-        steward_note_landed(controller->stewards[i], snapshot->number, controller->loop->now_us);
+        steward_note_landed(controller->stewards[i], snapshot->number,
+                            controller_now_us(controller));
     }
 }
 
@@ -143,7 +144,7 @@ void controller_note_quarantine(struct controller *controller, const char *servi
 void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE])
 {
     char time[CLOCK_TEXT_SIZE];
-    clock_format(clock_wall_us(clock_system()), time);
+    clock_format(clock_wall_us(controller->clock), time);
     unsigned random = (unsigned)(random_u64(&controller->loop->random) & 0xffffff);
     (void)snprintf(id, RECORD_ID_SIZE, "rb-%.4s%.2s%.2sT%.2s%.2s%.2s-%03u%06x", time, time + 5,
                    time + 8, time + 11, time + 14, time + 17, controller->record_serial++ % 1000,
@@ -313,13 +314,14 @@ static bool is_canary_ready(const struct controller *controller, const struct st
     return true;
 }
 
-static void tick_steward(struct controller *controller, struct steward *steward, int64_t wall_us)
+static void tick_steward(struct controller *controller, struct steward *steward, uint64_t now_us,
+                         int64_t wall_us)
 {
     steward->is_canary_ready = is_canary_ready(controller, steward);
     struct rollout_actions actions;
     char id[RECORD_ID_SIZE];
     controller_make_id(controller, id);
-    steward_tick(steward, id, controller->loop->now_us, wall_us, &actions);
+    steward_tick(steward, id, now_us, wall_us, &actions);
     if (actions.count > 0) {
         controller_act(controller, steward, &actions, NULL);
     }
@@ -337,17 +339,16 @@ static void tick_second(struct controller *controller)
     registry_sweep(&controller->registry);
 }
 
-static void on_tick(uv_timer_t *timer)
+void controller_tick(struct controller *controller)
 {
-    struct controller *controller = timer->data;
     loop_enter(controller->loop);
-    uint64_t now_us = controller->loop->now_us;
+    uint64_t now_us = controller_now_us(controller);
     uint64_t since_us = controller->ticked_us > 0 ? now_us - controller->ticked_us : 0;
     if (since_us > (uint64_t)CONTROLLER_LATE_MS * 1000) {
         controller->late_until_us = now_us + (uint64_t)CONTROLLER_LATE_SHOWN_S * 1000000;
     }
     controller->ticked_us = now_us;
-    int64_t wall_us = clock_wall_us(clock_system());
+    int64_t wall_us = clock_wall_us(controller->clock);
     if (controller->needs_watch) {
         controller_watch_endpoints(controller);
         controller->needs_publish = true;
@@ -357,7 +358,7 @@ static void on_tick(uv_timer_t *timer)
     }
     for (size_t i = 0; i < controller->steward_count; i++) {
         if (steward_has_canary(controller->stewards[i])) {
-            tick_steward(controller, controller->stewards[i], wall_us);
+            tick_steward(controller, controller->stewards[i], now_us, wall_us);
         }
     }
     if (controller->tick_count++ % CONTROLLER_TICKS_PER_SECOND == 0) {
@@ -365,6 +366,12 @@ static void on_tick(uv_timer_t *timer)
     }
     controller_reload_tick(controller);
     loop_leave(controller->loop);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct controller *controller = timer->data;
+    controller_tick(controller);
 }
 
 /* ---- making ---- */
@@ -459,7 +466,7 @@ static enum err open_admin(struct controller *controller, const struct conf *con
         .ops = &controller_admin_ops,
         .context = controller,
         .history = controller->history,
-        .clock = clock_system(),
+        .clock = controller->clock,
         .conf = &conf->admin,
     };
     return admin_create(&options, &controller->admin, note);
@@ -557,10 +564,11 @@ enum err controller_create(const struct controller_options *options, struct note
         return ERR_NOMEM;
     }
     controller->loop = options->loop;
+    controller->clock = options->clock != NULL ? options->clock : clock_system();
     controller->conf_path = options->conf_path;
     controller->version = options->version;
     controller->commit = options->commit;
-    controller->started_wall_us = clock_wall_us(clock_system());
+    controller->started_wall_us = clock_wall_us(controller->clock);
     controller->reloaded_wall_us = controller->started_wall_us;
     list_init(&controller->acts);
     (void)uv_timer_init(&controller->loop->uv, &controller->tick_timer);

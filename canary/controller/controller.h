@@ -7,6 +7,7 @@
  * follows and is waited for by nobody. Lives on the main thread and its loop. */
 #pragma once
 #include "conf/conf.h"
+#include "proxy/base/clock.h"
 #include "proxy/base/err.h"
 #include "proxy/io/loop.h"
 
@@ -18,6 +19,7 @@ struct controller_options {
     const char *conf_path; /* what a reload reads again; borrowed */
     const char *version;   /* of the program; borrowed */
     const char *commit;
+    const struct clock *clock; /* what engines and records go by; NULL: the machine's; borrowed */
 };
 
 /* Opens state, log and sockets, resumes what a crash interrupted, and starts to serve. The note

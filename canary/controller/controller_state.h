@@ -58,6 +58,7 @@ enum controller_stage {
 
 struct controller {
     struct loop *loop;          /* borrowed */
+    const struct clock *clock;  /* borrowed */
     const char *conf_path;      /* borrowed */
     const char *version;        /* borrowed */
     const char *commit;         /* borrowed */
@@ -105,6 +106,14 @@ struct controller {
 };
 
 /* ---- life (controller.c) ---- */
+
+/* The time that engines and records go by. What waits for sockets goes by the loop's. */
+static inline uint64_t controller_now_us(const struct controller *controller)
+{
+    return clock_monotonic_us(controller->clock);
+}
+/* One tick: the timer's, or a test's that turns the clock. */
+void controller_tick(struct controller *controller);
 
 /* Makes a snapshot of how things stand and hands it to the workers. */
 void controller_publish(struct controller *controller);
@@ -186,8 +195,8 @@ void controller_forget(struct controller *controller, const struct steward *stew
 void controller_write(struct controller *controller, const struct history_change *change,
                       const char *what, const char *service);
 /* Where the service stands, as the history keeps it; borrows from the steward and `detail`. */
-void controller_fill_state(const struct steward *steward, char detail[PROGRESS_TEXT_SIZE],
-                           struct history_service *ret_state);
+void controller_fill_state(const struct controller *controller, const struct steward *steward,
+                           char detail[PROGRESS_TEXT_SIZE], struct history_service *ret_state);
 /* The service's state to the history, in the next batch. */
 void controller_write_state(struct controller *controller, const struct steward *steward);
 /* A command of the configuration or of a recovery, without anybody who waits. */

@@ -48,8 +48,8 @@ static void command(struct controller *controller, struct steward *steward,
 {
     struct rollout_actions actions;
     struct note note = {{0}};
-    enum err err = engine_command(&steward->engine, what, record_id, controller->loop->now_us,
-                                  clock_wall_us(clock_system()), &actions, &note);
+    enum err err = engine_command(&steward->engine, what, record_id, controller_now_us(controller),
+                                  clock_wall_us(controller->clock), &actions, &note);
     if (err != OK) {
         refuse(call, result_of(err), note.text, NULL);
         return;
@@ -108,7 +108,7 @@ static bool is_replay(struct controller *controller, const struct steward *stewa
         return false;
     }
     switch (keys_find(controller->keys, rollback->key, rollback->fingerprint,
-                      clock_wall_us(clock_system()), &id)) {
+                      clock_wall_us(controller->clock), &id)) {
     case KEYS_UNKNOWN:
         return false;
     case KEYS_MISUSED:
@@ -150,8 +150,8 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
     };
     struct rollout_actions actions;
     struct note note = {{0}};
-    enum err err = engine_command(&steward->engine, &what, id, controller->loop->now_us,
-                                  clock_wall_us(clock_system()), &actions, &note);
+    enum err err = engine_command(&steward->engine, &what, id, controller_now_us(controller),
+                                  clock_wall_us(controller->clock), &actions, &note);
     if (err != OK) {
         refuse(call, result_of(err), note.text, NULL);
         return;
@@ -160,7 +160,7 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
         actions.record = steward->engine.rollout.record;
     }
     struct history_key key = {rollback->key, rollback->fingerprint, actions.record.id,
-                              clock_wall_us(clock_system())};
+                              clock_wall_us(controller->clock)};
     bool has_key = rollback->key != NULL && keys_add(controller->keys, key.key, key.fingerprint,
                                                      key.rollback_id, key.at_us) == OK;
     struct act_for whom = {.call = call, .shows_record = true, .key = has_key ? &key : NULL};
@@ -193,7 +193,7 @@ static void release_other(struct controller *controller, struct admin_call *call
         refuse(call, ADMIN_UNKNOWN, "The deployment is not quarantined.", "deployment");
         return;
     }
-    int64_t now_us = clock_wall_us(clock_system());
+    int64_t now_us = clock_wall_us(controller->clock);
     struct history_quarantine quarantine = {
         .service = wish->service,
         .deployment = wish->deployment,

@@ -74,7 +74,7 @@ void controller_remember(struct controller *controller, struct steward *steward)
     }
     char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(steward, detail, &state);
+    controller_fill_state(controller, steward, detail, &state);
     remember(controller, &state);
 }
 
@@ -157,8 +157,8 @@ static void begin(struct controller *controller, struct steward *steward,
         if (record != NULL) {
             journal.record = *record;
         }
-        engine_recover(&steward->engine, &config, &journal, controller->loop->now_us,
-                       clock_wall_us(clock_system()));
+        engine_recover(&steward->engine, &config, &journal, controller_now_us(controller),
+                       clock_wall_us(controller->clock));
         log_info("%s: goes on in phase %s", steward->conf->name,
                  rollout_phase_name(steward->engine.rollout.phase));
     } else {
@@ -271,7 +271,7 @@ static void recover_rollbacks(struct controller *controller, const struct histor
 void controller_begin_services(struct controller *controller)
 {
     struct history_state state;
-    int64_t now_us = clock_wall_us(clock_system());
+    int64_t now_us = clock_wall_us(controller->clock);
     controller->is_history_unread = history_load(controller->history, now_us, &state) != OK;
     if (controller->is_history_unread) {
         log_error("the state file cannot be read: canaries begin without weight");

@@ -163,7 +163,7 @@ static void take_service(struct controller *controller, struct arrival *arrival,
     note_name(steward, ROLE_PREVIOUS, texts[ROLE_PREVIOUS], &before[ROLE_PREVIOUS]);
     steward_adopt(steward, conf, arrival->versions);
     struct engine_config config = steward_engine_config(conf);
-    engine_configure(&steward->engine, &config, controller->loop->now_us);
+    engine_configure(&steward->engine, &config, controller_now_us(controller));
     bool is_canary_new = !is_same(steward, ROLE_CURRENT, before[ROLE_CURRENT]);
     if (is_canary_new || !is_same(steward, ROLE_PREVIOUS, before[ROLE_PREVIOUS])) {
         deploy(controller, steward, is_canary_new);
@@ -345,7 +345,7 @@ static void finish(struct controller *controller)
         answer_failure(reload.call, json_pack("[s]", why));
         return;
     }
-    controller->reloaded_wall_us = clock_wall_us(clock_system());
+    controller->reloaded_wall_us = clock_wall_us(controller->clock);
     controller_audit(controller, reload.actor, "config.reload", NULL,
                      "the configuration was loaded again");
     admin_publish(controller->admin, "config", NULL, NULL);

@@ -55,9 +55,9 @@ void controller_tell_verdict(struct controller *controller, struct steward *stew
                                 "reason", judge_reason_name(finding->reason), "sentence",
                                 sentence));
     }
-    if (is_news(steward, controller->loop->now_us)) {
+    if (is_news(steward, controller_now_us(controller))) {
         steward->told_finding = *finding;
-        steward->told_finding_us = controller->loop->now_us;
+        steward->told_finding_us = controller_now_us(controller);
         const char *event = event_of(finding->verdict);
         log_write(level_of(finding->verdict), "%s: %s (%s by judge)", service, sentence, event);
         controller_audit(controller, ROLLOUT_ACTOR_JUDGE, event, service, sentence);

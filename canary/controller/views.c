@@ -152,7 +152,7 @@ void controller_conditions(struct controller *controller,
         "memory",
         controller->needs_publish ? "out of memory: a change of the split waits for memory" : NULL};
     ret_conditions[4] = (struct condition){
-        "late_ticks", controller->late_until_us > controller->loop->now_us
+        "late_ticks", controller->late_until_us > controller_now_us(controller)
                           ? "control runs late: the machine is overloaded or was stopped"
                           : NULL};
     ret_conditions[5] = (struct condition){"alerts", alerts_condition(controller->alerts)};

@@ -104,7 +104,8 @@ enum err bench_start(struct bench *bench)
                                          .conf = conf,
                                          .conf_path = bench->conf_path,
                                          .version = "1",
-                                         .commit = "test"};
+                                         .commit = "test",
+                                         .clock = bench->clock};
     return controller_create(&options, &bench->note, &bench->controller);
 }
 

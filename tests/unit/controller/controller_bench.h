@@ -17,6 +17,7 @@ struct bench {
     struct loop loop;
     struct controller *controller; /* NULL: not running */
     struct note note;              /* why it could not start */
+    const struct clock *clock;     /* what engines and records go by; NULL: the machine's */
 };
 
 /* An answer; bench_forget lets it go. */
