@@ -326,6 +326,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
         controller_act(controller, steward, &actions, NULL);
     }
     controller_tell_observed(controller, steward);
+    controller_tell_hold(controller, steward);
     controller_tell_verdict(controller, steward);
 }
 

@@ -241,6 +241,9 @@ void controller_reload_cancel(struct controller *controller, const char *why);
 
 /* Tells a verdict that has changed. After the actions of the tick: no shift waits for words. */
 void controller_tell_verdict(struct controller *controller, struct steward *steward);
+/* Tells log and event stream when workers begin to hold the canary back, and when the last one
+ * ends. A hold that was over before anybody looked is told too. */
+void controller_tell_hold(struct controller *controller, struct steward *steward);
 
 /* ---- policies that look on (observing.c) ---- */
 

@@ -282,6 +282,11 @@ unsigned steward_contained_count(const struct steward *steward)
                : (unsigned)reading_sum(canary->cells, offsetof(struct version_cells, contained));
 }
 
+uint64_t steward_containments(const struct steward *steward)
+{
+    return reading_sum(steward->service->cells, offsetof(struct service_cells, containments));
+}
+
 uint64_t steward_in_flight(const struct steward *steward, enum role role)
 {
     const struct steward_version *version = &steward->versions[role];

@@ -47,6 +47,13 @@ struct steward_recorded {
     unsigned counted_phases;   /* bits: whose times are in the histograms */
 };
 
+/* Do workers hold the canary back, as far as log and events know? */
+struct steward_hold {
+    bool is_on;
+    uint64_t since_us;
+    uint64_t begun_count; /* times that a worker began to, so far */
+};
+
 struct steward {
     struct service *service;         /* shared: a reference */
     const struct conf_service *conf; /* borrowed from the base */
@@ -73,6 +80,7 @@ struct steward {
     enum judge_verdict shown_verdict; /* last told to the event stream */
     struct finding told_finding;      /* last told to log and audit trail, */
     uint64_t told_finding_us;         /* ... then; 0: never */
+    struct steward_hold hold;         /* containment, as it was last told */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
 };
@@ -127,6 +135,8 @@ double steward_realised(const struct steward *steward);
 unsigned steward_live_count(const struct steward *steward, enum role role);
 /* How many workers hold the canary at a trickle. */
 unsigned steward_contained_count(const struct steward *steward);
+/* How often a worker began to. */
+uint64_t steward_containments(const struct steward *steward);
 uint64_t steward_in_flight(const struct steward *steward, enum role role);
 
 /* Fills the plan for the next snapshot; `targets` has room for the endpoints of both versions.

@@ -63,3 +63,48 @@ void controller_tell_verdict(struct controller *controller, struct steward *stew
         controller_audit(controller, ROLLOUT_ACTOR_JUDGE, event, service, sentence);
     }
 }
+
+static void publish_hold(struct controller *controller, const struct steward *steward,
+                         double held_s)
+{
+    json_t *detail = json_pack("{s:b, s:i}", "contained", (int)steward->hold.is_on, "workers",
+                               (int)steward_contained_count(steward));
+    if (detail != NULL && !steward->hold.is_on) {
+        (void)json_object_set_new(detail, "held_s", json_real(held_s));
+    }
+    admin_publish(controller->admin, "contained", steward->conf->name, detail);
+}
+
+static void tell_hold_begins(struct controller *controller, struct steward *steward)
+{
+    steward->hold.is_on = true;
+    steward->hold.since_us = controller->loop->now_us;
+    log_warn("%s: workers hold the canary at a trickle: clients saw too many bad answers of it "
+             "(max_bad_responses %llu for all workers)",
+             steward->conf->name, (unsigned long long)steward->conf->rollback.max_bad_responses);
+    publish_hold(controller, steward, 0.0);
+}
+
+static void tell_hold_ends(struct controller *controller, struct steward *steward)
+{
+    double held_s = (double)(controller->loop->now_us - steward->hold.since_us) / 1e6;
+    bool has_weight = steward->engine.rollout.weight_ppm > 0;
+    steward->hold.is_on = false;
+    log_info("%s: the canary is no longer held at a trickle, after %.1f s: %s", steward->conf->name,
+             held_s, has_weight ? "it answers well again" : "it has no weight");
+    publish_hold(controller, steward, held_s);
+}
+
+void controller_tell_hold(struct controller *controller, struct steward *steward)
+{
+    bool is_held = steward_contained_count(steward) > 0;
+    uint64_t begun_count = steward_containments(steward);
+    bool has_begun = begun_count > steward->hold.begun_count;
+    steward->hold.begun_count = begun_count;
+    if (!steward->hold.is_on && (is_held || has_begun)) {
+        tell_hold_begins(controller, steward);
+    }
+    if (steward->hold.is_on && !is_held) {
+        tell_hold_ends(controller, steward);
+    }
+}

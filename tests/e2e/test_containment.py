@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from load import Load, LoadOrigin  # noqa: E402
@@ -24,6 +25,8 @@ class Held:
             weight="50%", rescue=rescue, rollback=rollback,
             previous={"deployment": "s", "endpoints": [self.stable.url]},
             current={"deployment": "c", "endpoints": [self.canary.url]})]}, workers=workers)
+        self.serin.set_weight(stage.name, 49)  # the first event, so that the stream can be asked for all after it
+        self.serin.set_weight(stage.name, 50)
         self.load = Load(self.serin.port, stage.host, connections=CONNECTIONS, rate=rate,
                          method_of=lambda number: method)
         self.load.start()
@@ -38,8 +41,25 @@ class Held:
         self.stable.stop()
         self.canary.stop()
 
+    def rate_over(self, requests):
+        """How many requests a second are really made, over so many of them."""
+        seen, since = self.load.tally.total, time.monotonic()
+        wait_for(lambda: self.load.tally.total >= seen + requests, "traffic flows", 60)
+        return (self.load.tally.total - seen) / (time.monotonic() - since)
+
     def state(self):
         return self.serin.service(self.stage.name)
+
+    def is_told_once(self, why):
+        """A line and an event when it begins, and when it ends."""
+        end = "no longer held at a trickle, after "
+        wait_for(lambda: end in self.serin.log(), "its end is in the log")
+        lines = [line for line in self.serin.log().splitlines() if "at a trickle" in line and "by judge" not in line]
+        expect([end in line for line in lines], [False, True], f"lines {lines}")
+        expect(lines[1].endswith(why), True, lines[1])
+        events = self.serin.events(self.stage.name, "contained")
+        expect([(event["contained"], event["workers"] > 0) for event in events][-1], (False, False), f"events {events}")
+        expect([event["contained"] for event in events], [True, False], "events")
 
     def contained(self):
         return self.serin.metrics().sum("serin_contained", service=self.stage.name)
@@ -51,6 +71,7 @@ class Held:
 @case(starts_proxy=False)
 def canary_that_fails_everything_costs_no_more_than_the_bound(stage):
     with Held(stage) as held:
+        rate = held.rate_over(2000 / SLOW)
         held.canary.order(status=500)
         wait_for(lambda: held.state()["phase"] == "rolled_back", "it is rolled back", 60)
         tally = held.load.stop()
@@ -58,8 +79,10 @@ def canary_that_fails_everything_costs_no_more_than_the_bound(stage):
         trickle = WORKERS * (UNSAFE_PER_S * record["phases"]["shift_s"] + 1)
         bound = WORKERS * max(5, BUDGET // WORKERS) + CONNECTIONS + trickle
         bad = sum(count for status, count in tally.statuses.items() if status >= 500)
+        stage.transcript.note("load", f"{rate:.0f} unsafe requests a second, {bad} bad answers, {bound:.1f} allowed")
         expect((0 < bad <= bound, dict(tally.errors)), (True, {}), f"{bad} bad answers, {bound} allowed")
         expect(held.state()["contained"], False, "contained without weight")
+        held.is_told_once("it has no weight")
 
 
 @case(starts_proxy=False)
@@ -90,6 +113,7 @@ def held_canary_that_is_well_again_gets_its_share_back(stage):
         seen = held.load.tally.of("canary")
         wait_for(lambda: held.load.tally.of("canary") > seen + 300 / SLOW, "its share is back", 30)
         expect((held.state()["contained"], held.containments()), (False, 1), "contained, containments")
+        held.is_told_once("it answers well again")
 
 
 @case(starts_proxy=False)

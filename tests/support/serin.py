@@ -222,6 +222,26 @@ class Serin:
             raise WireError(f"service {name}: {answer}")
         return answer.json
 
+    def events(self, service, kind):
+        """The details of what the event stream has kept of this kind: all but the very first event of the process."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW)
+        try:
+            connection.request("GET", "/api/v1/events", headers={"Last-Event-ID": "1"})
+            response = connection.getresponse()
+            found, name = [], None
+            for line in iter(response.readline, b""):
+                if line.startswith(b"event:"):
+                    name = line[6:].strip().decode()
+                    if name == "counters":
+                        return found
+                elif line.startswith(b"data:") and name == kind:
+                    event = json.loads(line[5:])
+                    if event.get("service") == service:
+                        found.append(event.get("detail", event))
+            raise WireError("the event stream ended")
+        finally:
+            connection.close()
+
     def set_weight(self, service, percent):
         """An operator's PUT on the revision that is in effect; gives the answer."""
         revision = self.admin("GET", f"/api/v1/services/{service}").fields["ETag"]
