@@ -89,7 +89,6 @@ def odds(session, runs=2000, nulls=NULLS):
         rows = []
         for (title, test, has_bound, given), job in zip(nulls, started):
             counts, of, mass = reached(job, test)
-            session.days += of
             cells = []
             for level, count in counts.items():
                 cells.append(f"{count / of:.4f} / {mass / float(level):.4f}")
