@@ -134,6 +134,17 @@ static bool is_own_address(const struct conf_endpoint *endpoint, const struct co
     return endpoint->is_ip && ip_equal(&endpoint->ip, &ip);
 }
 
+const struct conf_listener *conf_own_listener(const struct conf *conf,
+                                              const struct conf_endpoint *endpoint)
+{
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        if (is_own_address(endpoint, &conf->listeners[i].address)) {
+            return &conf->listeners[i];
+        }
+    }
+    return NULL;
+}
+
 static void check_version(const struct conf *conf, const struct conf_version *version,
                           const char *key, struct conf_errors *errors)
 {
@@ -147,13 +158,11 @@ static void check_version(const struct conf *conf, const struct conf_version *ve
                 break;
             }
         }
-        for (size_t j = 0; j < conf->listener_count; j++) {
-            if (is_own_address(endpoint, &conf->listeners[j].address)) {
-                conf_errors_add(errors, endpoint->place,
-                                "services.%s: %s is where this proxy itself listens (line %u)", key,
-                                endpoint->url, conf->listeners[j].address.place.line);
-                break;
-            }
+        const struct conf_listener *own = conf_own_listener(conf, endpoint);
+        if (own != NULL) {
+            conf_errors_add(errors, endpoint->place,
+                            "services.%s: %s is where this proxy itself listens (line %u)", key,
+                            endpoint->url, own->address.place.line);
         }
     }
 }
@@ -220,12 +229,12 @@ static void check_move(const struct conf_move *move, struct conf_errors *errors)
     }
 }
 
-static const char *steps_fault(const struct conf_rollout *rollout)
+const char *conf_steps_fault(const uint32_t *steps_ppm, size_t step_count)
 {
     uint32_t below = 0;
     bool is_pause = true;
-    for (size_t i = 0; i < rollout->step_count; i++) {
-        uint32_t step_ppm = rollout->steps_ppm[i];
+    for (size_t i = 0; i < step_count; i++) {
+        uint32_t step_ppm = steps_ppm[i];
         bool was_pause = is_pause;
         is_pause = step_ppm == CONF_STEP_PAUSE;
         if (is_pause && was_pause) {
@@ -241,7 +250,8 @@ static const char *steps_fault(const struct conf_rollout *rollout)
 
 static void check_rollout(const struct conf_rollout *rollout, struct conf_errors *errors)
 {
-    const char *fault = rollout->step_count > 0 ? steps_fault(rollout) : NULL;
+    const char *fault =
+        rollout->step_count > 0 ? conf_steps_fault(rollout->steps_ppm, rollout->step_count) : NULL;
     if (fault != NULL) {
         conf_errors_add(errors, rollout->steps_place, "services.rollout.steps: %s", fault);
     }

@@ -88,6 +88,12 @@ static enum err parse_step(const struct conf_key *key, struct bytes text, struct
     return OK;
 }
 
+enum err conf_step_parse(struct bytes text, struct note *note, uint32_t *ret_step_ppm)
+{
+    static const struct conf_key key = {.type = CONF_TYPE_STEP, .low = 1, .high = CONF_PPM};
+    return parse_step(&key, text, note, ret_step_ppm);
+}
+
 static enum err parse_switch(struct bytes text, struct note *note, void *ret_value)
 {
     bool is_on = conf_word_is_on(text);

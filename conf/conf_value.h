@@ -22,3 +22,6 @@ MUST_USE enum err conf_value_parse(const struct conf_value_context *context,
 bool conf_word_is_off(struct bytes text);
 /* on, true, yes. */
 bool conf_word_is_on(struct bytes text);
+/* One step of a rollout as it stands in a list: a rate above 0, or the word pause
+ * (CONF_STEP_PAUSE). On failure the note says what is wrong with it. Pure. */
+MUST_USE enum err conf_step_parse(struct bytes text, struct note *note, uint32_t *ret_step_ppm);

@@ -4,7 +4,6 @@
  * read from the schema's own text, by the same functions. */
 #include "conf/conf_walk.h"
 
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -12,8 +11,8 @@
 #include "conf/conf_policy.h"
 #include "conf/conf_schema.h"
 #include "conf/conf_value.h"
+#include "conf/conf_version.h"
 #include "proxy/base/check.h"
-#include "proxy/base/hash.h"
 
 struct loader {
     yaml_document_t *document;  /* borrowed */
@@ -446,27 +445,11 @@ static void load_section(struct loader *loader, const struct conf_section *secti
     }
 }
 
-/* The same origins are the same deployment, whatever the order in which they are written. */
 static void derive_deployment(struct loader *loader, struct conf_version *version)
 {
-    static const struct hash_key key = {0x7365726e2d657073u, 0x6465706c6f796d74u};
-    enum { TEXT_SIZE = sizeof "ep-0123456789ab" };
-    if (version->deployment != NULL || version->endpoint_count == 0) {
-        return;
-    }
-    uint64_t sum = 0;
-    for (size_t i = 0; i < version->endpoint_count; i++) {
-        const char *url = version->endpoints[i].url;
-        sum += url != NULL ? hash_bytes(key, bytes_of(url)) : 0;
-    }
-    char *text = arena_alloc(loader->context.arena, TEXT_SIZE);
-    if (text == NULL) {
+    if (conf_version_derive(loader->context.arena, version) != OK) {
         loader->fatal = ERR_NOMEM;
-        return;
     }
-    (void)snprintf(text, TEXT_SIZE, "ep-%012" PRIx64, sum >> 16);
-    version->deployment = text;
-    version->is_deployment_derived = true;
 }
 
 static void complete_policies(struct conf_service *service)
