@@ -189,6 +189,17 @@ static void remember(struct engine *engine, const struct engine_input *input)
     };
 }
 
+/* What was found before a start is not true of what begins now. */
+static void forget_finding(struct engine *engine)
+{
+    engine->finding = (struct finding){JUDGE_INSUFFICIENT_DATA, JUDGE_REASON_NONE};
+    note_set(&engine->sentence, "judged anew, nothing was seen yet");
+    engine->seen.finding = engine->finding;
+    engine->seen.sentence = engine->sentence;
+    engine->seen.evidence = (struct judge_result){0};
+    engine->seen.is_promotable = false;
+}
+
 /* What the rollout asks of the judge is done here, so that the controller need not. */
 static void tell_judge(struct engine *engine, const struct rollout_actions *actions,
                        uint64_t now_us)
@@ -209,6 +220,7 @@ static void tell_judge(struct engine *engine, const struct rollout_actions *acti
     } else if (actions->is_judge_started) {
         engine->told.started++;
         judge_start(&engine->judge, judge_ms(now_us));
+        forget_finding(engine);
     } else if (actions->is_judge_stepped) {
         engine->told.stepped++;
         judge_step(&engine->judge, judge_ms(now_us));

@@ -269,6 +269,7 @@ void rollout_step(struct rollout *rollout, const struct rollout_input *input, ui
                   struct rollout_actions *ret_actions)
 {
     rollout_actions_init(ret_actions);
+    ret_actions->phase_before = rollout->phase;
     struct watch_mark now = rollout_stable_mark(input, now_us);
     watch_tick(&rollout->watch, &now);
     look_for_outage(rollout, input, now_us, ret_actions);

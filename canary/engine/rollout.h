@@ -117,8 +117,11 @@ struct rollout_command {
     bool is_dry_run;     /* ROLL_BACK: only the record of what would be done */
     bool is_full;        /* PROMOTE: past all steps, to the bake */
     bool is_quarantined; /* DEPLOY: the new canary is */
-    const char *actor;   /* borrowed during the call */
-    const char *reason;  /* ROLL_BACK, RELEASE, SET_WEIGHT (may be NULL); borrowed too */
+    bool is_undo;        /* SET_WEIGHT: back, because the raise could not be written down, to: */
+    enum rollout_phase phase;
+    const struct ladder *ladder; /* START: its steps; NULL: those of the configuration; borrowed */
+    const char *actor;           /* borrowed during the call */
+    const char *reason; /* ROLL_BACK, RELEASE; for the others it may be NULL; borrowed too */
 };
 
 /* What the owner carries out, in this order. */
@@ -143,6 +146,8 @@ struct rollout_action {
     uint64_t revision;        /* PUBLISH, WRITE */
     bool is_barrier;          /* WRITE */
     enum rollout_level level; /* TELL */
+    bool is_notice;           /* TELL: worth telling people who do not watch, though nothing is
+                                 wrong */
     const char *event;        /* TELL, RAISE_ALERT: "weight.set", "rollback.start"; static */
     char actor[RECORD_ACTOR_SIZE];
     struct note text;
@@ -153,10 +158,11 @@ enum { ROLLOUT_ACTIONS_MAX = 16 };
 struct rollout_actions {
     struct rollout_action list[ROLLOUT_ACTIONS_MAX];
     size_t count;
-    struct record record;  /* what WRITE_RECORD writes */
-    bool is_judge_started; /* the engine has the judge begin anew */
-    bool is_judge_rebased; /* ... on counters of other objects */
-    bool is_judge_stepped; /* ... told that the weight changed */
+    enum rollout_phase phase_before; /* of the call that made the list */
+    struct record record;            /* what WRITE_RECORD writes */
+    bool is_judge_started;           /* the engine has the judge begin anew */
+    bool is_judge_rebased;           /* ... on counters of other objects */
+    bool is_judge_stepped;           /* ... told that the weight changed */
 };
 
 enum { ROLLOUT_STEP_TEXT_SIZE = 96 };
@@ -273,6 +279,8 @@ bool rollout_has_outage(const struct rollout *rollout, uint64_t now_us);
 /* One tick. */
 void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
                   struct rollout_actions *ret_actions);
+/* May a rollout begin now, whatever the deployment? ERR_STATE, and the note says why not. Pure. */
+MUST_USE enum err rollout_check_start(const struct rollout *rollout, struct note *note);
 /* ERR_RANGE: weight above 100 %. ERR_STATE: not in this phase. ERR_DENIED: the deployment is
  * quarantined. ERR_NOT_FOUND: nothing to release. On failure nothing changed, the list is empty and
  * `note` says why. */

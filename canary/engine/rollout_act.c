@@ -34,6 +34,15 @@ void rollout_enter(struct rollout *rollout, enum rollout_phase phase)
     rollout->revision++;
 }
 
+void rollout_return(struct rollout *rollout, enum rollout_phase phase)
+{
+    CHECK(rollout->phase == ROLLOUT_IDLE);
+    CHECK(phase == ROLLOUT_ROLLED_BACK || phase == ROLLOUT_ROLLBACK_FAILED ||
+          phase == ROLLOUT_FROZEN);
+    rollout->phase = phase;
+    rollout->revision++;
+}
+
 void rollout_actions_init(struct rollout_actions *actions)
 {
     actions->count = 0;
@@ -108,6 +117,20 @@ void rollout_tell(struct rollout_actions *actions, enum rollout_level level, con
 {
     struct rollout_action *action = act(actions, ROLLOUT_TELL);
     action->level = level;
+    action->event = event;
+    rollout_copy_text(action->actor, sizeof(action->actor), actor);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(action->text.text, sizeof(action->text.text), format, arguments);
+    va_end(arguments);
+}
+
+void rollout_notice(struct rollout_actions *actions, const char *event, const char *actor,
+                    const char *format, ...)
+{
+    struct rollout_action *action = act(actions, ROLLOUT_TELL);
+    action->level = ROLLOUT_INFO;
+    action->is_notice = true;
     action->event = event;
     rollout_copy_text(action->actor, sizeof(action->actor), actor);
     va_list arguments;

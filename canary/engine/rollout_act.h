@@ -12,6 +12,8 @@
 void rollout_actions_init(struct rollout_actions *actions);
 /* CHECKs that the arrow is in the table. */
 void rollout_enter(struct rollout *rollout, enum rollout_phase phase);
+/* From idle back to the rest that it was in: a raise was taken back. */
+void rollout_return(struct rollout *rollout, enum rollout_phase phase);
 /* Changes the weight; the caller publishes and writes it, in the order that safety asks. */
 void rollout_set_weight(struct rollout *rollout, uint32_t weight_ppm);
 void rollout_publish(const struct rollout *rollout, struct rollout_actions *actions);
@@ -23,6 +25,9 @@ void rollout_unquarantine(struct rollout *rollout, const char *actor, const char
                           struct rollout_actions *actions);
 void rollout_tell(struct rollout_actions *actions, enum rollout_level level, const char *event,
                   const char *actor, const char *format, ...) PRINTF_LIKE(5, 6);
+/* The same about good news that people want to hear of: a start, a success. */
+void rollout_notice(struct rollout_actions *actions, const char *event, const char *actor,
+                    const char *format, ...) PRINTF_LIKE(4, 5);
 void rollout_alert(struct rollout_actions *actions, const char *event, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* Cuts at the end of the room there is. */

@@ -52,10 +52,13 @@ static void climb(struct rollout *rollout, uint32_t step, const char *actor,
     rollout_tell(actions, ROLLOUT_INFO, "rollout.step", actor, "%s", text);
 }
 
-void rollout_ascent_begin(struct rollout *rollout, const struct ladder *ladder, const char *actor,
+void rollout_ascent_begin(struct rollout *rollout, const struct rollout_command *command,
                           const struct rollout_input *input, uint64_t now_us,
                           struct rollout_actions *actions)
 {
+    const struct ladder *ladder =
+        command->ladder != NULL ? command->ladder : &rollout->config.ladder;
+    const char *reason = command->reason;
     CHECK(ladder_is_sound(ladder));
     rollout->ascent = (struct rollout_ascent){
         .is_running = true,
@@ -66,8 +69,8 @@ void rollout_ascent_begin(struct rollout *rollout, const struct ladder *ladder, 
     begin_wait(&rollout->ascent, input, now_us);
     rollout_enter(rollout, ROLLOUT_PROGRESSING);
     rollout_write(rollout, false, actions);
-    rollout_tell(actions, ROLLOUT_INFO, "rollout.start", actor, "rollout of %u steps begins",
-                 ladder->count);
+    rollout_notice(actions, "rollout.start", command->actor, "rollout of %u steps begins%s%s",
+                   ladder->count, reason != NULL ? ": " : "", reason != NULL ? reason : "");
 }
 
 static void pause_by_itself(struct rollout *rollout, const char *event, const char *text,
@@ -111,8 +114,8 @@ void rollout_ascent_succeed(struct rollout *rollout, const char *actor,
     rollout->ascent.is_running = false;
     rollout_enter(rollout, ROLLOUT_SUCCEEDED);
     rollout_write(rollout, false, actions);
-    rollout_tell(actions, ROLLOUT_INFO, "rollout.success", actor,
-                 "the rollout succeeded: the canary has all traffic");
+    rollout_notice(actions, "rollout.success", actor,
+                   "the rollout succeeded: the canary has all traffic");
 }
 
 /* The step is proven. */

@@ -4,9 +4,9 @@
 #pragma once
 #include "canary/engine/rollout.h"
 
-/* From idle, paused, succeeded or rolled_back, by `ladder` (copied). What has weight already stands
- * on the step of that weight. */
-void rollout_ascent_begin(struct rollout *rollout, const struct ladder *ladder, const char *actor,
+/* From idle, paused, succeeded or rolled_back, by the command's ladder (copied). What has weight
+ * already stands on the step of that weight. */
+void rollout_ascent_begin(struct rollout *rollout, const struct rollout_command *command,
                           const struct rollout_input *input, uint64_t now_us,
                           struct rollout_actions *actions);
 /* One tick in progressing or baking. */

@@ -104,6 +104,18 @@ static void yield_to_wish(const struct ask *ask)
     CHECK(false);
 }
 
+/* The raise that left this rest never reached a worker. */
+static void return_to_rest(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    enum rollout_phase phase = ask->command->phase;
+    bool was_resting =
+        phase == ROLLOUT_ROLLED_BACK || phase == ROLLOUT_ROLLBACK_FAILED || phase == ROLLOUT_FROZEN;
+    if (ask->command->is_undo && was_resting && rollout->phase == ROLLOUT_IDLE) {
+        rollout_return(rollout, phase);
+    }
+}
+
 static enum err set_weight(const struct ask *ask)
 {
     struct rollout *rollout = ask->rollout;
@@ -120,6 +132,7 @@ static enum err set_weight(const struct ask *ask)
         start_anew(ask);
     }
     yield_to_wish(ask);
+    return_to_rest(ask);
     change_weight(ask, from_ppm, to_ppm);
     rollout_ascent_follow(rollout, ask->input, ask->now_us);
     char from[JUDGE_COUNT_TEXT_SIZE];
@@ -206,25 +219,35 @@ static enum err abort_rollout(const struct ask *ask)
     return OK;
 }
 
-static enum err start_rollout(const struct ask *ask)
+enum err rollout_check_start(const struct rollout *rollout, struct note *note)
 {
-    struct rollout *rollout = ask->rollout;
     if (rollout->ascent.is_running) {
-        note_set(ask->note, "a rollout runs already, it is %s", rollout_phase_name(rollout->phase));
+        note_set(note, "a rollout runs already, it is %s", rollout_phase_name(rollout->phase));
         return ERR_STATE;
     }
     bool may_start = rollout->phase == ROLLOUT_IDLE || rollout->phase == ROLLOUT_PAUSED ||
                      rollout->phase == ROLLOUT_SUCCEEDED || rollout->phase == ROLLOUT_ROLLED_BACK;
     if (!may_start) {
-        return refuse_phase(ask, "starting a rollout");
+        note_set(note, "starting a rollout is not possible in phase %s",
+                 rollout_phase_name(rollout->phase));
+        return ERR_STATE;
+    }
+    return OK;
+}
+
+static enum err start_rollout(const struct ask *ask)
+{
+    struct rollout *rollout = ask->rollout;
+    enum err err = rollout_check_start(rollout, ask->note);
+    if (err != OK) {
+        return err;
     }
     if (rollout->is_quarantined) {
         note_set(ask->note, "the deployment was rolled back and is quarantined; release it first");
         return ERR_DENIED;
     }
     start_anew(ask);
-    rollout_ascent_begin(rollout, &rollout->config.ladder, ask->command->actor, ask->input,
-                         ask->now_us, ask->actions);
+    rollout_ascent_begin(rollout, ask->command, ask->input, ask->now_us, ask->actions);
     return OK;
 }
 
@@ -339,10 +362,10 @@ static enum err deploy(const struct ask *ask)
     ask->actions->is_judge_rebased = true;
     change_weight(ask, 0, command->is_quarantined ? 0 : command->weight_ppm);
     rollout_tell(ask->actions, is_refused ? ROLLOUT_WARN : ROLLOUT_INFO, "deployment.change",
-                 command->actor, "%s",
-                 is_refused ? "another deployment takes the canary's place; it is quarantined and "
-                              "gets no weight"
-                            : "another deployment takes the canary's place");
+                 command->actor, "another deployment takes the canary's place%s%s%s",
+                 is_refused ? "; it is quarantined and gets no weight" : "",
+                 command->reason != NULL ? ": " : "",
+                 command->reason != NULL ? command->reason : "");
     return OK;
 }
 
@@ -351,6 +374,7 @@ enum err rollout_command(struct rollout *rollout, const struct rollout_command *
                          struct rollout_actions *ret_actions, struct note *note)
 {
     rollout_actions_init(ret_actions);
+    ret_actions->phase_before = rollout->phase;
     struct ask ask = {rollout, command, input, now_us, ret_actions, note};
     switch (command->kind) {
     case ROLLOUT_SET_WEIGHT:

@@ -634,6 +634,64 @@ static void ladder_must_rise_to_the_whole(void **state)
     assert_false(ladder_is_sound(&(struct ladder){.weights_ppm = {1000000}, .count = 99}));
 }
 
+static void start_brings_its_own_steps_and_is_news(void **state)
+{
+    (void)state;
+    struct stage stage = {.now_us = 1000000000};
+    struct rollout_config config = ascent_config();
+    struct ladder ladder = {.weights_ppm = {500000, 1000000}, .count = 2};
+    rollout_init(&stage.rollout, &config, 0, false);
+    stage.input.stable_latency = &stage.stable_latency;
+    struct rollout_command start = {
+        .kind = ROLLOUT_START, .ladder = &ladder, .reason = "canary v3, stable v2"};
+    assert_int_equal(stage_command(&stage, start), OK);
+    assert_int_equal(stage.rollout.ascent.ladder.count, 2);
+    const struct rollout_action *told = &stage.actions.list[stage.actions.count - 1];
+    assert_true(told->is_notice);
+    assert_string_equal(told->text.text, "rollout of 2 steps begins: canary v3, stable v2");
+    assert_int_equal(stage.alert_count, 0);
+    stage.input.is_canary_ready = true;
+    stage_tick(&stage);
+    assert_int_equal(stage.published_ppm, 500000);
+}
+
+static void success_is_news_and_no_alert(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_plain(&stage);
+    stage_tick(&stage);
+    assert_int_equal(
+        stage_command(&stage, (struct rollout_command){.kind = ROLLOUT_PROMOTE, .is_full = true}),
+        OK);
+    assert_int_equal(ask(&stage, ROLLOUT_PROMOTE), OK);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_SUCCEEDED);
+    bool is_news = false;
+    for (size_t i = 0; i < stage.actions.count; i++) {
+        is_news |= stage.actions.list[i].is_notice;
+    }
+    assert_true(is_news);
+    assert_int_equal(stage.alert_count, 0);
+}
+
+static void no_phase_but_a_rest_may_start(void **state)
+{
+    (void)state;
+    for (int phase = 0; phase < ROLLOUT_PHASE_COUNT; phase++) {
+        struct rollout rollout;
+        struct rollout_config config = ascent_config();
+        struct note note = {""};
+        rollout_init(&rollout, &config, 0, false);
+        rollout.phase = (enum rollout_phase)phase;
+        bool may_start = phase == ROLLOUT_IDLE || phase == ROLLOUT_PAUSED ||
+                         phase == ROLLOUT_SUCCEEDED || phase == ROLLOUT_ROLLED_BACK;
+        assert_int_equal(rollout_check_start(&rollout, &note), may_start ? OK : ERR_STATE);
+        assert_true(may_start == (note.text[0] == '\0'));
+        rollout.ascent.is_running = true;
+        assert_int_equal(rollout_check_start(&rollout, &note), ERR_STATE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -667,6 +725,9 @@ int main(void)
         cmocka_unit_test(restart_without_the_steps_leaves_a_plain_split),
         cmocka_unit_test(reload_keeps_the_steps_of_a_rollout_that_runs),
         cmocka_unit_test(ladder_must_rise_to_the_whole),
+        cmocka_unit_test(start_brings_its_own_steps_and_is_news),
+        cmocka_unit_test(success_is_news_and_no_alert),
+        cmocka_unit_test(no_phase_but_a_rest_may_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

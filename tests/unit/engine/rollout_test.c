@@ -463,6 +463,32 @@ static void names_find_their_way_back(void **state)
     assert_string_equal(record_phase_name(RECORD_PLATFORM_ACK), "platform_ack");
 }
 
+/* Write, then act: what could not be written is taken back, with the rest that it left. */
+static void raise_that_was_not_written_returns_to_its_rest(void **state)
+{
+    (void)state;
+    static const enum rollout_phase rests[] = {ROLLOUT_ROLLED_BACK, ROLLOUT_ROLLBACK_FAILED,
+                                               ROLLOUT_FROZEN};
+    for (size_t i = 0; i < COUNT_OF(rests); i++) {
+        struct stage stage;
+        stage_open(&stage, ROLLOUT_ROLLBACK);
+        stage.rollout.phase = rests[i];
+        stage.rollout.weight_ppm = 0;
+        stage.published_ppm = 0;
+        struct rollout_command raise = {.kind = ROLLOUT_SET_WEIGHT, .weight_ppm = 100000};
+        assert_int_equal(stage_command(&stage, raise), OK);
+        assert_int_equal(stage.rollout.phase, ROLLOUT_IDLE);
+        assert_int_equal(stage.actions.phase_before, rests[i]);
+        uint64_t revision = stage.rollout.revision;
+        struct rollout_command undo = {
+            .kind = ROLLOUT_SET_WEIGHT, .is_undo = true, .phase = stage.actions.phase_before};
+        assert_int_equal(stage_command(&stage, undo), OK);
+        assert_int_equal(stage.rollout.phase, rests[i]);
+        assert_int_equal(stage.published_ppm, 0);
+        assert_true(stage.rollout.revision > revision);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +515,7 @@ int main(void)
         cmocka_unit_test(without_a_rollback_the_last_written_weight_holds),
         cmocka_unit_test(frozen_stays_frozen_after_a_restart),
         cmocka_unit_test(names_find_their_way_back),
+        cmocka_unit_test(raise_that_was_not_written_returns_to_its_rest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
