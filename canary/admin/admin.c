@@ -185,7 +185,7 @@ void call_problem(struct admin_call *call, unsigned status, const char *field, c
     answer_problem(call, &answer, field, detail, NULL);
 }
 
-void call_service(struct admin_call *call, const char *name)
+void call_service(struct admin_call *call, unsigned status, const char *name)
 {
     const struct admin_options *options = &call->admin->options;
     struct admin_service service = {0};
@@ -195,7 +195,7 @@ void call_service(struct admin_call *call, const char *name)
     }
     char etag[32];
     (void)snprintf(etag, sizeof etag, "\"%llu\"", (unsigned long long)service.revision);
-    call_json(call, 200, view_service(&service), etag);
+    call_json(call, status, view_service(&service), etag);
 }
 
 void call_refuse_read(struct admin_call *call, enum err err)
@@ -223,7 +223,7 @@ void admin_reply(struct admin_call *call, const struct admin_reply *reply)
         return;
     }
     if (reply->service != NULL) {
-        call_service(call, reply->service);
+        call_service(call, status, reply->service);
         return;
     }
     json_t *body = reply->body != NULL ? json_incref(reply->body) : json_object();

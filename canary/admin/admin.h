@@ -91,6 +91,7 @@ struct admin_service {
     uint32_t mirror_ppm;     /* the share that is configured; 0: none */
     uint64_t mirrored;       /* copies since the process began */
     uint64_t mirror_dropped; /* ... that were not made */
+    bool is_started; /* its versions come from a start at run time, over the configuration */
     struct admin_version current, previous;
     const char *rollback_id; /* of the one that runs, or NULL */
     struct admin_evidence evidence[ADMIN_TESTS_MAX];
@@ -187,6 +188,22 @@ struct admin_rollback {
     const char *actor;
 };
 
+/* A rollout of a version that the configuration need not know. */
+struct admin_start {
+    const char *service;
+    const char *deployment;    /* NULL: made from the endpoints */
+    const char *const *urls;   /* not looked at yet */
+    size_t url_count;          /* at least 1 */
+    const char *url_field;     /* what of the request says them: "url" or "endpoints" */
+    const uint32_t *steps_ppm; /* each by itself sound; CONF_STEP_PAUSE is a pause */
+    size_t step_count;         /* 0: those of the configuration */
+    bool has_revision;
+    uint64_t revision;
+    const char *key; /* Idempotency-Key, or NULL */
+    const char *fingerprint;
+    const char *actor;
+};
+
 enum admin_verb { ADMIN_PAUSE, ADMIN_RESUME, ADMIN_PROMOTE, ADMIN_ABORT };
 
 struct admin_rollout {
@@ -222,11 +239,15 @@ struct admin_ops {
                           struct buf *out);
     void (*explain)(void *context, const struct admin_explain_query *query,
                     struct admin_explanation *ret_explanation);
+    /* The newest record of a rollback as far as memory has it: the file may be behind. Gives it to
+     * the caller; NULL: ask the file. */
+    json_t *(*record_find)(void *context, const char *id);
     /* Changes. */
     void (*set_weight)(void *context, struct admin_call *call,
                        const struct admin_weight_change *change);
     void (*rollback)(void *context, struct admin_call *call, const struct admin_rollback *rollback);
     void (*rollout)(void *context, struct admin_call *call, const struct admin_rollout *rollout);
+    void (*start)(void *context, struct admin_call *call, const struct admin_start *start);
     void (*release)(void *context, struct admin_call *call, const struct admin_release *release);
     void (*reload)(void *context, struct admin_call *call, const char *actor);
     /* Checks `text`, or with NULL data the file that is in use: DONE, or INVALID with all `errors`.

@@ -3,10 +3,8 @@
 #include <string.h>
 
 static const char *const kind_names[] = {
-    [BODY_STRING] = "a string",
-    [BODY_NUMBER] = "a number",
-    [BODY_BOOL] = "true or false",
-    [BODY_OBJECT] = "an object",
+    [BODY_STRING] = "a string",  [BODY_NUMBER] = "a number", [BODY_BOOL] = "true or false",
+    [BODY_OBJECT] = "an object", [BODY_ARRAY] = "an array",
 };
 
 static bool has_kind(const json_t *value, enum body_kind_of kind)
@@ -20,6 +18,8 @@ static bool has_kind(const json_t *value, enum body_kind_of kind)
         return json_is_boolean(value);
     case BODY_OBJECT:
         return json_is_object(value);
+    case BODY_ARRAY:
+        return json_is_array(value);
     }
     return false;
 }

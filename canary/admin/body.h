@@ -8,7 +8,7 @@
 
 enum { BODY_STRING_MAX = 1024, BODY_DEPTH_MAX = 16 };
 
-enum body_kind_of { BODY_STRING, BODY_NUMBER, BODY_BOOL, BODY_OBJECT };
+enum body_kind_of { BODY_STRING, BODY_NUMBER, BODY_BOOL, BODY_OBJECT, BODY_ARRAY };
 
 struct body_member {
     const char *name;

@@ -51,6 +51,6 @@ void call_text(struct admin_call *call, unsigned status, const char *content_typ
 void call_problem(struct admin_call *call, unsigned status, const char *field, const char *format,
                   ...) PRINTF_LIKE(4, 5);
 /* The service with its ETag; 404 when it is not there. */
-void call_service(struct admin_call *call, const char *name);
+void call_service(struct admin_call *call, unsigned status, const char *name);
 /* Starts an answer that comes from history; `on_read` is the routes' own. */
 void call_refuse_read(struct admin_call *call, enum err err);

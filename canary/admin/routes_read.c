@@ -60,7 +60,7 @@ void route_status(struct admin_call *call)
 
 void route_service(struct admin_call *call)
 {
-    call_service(call, call->parameters[0]);
+    call_service(call, 200, call->parameters[0]);
 }
 
 /* ---- the flight recording ---- */
@@ -221,6 +221,11 @@ void route_audit(struct admin_call *call)
 void route_rollback(struct admin_call *call)
 {
     if (!has_history(call)) {
+        return;
+    }
+    json_t *record = ops_of(call)->record_find(context_of(call), call->parameters[0]);
+    if (record != NULL) {
+        call_json(call, 200, record, NULL);
         return;
     }
     enum err err = history_read_rollback(call->admin->options.history, call->parameters[0],

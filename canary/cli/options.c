@@ -26,6 +26,10 @@ struct option {
 static const struct option options[] = {
     {CLI_OPTION_SERVICE, "--service", 's', "NAME", "which service; needed where there are several"},
     {CLI_OPTION_REASON, "--reason", 'r', "TEXT", "why; kept in the audit trail"},
+    {CLI_OPTION_DEPLOYMENT, "--deployment", 'd', "ID",
+     "its name (default: from a pages.dev host, else a hash)"},
+    {CLI_OPTION_STEPS, "--steps", 0, "LIST", "as 1%,5%,pause,100% (default: as configured)"},
+    {CLI_OPTION_WAIT_END, "--wait", 'w', NULL, "until it has ended, as the verb wait"},
     {CLI_OPTION_INSTANT, "--instant", 0, NULL, "all at once instead of in steps"},
     {CLI_OPTION_FULL, "--full", 0, NULL, "past all steps, to the bake at 100 %"},
     {CLI_OPTION_DRY_RUN, "--dry-run", 'n', NULL, "say what would happen, change nothing"},
@@ -65,12 +69,16 @@ const struct cli_verb *cli_verb_find(const char *name)
 
 /* "--name", "--name=value", "-x", "-xvalue"; `ret_value` is what stands in the same word, or NULL.
  */
-static const struct option *find_option(const char *word, const char **ret_value)
+static const struct option *find_option(const struct cli_verb *verb, const char *word,
+                                        const char **ret_value)
 {
     *ret_value = NULL;
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         const struct option *option = &options[i];
         size_t size = strlen(option->name);
+        if ((verb->options & (unsigned)option->bit) == 0) {
+            continue;
+        }
         if (strncmp(word, option->name, size) == 0 && (word[size] == '\0' || word[size] == '=')) {
             *ret_value = word[size] == '=' ? word + size + 1 : NULL;
             return option;
@@ -190,6 +198,15 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
         return OK;
     case CLI_OPTION_LIMIT:
         return read_limit(value, &parsed->limit, note);
+    case CLI_OPTION_DEPLOYMENT:
+        parsed->deployment = value;
+        return OK;
+    case CLI_OPTION_STEPS:
+        parsed->steps = value;
+        return OK;
+    case CLI_OPTION_WAIT_END:
+        parsed->is_waiting = true;
+        return OK;
     case CLI_OPTION_FULL:
         parsed->is_full = true;
         return OK;
@@ -223,8 +240,8 @@ static enum err parse_option(int argc, char **argv, int *at, struct cli_options 
                              unsigned *given, struct note *note)
 {
     const char *value = NULL;
-    const struct option *option = find_option(argv[*at], &value);
-    if (option == NULL || (parsed->verb->options & (unsigned)option->bit) == 0) {
+    const struct option *option = find_option(parsed->verb, argv[*at], &value);
+    if (option == NULL) {
         note_set(note, "%s has no option %s", parsed->verb->name, argv[*at]);
         return ERR_SYNTAX;
     }

@@ -46,6 +46,9 @@ enum cli_option {
     CLI_OPTION_ENVIRONMENT = 1 << 18,
     CLI_OPTION_WAIT = 1 << 19,
     CLI_OPTION_GITHUB = 1 << 20,
+    CLI_OPTION_DEPLOYMENT = 1 << 21,
+    CLI_OPTION_STEPS = 1 << 22,
+    CLI_OPTION_WAIT_END = 1 << 23, /* also --wait: each verb takes one of the two */
     CLI_OPTION_COMMON =
         CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
@@ -59,6 +62,8 @@ struct cli_options {
     const char *service;
     const char *reason;
     const char *client;
+    const char *deployment; /* NULL: made from the URL */
+    const char *steps;      /* NULL: those of the configuration */
     const char *headers[CLI_HEADERS_MAX];
     size_t header_count;
     const char *argument; /* PERCENT, URL, DEPLOYMENT; NULL: none */
@@ -79,6 +84,7 @@ struct cli_options {
     bool is_audit;
     bool is_full;
     bool is_github;
+    bool is_waiting;
 };
 
 struct cli_verb {

@@ -3,100 +3,27 @@
 #include <string.h>
 #include <time.h>
 
-#include "canary/cli/client.h"
-#include "canary/cli/options.h"
 #include "canary/cli/pages.h"
-#include "canary/cli/service.h"
-#include "canary/cli/show.h"
-#include "canary/cli/table.h"
+#include "canary/cli/verb.h"
 #include "conf/conf_number.h"
 #include "proxy/base/check.h"
 #include "proxy/base/clock.h"
 
-enum { PATH_MAX_SIZE = 2048, NAME_MAX_SIZE = 512, EVENT_MAX = 4 * 1024 * 1024 };
-
-/* ---- shared ---- */
-
-static struct client *open_client(const struct cli_options *options, int *ret_exit)
-{
-    struct note note = {""};
-    struct client *client = NULL;
-    enum err err = client_create(options, &client, &note);
-    if (err != OK) {
-        (void)fprintf(stderr, "serin: %s\n", note.text[0] != '\0' ? note.text : err_text(err));
-        *ret_exit = err == ERR_SYNTAX ? CLI_USAGE : CLI_FAILED;
-        return NULL;
-    }
-    return client;
-}
-
-/* As the API gave it, with --json; otherwise as `show` makes it. */
-static int print_answer(const struct client *client, const struct cli_options *options,
-                        enum err (*show)(json_t *, struct buf *))
-{
-    struct bytes body = client_body(client);
-    if (options->is_json) {
-        (void)printf("%.*s\n", BYTES_ARGS(body));
-        return CLI_DONE;
-    }
-    struct buf text;
-    buf_init(&text, TABLE_TEXT_MAX);
-    enum err err = show(client_json(client), &text);
-    if (err == OK) {
-        struct bytes bytes = buf_bytes(&text);
-        (void)fwrite(bytes.data, 1, bytes.size, stdout);
-    } else {
-        (void)fprintf(stderr, "serin: %s\n", err_text(err));
-    }
-    buf_finish(&text);
-    return err == OK ? CLI_DONE : CLI_FAILED;
-}
-
-/* The service that is meant, escaped for a path. */
-static int find_service(struct client *client, const struct cli_options *options,
-                        char name[NAME_MAX_SIZE])
-{
-    return service_find(client, options->service, name, NAME_MAX_SIZE);
-}
-
-/* `format` has one %s, the service. Takes `body`. */
-static int change_service(struct client *client, const struct cli_options *options,
-                          const char *action, json_t *body)
-{
-    char name[NAME_MAX_SIZE];
-    char path[PATH_MAX_SIZE];
-    int exit = find_service(client, options, name);
-    if (exit == CLI_DONE) {
-        (void)snprintf(path, sizeof path, "/api/v1/services/%s/%s", name, action);
-        exit = client_call(client,
-                           &(struct client_request){.method = "POST", .path = path, .body = body});
-    }
-    json_decref(body);
-    return exit;
-}
-
-/* The answer of a change to a service, as a status of one line. */
-static enum err show_changed(json_t *service, struct buf *out)
-{
-    json_t *status = json_pack("{s:[O]}", "services", service);
-    enum err err = status != NULL ? show_status(status, out) : ERR_NOMEM;
-    json_decref(status);
-    return err;
-}
+enum { EVENT_MAX = 4 * 1024 * 1024 };
 
 /* ---- looking ---- */
 
 static int run_status(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
-    char name[NAME_MAX_SIZE];
-    char path[PATH_MAX_SIZE] = "/api/v1/status";
+    char name[VERB_NAME_SIZE];
+    char path[VERB_PATH_SIZE] = "/api/v1/status";
     bool is_one = options->service != NULL;
-    exit = is_one ? find_service(client, options, name) : CLI_DONE;
+    exit = is_one ? verb_find_service(client, options, name) : CLI_DONE;
     if (exit == CLI_DONE && is_one) {
         (void)snprintf(path, sizeof path, "/api/v1/services/%s", name);
     }
@@ -104,7 +31,7 @@ static int run_status(const struct cli_options *options)
         exit = client_call(client, &(struct client_request){.path = path});
     }
     if (exit == CLI_DONE) {
-        exit = print_answer(client, options, is_one ? show_changed : show_status);
+        exit = verb_print_answer(client, options, is_one ? verb_show_changed : show_status);
     }
     client_destroy(client);
     return exit;
@@ -113,19 +40,19 @@ static int run_status(const struct cli_options *options)
 static int run_history(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
-    char name[NAME_MAX_SIZE] = "";
-    char path[PATH_MAX_SIZE];
+    char name[VERB_NAME_SIZE] = "";
+    char path[VERB_PATH_SIZE];
     bool is_one = options->service != NULL && client_escape(options->service, name, sizeof name);
     (void)snprintf(path, sizeof path, "/api/v1/%s?limit=%u%s%s",
                    options->is_audit ? "audit" : "rollbacks", options->limit,
                    is_one ? "&service=" : "", name);
     exit = client_call(client, &(struct client_request){.path = path});
     if (exit == CLI_DONE) {
-        exit = print_answer(client, options, options->is_audit ? show_audit : show_history);
+        exit = verb_print_answer(client, options, options->is_audit ? show_audit : show_history);
     }
     client_destroy(client);
     return exit;
@@ -139,7 +66,7 @@ static json_t *headers_to_json(const struct cli_options *options)
         size_t cut = bytes_find(line, ':');
         struct bytes name = bytes_slice(line, 0, cut);
         struct bytes value = bytes_trim(bytes_slice(line, cut + 1, line.size - cut - 1));
-        char name_text[NAME_MAX_SIZE];
+        char name_text[VERB_NAME_SIZE];
         (void)snprintf(name_text, sizeof name_text, "%.*s", BYTES_ARGS(name));
         (void)json_object_set_new(headers, name_text, json_stringn(value.data, value.size));
     }
@@ -149,12 +76,12 @@ static json_t *headers_to_json(const struct cli_options *options)
 static int run_explain(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
     bool has_scheme = strstr(options->argument, "://") != NULL;
-    char url[PATH_MAX_SIZE];
+    char url[VERB_PATH_SIZE];
     (void)snprintf(url, sizeof url, "%s%s", has_scheme ? "" : "http://", options->argument);
     json_t *body = json_pack("{s:s, s:o}", "url", url, "headers", headers_to_json(options));
     if (body != NULL && options->client != NULL) {
@@ -164,7 +91,7 @@ static int run_explain(const struct cli_options *options)
                                    .method = "POST", .path = "/api/v1/explain", .body = body});
     json_decref(body);
     if (exit == CLI_DONE) {
-        exit = print_answer(client, options, show_explanation);
+        exit = verb_print_answer(client, options, show_explanation);
     }
     client_destroy(client);
     return exit;
@@ -228,7 +155,7 @@ static bool on_event_data(void *context, struct bytes data)
 static int run_events(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
@@ -268,7 +195,7 @@ static int print_pages(struct client *client, const char *name)
     uint64_t after = 0;
     bool has_more = true;
     while (has_more) {
-        char path[PATH_MAX_SIZE];
+        char path[VERB_PATH_SIZE];
         (void)snprintf(path, sizeof path, "/api/v1/services/%s/recording?after=%llu", name,
                        (unsigned long long)after);
         int exit = client_call(client, &(struct client_request){.path = path});
@@ -288,12 +215,12 @@ static int print_pages(struct client *client, const char *name)
 static int run_recording(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
-    char name[NAME_MAX_SIZE];
-    exit = find_service(client, options, name);
+    char name[VERB_NAME_SIZE];
+    exit = verb_find_service(client, options, name);
     if (exit == CLI_DONE) {
         exit = print_pages(client, name);
     }
@@ -323,10 +250,10 @@ static bool read_percent(const char *text, double *ret_percent)
 /* Reads the revision first, so that a change in between is noticed and not overwritten. */
 static int put_weight(struct client *client, const struct cli_options *options, double percent)
 {
-    char name[NAME_MAX_SIZE];
-    char path[PATH_MAX_SIZE];
+    char name[VERB_NAME_SIZE];
+    char path[VERB_PATH_SIZE];
     char etag[128];
-    int exit = find_service(client, options, name);
+    int exit = verb_find_service(client, options, name);
     if (exit != CLI_DONE) {
         return exit;
     }
@@ -352,31 +279,14 @@ static int run_weight(const struct cli_options *options)
     if (is_change && !read_percent(options->argument, &percent)) {
         return CLI_USAGE;
     }
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
     exit = is_change ? put_weight(client, options, percent)
                      : client_call(client, &(struct client_request){.path = "/api/v1/status"});
     if (exit == CLI_DONE) {
-        exit = print_answer(client, options, is_change ? show_changed : show_weights);
-    }
-    client_destroy(client);
-    return exit;
-}
-
-static int post_and_show(const struct cli_options *options, const char *action, json_t *body,
-                         enum err (*show)(json_t *, struct buf *))
-{
-    int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
-    if (client == NULL) {
-        json_decref(body);
-        return exit;
-    }
-    exit = change_service(client, options, action, body);
-    if (exit == CLI_DONE) {
-        exit = print_answer(client, options, show);
+        exit = verb_print_answer(client, options, is_change ? verb_show_changed : show_weights);
     }
     client_destroy(client);
     return exit;
@@ -391,34 +301,13 @@ static int run_rollback(const struct cli_options *options)
         (void)fprintf(stderr, "serin: the reason is not UTF-8\n");
         return CLI_USAGE;
     }
-    return post_and_show(options, "rollback", body, show_rollback);
-}
-
-static int run_pause(const struct cli_options *options)
-{
-    return post_and_show(options, "rollout/pause", NULL, show_changed);
-}
-
-static int run_resume(const struct cli_options *options)
-{
-    return post_and_show(options, "rollout/resume", NULL, show_changed);
-}
-
-static int run_promote(const struct cli_options *options)
-{
-    return post_and_show(options, "rollout/promote", json_pack("{s:b}", "full", options->is_full),
-                         show_changed);
-}
-
-static int run_abort(const struct cli_options *options)
-{
-    return post_and_show(options, "rollout/abort", NULL, show_changed);
+    return verb_post_and_show(options, "rollback", body, show_rollback);
 }
 
 static int run_release(const struct cli_options *options)
 {
-    char deployment[NAME_MAX_SIZE];
-    char action[NAME_MAX_SIZE + 64];
+    char deployment[VERB_NAME_SIZE];
+    char action[VERB_NAME_SIZE + 64];
     json_t *body = json_pack("{s:s}", "reason", options->reason);
     if (body == NULL || !client_escape(options->argument, deployment, sizeof deployment)) {
         (void)fprintf(stderr, "serin: this is no deployment's name, or the reason is not UTF-8\n");
@@ -426,7 +315,7 @@ static int run_release(const struct cli_options *options)
         return CLI_USAGE;
     }
     (void)snprintf(action, sizeof action, "quarantine/%s/release", deployment);
-    return post_and_show(options, action, body, show_changed);
+    return verb_post_and_show(options, action, body, verb_show_changed);
 }
 
 static enum err show_nothing(json_t *answer, struct buf *out)
@@ -438,85 +327,14 @@ static enum err show_nothing(json_t *answer, struct buf *out)
 static int run_reload(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
-    struct client *client = open_client(options, &exit);
+    struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
     exit =
         client_call(client, &(struct client_request){.method = "POST", .path = "/api/v1/reload"});
     if (exit == CLI_DONE) {
-        exit = print_answer(client, options, show_nothing);
-    }
-    client_destroy(client);
-    return exit;
-}
-
-/* ---- waiting ---- */
-
-enum { WAIT_EVERY_MS = 500, WAIT_CALL_MS = 10000 };
-
-/* The exit code that the rollout has ended with, or -1. */
-static int rollout_exit(const json_t *service)
-{
-    const char *phase = json_string_value(json_object_get(service, "phase"));
-    bool is_running = json_integer_value(json_object_get(service, "steps")) > 0;
-    if (phase == NULL) {
-        return CLI_FAILED;
-    }
-    if (strcmp(phase, "succeeded") == 0) {
-        return CLI_DONE;
-    }
-    bool is_under_way =
-        is_running || strcmp(phase, "shifting_back") == 0 || strcmp(phase, "verifying") == 0;
-    return is_under_way ? -1 : CLI_FAILED;
-}
-
-/* Asks again and again; `ret_is_over` says that the service's last answer is worth showing. */
-static int wait_for_end(struct client *client, const char *path, uint64_t deadline_us,
-                        bool *ret_is_over)
-{
-    for (;;) {
-        int exit = client_call(client, &(struct client_request){.path = path});
-        if (exit != CLI_DONE) {
-            return exit;
-        }
-        exit = rollout_exit(client_json(client));
-        if (exit >= 0) {
-            *ret_is_over = true;
-            return exit;
-        }
-        if (clock_monotonic_us(clock_system()) >= deadline_us) {
-            (void)fprintf(stderr, "serin: the rollout has not ended in this time\n");
-            return CLI_TIMED_OUT;
-        }
-        struct timespec pause = {0, WAIT_EVERY_MS * 1000000L};
-        (void)nanosleep(&pause, NULL);
-    }
-}
-
-static int run_wait(const struct cli_options *options)
-{
-    struct cli_options each = *options;
-    each.timeout_ms = WAIT_CALL_MS;
-    uint64_t deadline_us = UINT64_MAX;
-    if (options->has_timeout) {
-        deadline_us = clock_monotonic_us(clock_system()) + options->timeout_ms * 1000;
-    }
-    int exit = CLI_FAILED;
-    struct client *client = open_client(&each, &exit);
-    if (client == NULL) {
-        return exit;
-    }
-    char name[NAME_MAX_SIZE];
-    char path[PATH_MAX_SIZE];
-    bool is_over = false;
-    exit = find_service(client, options, name);
-    if (exit == CLI_DONE) {
-        (void)snprintf(path, sizeof path, "/api/v1/services/%s", name);
-        exit = wait_for_end(client, path, deadline_us, &is_over);
-    }
-    if (is_over && print_answer(client, options, show_changed) != CLI_DONE) {
-        exit = CLI_FAILED;
+        exit = verb_print_answer(client, options, show_nothing);
     }
     client_destroy(client);
     return exit;
@@ -536,17 +354,24 @@ const struct cli_verb cli_verbs[] = {
     {"rollback", NULL, ON_SERVICE | CLI_OPTION_REASON | CLI_OPTION_INSTANT | CLI_OPTION_DRY_RUN,
      CLI_OPTION_REASON, "shift all traffic back to the stable version",
      "In steps that watch both versions, or with --instant at once.", run_rollback},
-    {"pause", NULL, ON_SERVICE, 0, "hold the rollout where it is", NULL, run_pause},
-    {"resume", NULL, ON_SERVICE, 0, "go on with a paused or frozen rollout", NULL, run_resume},
+    {"start", "URL", ON_SERVICE | CLI_OPTION_DEPLOYMENT | CLI_OPTION_STEPS | CLI_OPTION_WAIT_END, 0,
+     "begin a rollout of the deployment at URL",
+     "The version that has all traffic becomes the stable one, the deployment is the canary: no\n"
+     "weight before it passed its health checks, then step by step on evidence. Refused while\n"
+     "another rollout runs, and when the deployment was rolled back and not released.\n"
+     "With --wait: ends as the verb wait does, and --timeout is for all of it.",
+     verb_run_start},
+    {"pause", NULL, ON_SERVICE, 0, "hold the rollout where it is", NULL, verb_run_pause},
+    {"resume", NULL, ON_SERVICE, 0, "go on with a paused or frozen rollout", NULL, verb_run_resume},
     {"promote", NULL, ON_SERVICE | CLI_OPTION_FULL, 0,
      "take the rollout's next step now, without waiting for evidence",
-     "At 100 % it begins the bake, while baking it ends it.", run_promote},
+     "At 100 % it begins the bake, while baking it ends it.", verb_run_promote},
     {"wait", NULL, ON_SERVICE, 0, "wait until the rollout has ended",
      "Ends with 0 when it succeeded, 1 when it was rolled back or aborted, 5 when --timeout (here\n"
      "for all of it; none when not given) has passed. A paused rollout is waited for.",
-     run_wait},
+     verb_run_wait},
     {"abort", NULL, ON_SERVICE, 0, "shift back and end the rollout, without quarantine", NULL,
-     run_abort},
+     verb_run_abort},
     {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,
      "let a deployment that was rolled back be tried again", NULL, run_release},
     {"history", NULL, ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT, 0,

@@ -62,7 +62,8 @@ static void answer(struct act *act)
     if (act->whom.call == NULL) {
         return;
     }
-    struct admin_reply with = {.result = ADMIN_DONE, .service = act->service};
+    struct admin_reply with = {.result = act->whom.is_accepted ? ADMIN_ACCEPTED : ADMIN_DONE,
+                               .service = act->service};
     if (act->whom.shows_record && act->steward != NULL) {
         with = (struct admin_reply){.result = ADMIN_ACCEPTED,
                                     .body = record_to_json(&act->actions->record, act->steward)};
@@ -72,11 +73,10 @@ static void answer(struct act *act)
 }
 
 void controller_fill_state(const struct controller *controller, const struct steward *steward,
-                           char detail[PROGRESS_TEXT_SIZE], struct history_service *ret_state)
+                           struct history_service *ret_state)
 {
     const struct rollout *rollout = &steward->engine.rollout;
     struct rollout_journal journal = engine_journal(&steward->engine);
-    bool has_detail = progress_to_text(&journal, detail);
     *ret_state = (struct history_service){
         .name = steward->conf->name,
         .current_deployment = steward_deployment(steward, ROLE_CURRENT),
@@ -85,17 +85,16 @@ void controller_fill_state(const struct controller *controller, const struct ste
         .phase = rollout_phase_name(rollout->phase),
         .revision = rollout->revision,
         .salt = steward->rollout,
-        .step = has_detail ? (int32_t)rollout->ascent.step : 0,
-        .detail = has_detail ? detail : NULL,
+        .step = journal.is_ascending ? (int32_t)journal.step : 0,
+        .detail = lineup_detail(&steward->lineup, &journal),
         .updated_us = clock_wall_us(controller->clock),
     };
 }
 
 void controller_write_state(struct controller *controller, const struct steward *steward)
 {
-    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(controller, steward, detail, &state);
+    controller_fill_state(controller, steward, &state);
     controller_write(controller, &(struct history_change){.service = &state}, "state",
                      steward->conf->name);
 }
@@ -125,6 +124,8 @@ static void take_back(struct act *act)
     struct rollout_command command = {
         .kind = ROLLOUT_SET_WEIGHT,
         .weight_ppm = steward->published_ppm,
+        .is_undo = true,
+        .phase = act->actions->phase_before,
         .actor = "serin",
         .reason = "the change could not be written down",
     };
@@ -178,9 +179,8 @@ static void write_first(struct act *act)
     (void)snprintf(waiting->service, sizeof waiting->service, "%s", act->service);
     list_init(&waiting->link);
     list_push_back(&controller->acts, &waiting->link);
-    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(act->controller, act->steward, detail, &state);
+    controller_fill_state(act->controller, act->steward, &state);
     enum err err = history_write(controller->history, &(struct history_change){.service = &state},
                                  HISTORY_DURABLE, on_barrier, waiting);
     if (err != OK) {
@@ -277,7 +277,6 @@ static void write_together(struct act *act)
     struct steward *steward = act->steward;
     const struct record *record = &act->actions->record;
     struct history_change change = {0};
-    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
     struct history_rollback row;
     struct history_quarantine quarantine;
@@ -286,12 +285,14 @@ static void write_together(struct act *act)
          act->next++) {
         const struct rollout_action *action = &act->actions->list[act->next];
         if (action->kind == ROLLOUT_WRITE) {
-            controller_fill_state(act->controller, steward, detail, &state);
+            controller_fill_state(act->controller, steward, &state);
             change.service = &state;
         } else if (action->kind == ROLLOUT_WRITE_RECORD) {
             free(evidence);
             evidence = record_evidence(record);
             steward_note_record(steward, record);
+            steward->has_written = true;
+            steward->written = *record;
             record_to_history(record, steward, evidence, &row);
             change.rollback = &row;
             change.key = act->whom.key;
@@ -322,12 +323,6 @@ static void write_together(struct act *act)
 
 /* ---- telling ---- */
 
-static bool is_notice(const struct rollout_action *action)
-{
-    return strcmp(action->event, "rollout.start") == 0 ||
-           strcmp(action->event, "rollout.success") == 0;
-}
-
 static void tell(struct act *act, const struct rollout_action *action)
 {
     static const enum log_level levels[] = {[ROLLOUT_INFO] = LOG_LEVEL_INFO,
@@ -337,12 +332,12 @@ static void tell(struct act *act, const struct rollout_action *action)
               action->event, action->actor);
     controller_audit(act->controller, action->actor, action->event, act->service,
                      action->text.text);
-    if (is_notice(action)) {
+    if (action->is_notice) {
         controller_notice(act->controller, act->steward, action);
     }
     admin_publish(act->controller->admin, "phase", act->service,
-                  json_pack("{s:s, s:s, s:s}", "event", action->event, "actor", action->actor,
-                            "text", action->text.text));
+                  json_pack("{s:s, s:s, s:s, s:b}", "event", action->event, "actor", action->actor,
+                            "text", action->text.text, "notice", (int)action->is_notice));
 }
 
 static void publish(struct act *act, struct steward *steward, const struct rollout_action *action)

@@ -300,10 +300,15 @@ static void on_health_changed(void *context, struct endpoint *endpoint, bool is_
 
 /* ---- ticks ---- */
 
-/* Every endpoint of the canary passed `healthy` checks in a row. */
+/* Every endpoint of the canary is known by address and passed `healthy` checks in a row. */
 static bool is_canary_ready(const struct controller *controller, const struct steward *steward)
 {
     const struct steward_version *canary = &steward->versions[ROLE_CURRENT];
+    for (size_t i = 0; i < canary->endpoint_count; i++) {
+        if (!canary->endpoints[i].has_address) {
+            return false;
+        }
+    }
     for (size_t i = 0; i < canary->endpoint_count && steward->conf->health.is_on; i++) {
         struct prober_facts facts;
         if (!prober_find(controller->prober, canary->endpoints[i].endpoint, &facts) ||
@@ -507,7 +512,11 @@ static enum err start(struct controller *controller, struct note *note)
     if (err != OK) {
         return err;
     }
-    controller_begin_services(controller);
+    err = controller_begin_services(controller);
+    if (err != OK) {
+        crew_unbind(controller->crew, binding);
+        return err;
+    }
     controller_alarm_begin(controller);
     controller_watch_endpoints(controller);
     wait_for_names(controller);
@@ -572,6 +581,7 @@ enum err controller_create(const struct controller_options *options, struct note
     controller->started_wall_us = clock_wall_us(controller->clock);
     controller->reloaded_wall_us = controller->started_wall_us;
     list_init(&controller->acts);
+    list_init(&controller->starts);
     (void)uv_timer_init(&controller->loop->uv, &controller->tick_timer);
     (void)uv_timer_init(&controller->loop->uv, &controller->stage_timer);
     controller->tick_timer.data = controller;
@@ -705,6 +715,7 @@ void controller_destroy(struct controller *controller)
     }
     CHECK(controller->closing_count == 0);
     CHECK(list_is_empty(&controller->acts));
+    CHECK(list_is_empty(&controller->starts));
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_destroy(controller->stewards[i]);
     }
@@ -716,6 +727,6 @@ void controller_destroy(struct controller *controller)
     access_log_close(controller->access_log, LOG_CLOSE_WAIT_MS);
     free(controller->resolver);
     free(controller->quarantined);
-    free(controller->remembered);
+    controller_forget_remembered(controller);
     free(controller);
 }

@@ -5,6 +5,7 @@
 #include "canary/admin/server.h"
 #include "canary/alert/alerts.h"
 #include "canary/controller/controller.h"
+#include "canary/controller/progress.h"
 #include "canary/controller/steward.h"
 #include "canary/history/history.h"
 #include "canary/history/keys.h"
@@ -18,7 +19,6 @@ enum {
     CONTROLLER_LATE_MS = 250,     /* a tick this late is a condition, */
     CONTROLLER_LATE_SHOWN_S = 10, /* shown for so long */
     CONTROLLER_NAMES_MS = 2000,   /* a start or a reload waits so long for look-ups at most */
-    PROGRESS_TEXT_SIZE = 1024,    /* what the state file keeps of a rollout beside its step */
 };
 
 struct quarantined {
@@ -39,6 +39,7 @@ struct remembered {
     uint64_t revision;
     uint64_t salt;
     struct rollout_journal progress; /* only what of it says how far a rollout is */
+    struct lineup lineup;            /* owned: what was started at run time; zeros: nothing */
 };
 
 /* A configuration that waits for its names to be looked up. */
@@ -84,7 +85,8 @@ struct controller {
     uint64_t late_until_us; /* a late tick is shown until then */
     int64_t started_wall_us;
     int64_t reloaded_wall_us;
-    struct list acts; /* action lists that wait for their write, in order */
+    struct list acts;   /* action lists that wait for their write, in order */
+    struct list starts; /* rollouts that begin when they are written down */
     enum controller_stage stage;
     bool is_taking_over; /* a reload is under way: one snapshot at its end */
     bool needs_publish; /* a snapshot could not be made for want of memory: tried again each tick */
@@ -136,8 +138,12 @@ void controller_make_id(struct controller *controller, char id[RECORD_ID_SIZE]);
 
 /* ---- where things stood (recovery.c) ---- */
 
-/* Reads the state file; gives every service its engine. */
-void controller_begin_services(struct controller *controller);
+/* Reads the state file; gives every service its versions and its engine. ERR_NOMEM. */
+MUST_USE enum err controller_begin_services(struct controller *controller);
+/* Gives a service that has none yet the versions that a start at run time gave it, where they hold
+ * against its configuration. ERR_NOMEM. */
+MUST_USE enum err controller_recall_versions(struct controller *controller,
+                                             struct steward *steward);
 /* The same for a service that a reload brings. */
 void controller_begin_service(struct controller *controller, struct steward *steward);
 /* Of a canary that is seen for the first time. */
@@ -147,6 +153,9 @@ uint32_t controller_first_weight(const struct controller *controller,
 bool controller_starts_rollout(const struct controller *controller, const struct steward *steward);
 /* Before a reload takes the service away: a rollback that runs is superseded. */
 void controller_remember(struct controller *controller, struct steward *steward);
+void controller_forget_remembered(struct controller *controller);
+/* Tells log and trail that the configuration overrules what was started at run time. */
+void controller_tell_overruled(struct controller *controller, const struct steward *steward);
 
 /* ---- alerts (alarm.c) ---- */
 
@@ -181,6 +190,7 @@ struct act_for {
     struct admin_call
         *call; /* answered at the end: with the service, or with the record; or NULL */
     bool shows_record;
+    bool is_accepted;              /* what was asked for is under way, not done */
     const struct history_key *key; /* written with the record, or NULL; borrowed during the call */
 };
 
@@ -194,9 +204,9 @@ void controller_forget(struct controller *controller, const struct steward *stew
  * fails. */
 void controller_write(struct controller *controller, const struct history_change *change,
                       const char *what, const char *service);
-/* Where the service stands, as the history keeps it; borrows from the steward and `detail`. */
+/* Where the service stands, as the history keeps it; borrows from the steward. */
 void controller_fill_state(const struct controller *controller, const struct steward *steward,
-                           char detail[PROGRESS_TEXT_SIZE], struct history_service *ret_state);
+                           struct history_service *ret_state);
 /* The service's state to the history, in the next batch. */
 void controller_write_state(struct controller *controller, const struct steward *steward);
 /* A command of the configuration or of a recovery, without anybody who waits. */
@@ -206,12 +216,22 @@ void controller_command(struct controller *controller, struct steward *steward,
 void controller_audit(struct controller *controller, const char *actor, const char *action,
                       const char *service, const char *text);
 
-/* ---- how far a rollout is (progress.c) ---- */
+/* ---- other versions (start.c) ---- */
 
-/* Steps, gate and time as JSON; false when no rollout runs. */
-bool progress_to_text(const struct rollout_journal *journal, char ret_text[PROGRESS_TEXT_SIZE]);
-/* The same back into the journal, which is left as it is when the text says nothing sound. */
-void progress_from_text(const char *text, int32_t step, struct rollout_journal *journal);
+struct deployment {
+    bool is_canary_new;
+    uint32_t weight_ppm; /* of the canary to begin with */
+    uint64_t salt;       /* of the stickiness, for a new canary */
+    const char *actor;
+};
+
+/* The steward has adopted other versions: its engine begins anew with them. */
+void controller_deploy(struct controller *controller, struct steward *steward,
+                       const struct deployment *deployment);
+/* Versions, by a reload, are others now: starts that wait for their write are refused. */
+void controller_forget_starts(struct controller *controller);
+/* The admin's op. */
+void controller_start(void *context, struct admin_call *call, const struct admin_start *wish);
 
 /* ---- records (records.c) ---- */
 
@@ -274,5 +294,6 @@ size_t view_conditions(void *context, const char **texts, size_t max);
 enum err view_metrics(void *context, struct buf *out);
 enum err view_recording(void *context, const char *service, uint64_t after, size_t row_max,
                         struct buf *out);
+json_t *view_record_find(void *context, const char *id);
 void view_explain(void *context, const struct admin_explain_query *query,
                   struct admin_explanation *ret_explanation);

@@ -257,6 +257,26 @@ static json_t *errors_as_json(const struct conf_errors *errors)
     return list;
 }
 
+/* The versions that would be in force with this configuration. */
+static json_t *versions_as_json(const struct controller *controller, const struct conf *conf)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < conf->service_count; i++) {
+        const struct conf_service *service = &conf->services[i];
+        const struct steward *steward = controller_find(controller, service->name);
+        bool is_kept = steward != NULL && lineup_holds(&steward->lineup, service);
+        const char *current = is_kept                ? steward_deployment(steward, ROLE_CURRENT)
+                              : service->has_current ? service->current.deployment
+                                                     : NULL;
+        const char *previous =
+            is_kept ? steward_deployment(steward, ROLE_PREVIOUS) : service->previous.deployment;
+        (void)json_array_append_new(list, json_pack("{s:s, s:s?, s:s, s:b}", "name", service->name,
+                                                    "current", current, "previous", previous,
+                                                    "started", (int)is_kept));
+    }
+    return list;
+}
+
 static void config_check(void *context, struct admin_call *call, struct bytes text)
 {
     struct controller *controller = context;
@@ -267,7 +287,8 @@ static void config_check(void *context, struct admin_call *call, struct bytes te
                                      : conf_load_file(controller->conf_path, &errors, &conf);
     struct admin_reply reply = {.result = ADMIN_DONE};
     if (err == OK) {
-        reply.body = json_pack("{s:b}", "ok", 1);
+        reply.body =
+            json_pack("{s:b, s:o}", "ok", 1, "services", versions_as_json(controller, conf));
         conf_destroy(conf);
     } else {
         reply.result = ADMIN_INVALID;
@@ -287,10 +308,12 @@ const struct admin_ops controller_admin_ops = {
     .conditions = view_conditions,
     .metrics = view_metrics,
     .recording = view_recording,
+    .record_find = view_record_find,
     .explain = view_explain,
     .set_weight = set_weight,
     .rollback = roll_back,
     .rollout = roll_out,
+    .start = controller_start,
     .release = release,
     .reload = reload,
     .config_check = config_check,

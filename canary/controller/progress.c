@@ -1,38 +1,32 @@
-/* canary/controller/progress.c — how far a rollout is, to and from the history.
- *
- * The step has a column of its own; what else a restart needs stands beside it as JSON. */
+#include "canary/controller/progress.h"
+
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "canary/controller/controller_state.h"
+#include "proxy/base/check.h"
 
-static bool append_steps(const struct ladder *ladder, struct buf *out)
-{
-    for (uint32_t i = 0; i < ladder->count; i++) {
-        (void)buf_printf(out, "%s%u%s", i > 0 ? "," : "", (unsigned)ladder->weights_ppm[i],
-                         ladder->has_gate[i] ? ",\"pause\"" : "");
-    }
-    return !out->is_failed;
-}
+enum { STEP_TEXT_MAX = sizeof "1000000,\"pause\"," - 1, FRAME_TEXT_MAX = 128 };
+_Static_assert(LADDER_STEPS_MAX *STEP_TEXT_MAX + FRAME_TEXT_MAX < PROGRESS_TEXT_SIZE,
+               "all steps fit");
 
 bool progress_to_text(const struct rollout_journal *journal, char ret_text[PROGRESS_TEXT_SIZE])
 {
+    const struct ladder *ladder = &journal->ladder;
     if (!journal->is_ascending) {
         return false;
     }
-    struct buf text;
-    buf_init(&text, PROGRESS_TEXT_SIZE - 1);
-    bool is_whole = buf_append(&text, BYTES("{\"rollout\":{\"steps_ppm\":[")) == OK &&
-                    append_steps(&journal->ladder, &text) &&
-                    buf_printf(&text, "],\"gate\":%d,\"since_us\":%lld}}", (int)journal->gate,
-                               (long long)journal->waiting_wall_us) == OK;
-    struct bytes bytes = buf_bytes(&text);
-    if (is_whole) {
-        memcpy(ret_text, bytes.data, bytes.size);
-        ret_text[bytes.size] = '\0';
+    int used = snprintf(ret_text, PROGRESS_TEXT_SIZE, "\"rollout\":{\"steps_ppm\":[");
+    for (uint32_t i = 0; i < ladder->count; i++) {
+        used +=
+            snprintf(ret_text + used, PROGRESS_TEXT_SIZE - (size_t)used, "%s%u%s", i > 0 ? "," : "",
+                     (unsigned)ladder->weights_ppm[i], ladder->has_gate[i] ? ",\"pause\"" : "");
     }
-    buf_finish(&text);
-    return is_whole;
+    used += snprintf(ret_text + used, PROGRESS_TEXT_SIZE - (size_t)used,
+                     "],\"gate\":%d,\"since_us\":%lld}", (int)journal->gate,
+                     (long long)journal->waiting_wall_us);
+    CHECK(used < PROGRESS_TEXT_SIZE);
+    return true;
 }
 
 static bool read_steps(const json_t *steps, struct ladder *ret_ladder)

@@ -33,19 +33,40 @@ static struct remembered *find_remembered(const struct controller *controller, c
     return NULL;
 }
 
-static void remember(struct controller *controller, const struct history_service *state)
+static struct remembered *make_remembered(struct controller *controller, const char *service)
 {
-    struct remembered *one = find_remembered(controller, state->name);
+    struct remembered *one = find_remembered(controller, service);
+    if (one != NULL) {
+        lineup_finish(&one->lineup);
+        return one;
+    }
+    size_t count = controller->remembered_count + 1;
+    struct remembered *more = realloc(controller->remembered, count * sizeof *more);
+    if (more == NULL) {
+        return NULL;
+    }
+    controller->remembered = more;
+    controller->remembered_count = count;
+    return &more[count - 1];
+}
+
+/* ERR_NOMEM: nothing of it is remembered that could mislead. */
+static enum err remember_lineup(const struct history_service *state, struct remembered *one)
+{
+    enum err err = lineup_from_detail(state->detail, &one->lineup);
+    if (err == ERR_SYNTAX) {
+        log_error("%s: what was started at run time cannot be read from the state file: the "
+                  "configuration's versions are in force",
+                  state->name);
+    }
+    return err == ERR_NOMEM ? err : OK;
+}
+
+static enum err remember(struct controller *controller, const struct history_service *state)
+{
+    struct remembered *one = make_remembered(controller, state->name);
     if (one == NULL) {
-        size_t count = controller->remembered_count + 1;
-        struct remembered *more = realloc(controller->remembered, count * sizeof *more);
-        if (more == NULL) {
-            log_error("%s: where it stands is known to the state file only", state->name);
-            return;
-        }
-        controller->remembered = more;
-        controller->remembered_count = count;
-        one = &more[count - 1];
+        return ERR_NOMEM;
     }
     *one = (struct remembered){
         .weight_ppm = state->weight_ppm,
@@ -59,6 +80,7 @@ static void remember(struct controller *controller, const struct history_service
                    state->current_deployment != NULL ? state->current_deployment : "");
     (void)snprintf(one->previous, sizeof one->previous, "%s",
                    state->previous_deployment != NULL ? state->previous_deployment : "");
+    return remember_lineup(state, one);
 }
 
 void controller_remember(struct controller *controller, struct steward *steward)
@@ -72,10 +94,58 @@ void controller_remember(struct controller *controller, struct steward *steward)
         };
         controller_command(controller, steward, &command);
     }
-    char detail[PROGRESS_TEXT_SIZE];
     struct history_service state;
-    controller_fill_state(controller, steward, detail, &state);
-    remember(controller, &state);
+    controller_fill_state(controller, steward, &state);
+    if (remember(controller, &state) != OK) {
+        log_error("%s: where it stands is known to the state file only", state.name);
+    }
+}
+
+void controller_forget_remembered(struct controller *controller)
+{
+    for (size_t i = 0; i < controller->remembered_count; i++) {
+        lineup_finish(&controller->remembered[i].lineup);
+    }
+    free(controller->remembered);
+    controller->remembered = NULL;
+    controller->remembered_count = 0;
+}
+
+/* ---- versions that were started at run time ---- */
+
+void controller_tell_overruled(struct controller *controller, const struct steward *steward)
+{
+    struct note versions;
+    struct note text;
+    steward_say_versions(steward, &versions);
+    note_set(&text,
+             "the configuration names other versions than when a rollout was started at run time, "
+             "and is in force again: %s",
+             versions.text);
+    log_warn("%s: %s", steward->conf->name, text.text);
+    controller_audit(controller, "config", "deployment.overrule", steward->conf->name, text.text);
+}
+
+enum err controller_recall_versions(struct controller *controller, struct steward *steward)
+{
+    const struct remembered *before = find_remembered(controller, steward->conf->name);
+    if (before == NULL || !before->lineup.is_started) {
+        return OK;
+    }
+    if (!lineup_holds(&before->lineup, steward->conf)) {
+        controller_tell_overruled(controller, steward);
+        return OK;
+    }
+    struct lineup lineup;
+    struct steward_cast cast;
+    enum err err = lineup_follow(&before->lineup, steward->conf, &lineup);
+    if (err == OK) {
+        err = steward_prepare(&controller->registry, steward->conf, &lineup, &cast);
+    }
+    if (err == OK) {
+        steward_adopt(steward, steward->conf, &cast);
+    }
+    return err;
 }
 
 /* ---- going on ---- */
@@ -268,17 +338,28 @@ static void recover_rollbacks(struct controller *controller, const struct histor
     }
 }
 
-void controller_begin_services(struct controller *controller)
+static enum err recall(struct controller *controller, const struct history_state *state)
+{
+    enum err err = OK;
+    for (size_t i = 0; i < state->service_count && err == OK; i++) {
+        err = remember(controller, &state->services[i]);
+    }
+    for (size_t i = 0; i < controller->steward_count && err == OK; i++) {
+        err = controller_recall_versions(controller, controller->stewards[i]);
+    }
+    return err;
+}
+
+enum err controller_begin_services(struct controller *controller)
 {
     struct history_state state;
     int64_t now_us = clock_wall_us(controller->clock);
+    enum err err = OK;
     controller->is_history_unread = history_load(controller->history, now_us, &state) != OK;
     if (controller->is_history_unread) {
         log_error("the state file cannot be read: canaries begin without weight");
     } else {
-        for (size_t i = 0; i < state.service_count; i++) {
-            remember(controller, &state.services[i]);
-        }
+        err = recall(controller, &state);
         recover_keys(controller, &state);
         for (size_t i = 0; i < state.alert_count; i++) {
             alerts_restore(controller->alerts, state.alerts[i].seq, state.alerts[i].body);
@@ -292,4 +373,5 @@ void controller_begin_services(struct controller *controller)
             begin(controller, controller->stewards[i], NULL);
         }
     }
+    return err;
 }

@@ -9,12 +9,14 @@
 #include "conf/conf_diff.h"
 #include "conf/conf_load.h"
 #include "proxy/base/log.h"
+#include "router/sticky.h"
 
 /* A service of the new configuration: the old steward where there is one. */
 struct arrival {
     struct steward *steward;
-    struct steward_version versions[ROLE_COUNT]; /* owned: what the old steward is to adopt */
+    struct steward_cast cast; /* owned: what the old steward is to adopt */
     bool is_new;
+    bool is_overruled; /* versions that were started at run time give way to the file's */
 };
 
 /* All that a reload needs and that can fail. */
@@ -29,7 +31,7 @@ struct takeover {
 static void abandon(struct controller *controller, struct takeover *takeover)
 {
     for (size_t i = 0; i < takeover->count; i++) {
-        steward_release(takeover->arrivals[i].versions);
+        steward_release(&takeover->arrivals[i].cast);
         if (takeover->arrivals[i].is_new) {
             steward_destroy(takeover->arrivals[i].steward);
         }
@@ -40,13 +42,35 @@ static void abandon(struct controller *controller, struct takeover *takeover)
     snapshot_base_unref(takeover->base);
 }
 
+static enum err create_one(struct controller *controller, const struct conf_service *conf,
+                           struct arrival *arrival)
+{
+    struct steward *steward = NULL;
+    enum err err = steward_create(&controller->registry, conf, &steward);
+    if (err == OK) {
+        err = controller_recall_versions(controller, steward);
+    }
+    if (err != OK) {
+        steward_destroy(steward);
+        return err;
+    }
+    arrival->steward = steward;
+    return OK;
+}
+
 static enum err match_one(struct controller *controller, const struct conf_service *conf,
                           struct arrival *arrival)
 {
     arrival->steward = controller_find(controller, conf->name);
     arrival->is_new = arrival->steward == NULL;
-    return arrival->is_new ? steward_create(&controller->registry, conf, &arrival->steward)
-                           : steward_prepare(&controller->registry, conf, arrival->versions);
+    if (arrival->is_new) {
+        return create_one(controller, conf, arrival);
+    }
+    const struct lineup *before = &arrival->steward->lineup;
+    arrival->is_overruled = before->is_started && !lineup_holds(before, conf);
+    struct lineup lineup;
+    enum err err = lineup_follow(before, conf, &lineup);
+    return err == OK ? steward_prepare(&controller->registry, conf, &lineup, &arrival->cast) : err;
 }
 
 static enum err match(struct controller *controller, struct takeover *takeover)
@@ -91,29 +115,33 @@ static uint32_t kept_weight(const struct steward *steward)
 static void deploy(struct controller *controller, struct steward *steward, bool is_canary_new)
 {
     const struct conf_service *conf = steward->conf;
-    /* Lists of before that still wait for their write have lower numbers than the next one: what
-     * they would publish was meant for the versions of before. */
-    steward->published_revision = steward->engine.rollout.revision + 1;
-    steward->canary_down_since_us = 0;
     const char *deployment = steward_deployment(steward, ROLE_CURRENT);
-    if (is_canary_new) {
-        steward->published_ppm = 0;
-        steward->rollout =
-            sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment != NULL ? deployment : ""));
-    }
-    struct rollout_command command = {
-        .kind = ROLLOUT_DEPLOY,
+    struct deployment change = {
+        .is_canary_new = is_canary_new,
         .weight_ppm =
             is_canary_new ? controller_first_weight(controller, steward) : kept_weight(steward),
-        .is_quarantined = controller_is_quarantined(controller, conf->name, deployment),
+        .salt =
+            sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment != NULL ? deployment : "")),
         .actor = "config",
-        .reason = "the configuration names other versions",
     };
-    controller_command(controller, steward, &command);
+    controller_deploy(controller, steward, &change);
     if (is_canary_new && controller_starts_rollout(controller, steward)) {
-        command = (struct rollout_command){.kind = ROLLOUT_START, .actor = "config"};
+        struct rollout_command command = {.kind = ROLLOUT_START, .actor = "config"};
         controller_command(controller, steward, &command);
     }
+}
+
+/* The file's weight is that of the canary which the file names. */
+static bool is_weight_meant(const struct steward *steward)
+{
+    const struct conf_service *conf = steward->conf;
+    const char *deployment = steward_deployment(steward, ROLE_CURRENT);
+    if (strcmp(conf->current.deployment, deployment) == 0) {
+        return true;
+    }
+    log_warn("%s: the weight in the file is that of %s, and %s was started since: not taken over",
+             conf->name, conf->current.deployment, deployment);
+    return false;
 }
 
 static void reweigh(struct controller *controller, struct steward *steward)
@@ -161,7 +189,10 @@ static void take_service(struct controller *controller, struct arrival *arrival,
     const char *before[ROLE_COUNT];
     note_name(steward, ROLE_CURRENT, texts[ROLE_CURRENT], &before[ROLE_CURRENT]);
     note_name(steward, ROLE_PREVIOUS, texts[ROLE_PREVIOUS], &before[ROLE_PREVIOUS]);
-    steward_adopt(steward, conf, arrival->versions);
+    steward_adopt(steward, conf, &arrival->cast);
+    if (arrival->is_overruled) {
+        controller_tell_overruled(controller, steward);
+    }
     struct engine_config config = steward_engine_config(conf);
     engine_configure(&steward->engine, &config, controller_now_us(controller));
     bool is_canary_new = !is_same(steward, ROLE_CURRENT, before[ROLE_CURRENT]);
@@ -169,7 +200,8 @@ static void take_service(struct controller *controller, struct arrival *arrival,
         deploy(controller, steward, is_canary_new);
     }
     bool is_weight_changed = (parts & CONF_PART_WEIGHT) != 0 && conf->has_weight;
-    if (is_weight_changed && !is_canary_new && steward_has_canary(steward)) {
+    if (is_weight_changed && !is_canary_new && steward_has_canary(steward) &&
+        is_weight_meant(steward)) {
         reweigh(controller, steward);
     }
 }
@@ -198,6 +230,7 @@ static void take_over(struct controller *controller, struct takeover *takeover,
     struct steward **old = controller->stewards;
     size_t old_count = controller->steward_count;
     controller->is_taking_over = true;
+    controller_forget_starts(controller);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
             controller_remember(controller, old[i]);

@@ -50,27 +50,28 @@ static enum err build_version(struct registry *registry, const struct conf_servi
 }
 
 enum err steward_prepare(struct registry *registry, const struct conf_service *conf,
-                         struct steward_version ret_versions[ROLE_COUNT])
+                         struct lineup *lineup, struct steward_cast *ret_cast)
 {
-    struct steward_version previous = {0};
-    struct steward_version current = {0};
-    enum err err = build_version(registry, conf, &conf->previous, &previous);
-    if (err == OK && conf->has_current) {
-        err = build_version(registry, conf, &conf->current, &current);
+    struct steward_cast cast = {.lineup = *lineup};
+    enum err err = OK;
+    *lineup = (struct lineup){.is_started = false};
+    for (size_t role = 0; role < ROLE_COUNT && err == OK; role++) {
+        const struct conf_version *version = cast.lineup.versions[role];
+        err = version != NULL ? build_version(registry, conf, version, &cast.versions[role]) : OK;
     }
     if (err != OK) {
-        release_version(&previous);
+        steward_release(&cast);
         return err;
     }
-    ret_versions[ROLE_PREVIOUS] = previous;
-    ret_versions[ROLE_CURRENT] = current;
+    *ret_cast = cast;
     return OK;
 }
 
-void steward_release(struct steward_version versions[ROLE_COUNT])
+void steward_release(struct steward_cast *cast)
 {
-    release_version(&versions[ROLE_CURRENT]);
-    release_version(&versions[ROLE_PREVIOUS]);
+    release_version(&cast->versions[ROLE_CURRENT]);
+    release_version(&cast->versions[ROLE_PREVIOUS]);
+    lineup_finish(&cast->lineup);
 }
 
 static uint64_t default_rollout(const struct conf_service *conf)
@@ -78,6 +79,21 @@ static uint64_t default_rollout(const struct conf_service *conf)
     const char *deployment =
         conf->has_current ? conf->current.deployment : conf->previous.deployment;
     return sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment));
+}
+
+static void take_cast(struct steward *steward, const struct conf_service *conf,
+                      struct steward_cast *cast)
+{
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        cast->versions[role].reading = steward->versions[role].reading;
+        release_version(&steward->versions[role]);
+        steward->versions[role] = cast->versions[role];
+    }
+    lineup_finish(&steward->lineup);
+    steward->lineup = cast->lineup;
+    *cast = (struct steward_cast){.lineup = {.is_started = false}};
+    strain_init(&steward->strain); /* of a stable version that may be another */
+    steward->conf = conf;
 }
 
 enum err steward_create(struct registry *registry, const struct conf_service *conf,
@@ -92,19 +108,21 @@ enum err steward_create(struct registry *registry, const struct conf_service *co
     steward->service = service_ref(service);
     steward->conf = conf;
     steward->rollout = default_rollout(conf);
-    enum err err = steward_prepare(registry, conf, steward->versions);
+    struct lineup lineup;
+    struct steward_cast cast;
+    enum err err = lineup_of_file(conf, &lineup);
+    if (err == OK) {
+        err = steward_prepare(registry, conf, &lineup, &cast);
+    }
+    if (err == OK) {
+        take_cast(steward, conf, &cast);
+        err = steward_observe(steward);
+    }
     if (err != OK) {
         steward_destroy(steward);
         return err;
     }
-    err = steward_observe(steward);
-    if (err != OK) {
-        steward_destroy(steward);
-        return err;
-    }
-    for (size_t i = 0; i <= STEWARD_SECONDS; i++) {
-        steward_note_second(steward);
-    }
+    steward_forget_picks(steward);
     *ret_steward = steward;
     return OK;
 }
@@ -114,7 +132,9 @@ void steward_destroy(struct steward *steward)
     if (steward == NULL) {
         return;
     }
-    steward_release(steward->versions);
+    release_version(&steward->versions[ROLE_CURRENT]);
+    release_version(&steward->versions[ROLE_PREVIOUS]);
+    lineup_finish(&steward->lineup);
     service_unref(steward->service);
     observe_finish(&steward->observe);
     recorder_destroy(steward->recorder);
@@ -122,18 +142,18 @@ void steward_destroy(struct steward *steward)
 }
 
 void steward_adopt(struct steward *steward, const struct conf_service *conf,
-                   struct steward_version versions[ROLE_COUNT])
+                   struct steward_cast *cast)
 {
-    for (size_t role = 0; role < ROLE_COUNT; role++) {
-        versions[role].reading = steward->versions[role].reading;
-        release_version(&steward->versions[role]);
-        steward->versions[role] = versions[role];
-        versions[role] = (struct steward_version){0};
-    }
-    strain_init(&steward->strain); /* of a stable version that may be another */
-    steward->conf = conf;
+    take_cast(steward, conf, cast);
     if (steward_observe(steward) != OK) {
         log_error("%s: the observed policies stay as they were: out of memory", conf->name);
+    }
+}
+
+void steward_forget_picks(struct steward *steward)
+{
+    for (size_t i = 0; i <= STEWARD_SECONDS; i++) {
+        steward_note_second(steward);
     }
 }
 
@@ -150,14 +170,14 @@ static enum rollout_on_breach on_breach_of(enum conf_on_breach on_breach)
     return ROLLOUT_ROLLBACK;
 }
 
-static struct ladder ladder_of(const struct conf_rollout *conf)
+struct ladder steward_ladder(const uint32_t *steps_ppm, size_t step_count)
 {
     struct ladder ladder = {.count = 0};
-    for (size_t i = 0; i < conf->step_count; i++) {
-        if (conf->steps_ppm[i] == CONF_STEP_PAUSE) {
+    for (size_t i = 0; i < step_count; i++) {
+        if (steps_ppm[i] == CONF_STEP_PAUSE) {
             ladder.has_gate[ladder.count - 1] = true;
         } else {
-            ladder.weights_ppm[ladder.count++] = conf->steps_ppm[i];
+            ladder.weights_ppm[ladder.count++] = steps_ppm[i];
         }
     }
     return ladder;
@@ -168,7 +188,7 @@ static void configure_rollout(const struct conf_rollout *conf, struct rollout_co
     if (!conf->is_on) {
         return;
     }
-    config->ladder = ladder_of(conf);
+    config->ladder = steward_ladder(conf->steps_ppm, conf->step_count);
     config->min_time_us = conf->min_time_us;
     config->max_time_us = conf->max_time_us;
     config->bake_us = conf->bake_us;
@@ -205,6 +225,15 @@ const char *steward_deployment(const struct steward *steward, enum role role)
 {
     const struct version *version = steward->versions[role].version;
     return version != NULL ? version->deployment.data : NULL;
+}
+
+void steward_say_versions(const struct steward *steward, struct note *ret_note)
+{
+    const struct conf_version *canary = steward->lineup.versions[ROLE_CURRENT];
+    const struct conf_version *stable = steward->lineup.versions[ROLE_PREVIOUS];
+    note_set(ret_note, "canary %s (%s), stable %s (%s)", canary != NULL ? canary->deployment : "-",
+             canary != NULL ? canary->endpoints[0].url : "-", stable->deployment,
+             stable->endpoints[0].url);
 }
 
 /* ---- looking ---- */
@@ -427,7 +456,7 @@ static size_t plan_version(const struct steward_version *version, const struct a
         const struct steward_endpoint *from = &version->endpoints[i];
         targets[i] = (struct snapshot_endpoint_plan){
             .endpoint = from->endpoint,
-            .authority = bytes_of(from->conf->authority),
+            .authority = from->endpoint->name,
         };
         struct address_entry entry;
         if (address_book_find(book, bytes_of(from->conf->host), from->conf->port, &entry)) {

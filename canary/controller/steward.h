@@ -5,6 +5,7 @@
  * versions (shared with the snapshots), feeds its engine with their counts each tick, and remembers
  * what the workers have been told. Control only. */
 #pragma once
+#include "canary/controller/lineup.h"
 #include "canary/controller/recorder.h"
 #include "canary/controller/registry.h"
 #include "canary/engine/engine.h"
@@ -19,7 +20,7 @@ enum { STEWARD_SECONDS = 10, STEWARD_RECENT_MAX = 8 };
 
 struct steward_endpoint {
     struct endpoint *endpoint;        /* shared: a reference */
-    const struct conf_endpoint *conf; /* borrowed from the base */
+    const struct conf_endpoint *conf; /* borrowed from the lineup */
     bool has_address;
 };
 
@@ -28,6 +29,12 @@ struct steward_version {
     struct steward_endpoint *endpoints; /* owned */
     size_t endpoint_count;
     struct version_reading reading; /* of the last tick */
+};
+
+/* A lineup with the objects of its versions: what a steward consists of, or is to adopt. */
+struct steward_cast {
+    struct lineup lineup; /* owned */
+    struct steward_version versions[ROLE_COUNT];
 };
 
 /* Times of finished rollbacks, for histograms. */
@@ -57,6 +64,7 @@ struct steward_hold {
 struct steward {
     struct service *service;         /* shared: a reference */
     const struct conf_service *conf; /* borrowed from the base */
+    struct lineup lineup;            /* owned: what it consists of */
     struct steward_version versions[ROLE_COUNT];
     uint64_t rollout; /* salt of the stickiness */
     struct engine engine;
@@ -83,6 +91,8 @@ struct steward {
     struct steward_hold hold;         /* containment, as it was last told */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
+    bool has_written; /* a record, last: */
+    struct record written;
 };
 
 /* Finds or makes the service's objects. On failure the steward is left without versions. ERR_NOMEM.
@@ -90,14 +100,16 @@ struct steward {
 MUST_USE enum err steward_create(struct registry *registry, const struct conf_service *conf,
                                  struct steward **ret_steward);
 void steward_destroy(struct steward *steward); /* NULL is fine */
-/* The objects that another configuration of the service names. ERR_NOMEM. Gives the versions to
- * the caller, who has a steward adopt them or lets them go. */
+/* The objects of a lineup of the service. Takes the lineup, also on failure. ERR_NOMEM. Gives the
+ * cast to the caller, who has a steward adopt it or lets it go. */
 MUST_USE enum err steward_prepare(struct registry *registry, const struct conf_service *conf,
-                                  struct steward_version ret_versions[ROLE_COUNT]);
-void steward_release(struct steward_version versions[ROLE_COUNT]);
-/* Points the steward at that configuration. Takes the versions. */
+                                  struct lineup *lineup, struct steward_cast *ret_cast);
+void steward_release(struct steward_cast *cast);
+/* Points the steward at that configuration and cast. Takes the cast. */
 void steward_adopt(struct steward *steward, const struct conf_service *conf,
-                   struct steward_version versions[ROLE_COUNT]);
+                   struct steward_cast *cast);
+/* The picks of before were of other versions: the realised share begins anew. */
+void steward_forget_picks(struct steward *steward);
 /* The engine's numbers as the configuration has them. */
 struct engine_config steward_engine_config(const struct conf_service *conf);
 
@@ -110,10 +122,14 @@ MUST_USE enum err steward_record(struct steward *steward, const struct conf_reco
 void steward_record_look(struct steward *steward, uint64_t now_us, int64_t wall_us);
 /* What the engine's judge was told since the last time, they and the recorder are told too. */
 void steward_tell_observers(struct steward *steward, uint64_t now_us);
+/* The steps of a rollout as the engine climbs them; sound, as conf has found them. */
+struct ladder steward_ladder(const uint32_t *steps_ppm, size_t step_count);
 
 bool steward_has_canary(const struct steward *steward);
 /* The deployment's name, or NULL. */
 const char *steward_deployment(const struct steward *steward, enum role role);
+/* "canary v3 (http://10.0.0.3), stable v2 (http://10.0.0.2)", for people. */
+void steward_say_versions(const struct steward *steward, struct note *ret_note);
 
 /* A record is about to be written: the first time its versions are those of now. */
 void steward_note_record(struct steward *steward, const struct record *record);

@@ -81,6 +81,7 @@ static void view_service(const struct controller *controller, const struct stewa
         .mirrored = reading_sum(steward->service->cells, offsetof(struct service_cells, mirrored)),
         .mirror_dropped =
             reading_sum(steward->service->cells, offsetof(struct service_cells, mirror_dropped)),
+        .is_started = steward->lineup.is_started,
         .rollback_id = is_rolling_back ? rollout->record.id : NULL,
     };
     view_version(steward, ROLE_CURRENT, &ret_service->current);
@@ -115,6 +116,22 @@ bool view_service_find(void *context, const char *name, struct admin_service *re
         view_service(controller, steward, ret_service);
     }
     return steward != NULL;
+}
+
+json_t *view_record_find(void *context, const char *id)
+{
+    struct controller *controller = context;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct steward *steward = controller->stewards[i];
+        const struct rollout *rollout = &steward->engine.rollout;
+        if (rollout->has_record && strcmp(rollout->record.id, id) == 0) {
+            return record_to_json(&rollout->record, steward);
+        }
+        if (steward->has_written && strcmp(steward->written.id, id) == 0) {
+            return record_to_json(&steward->written, steward);
+        }
+    }
+    return NULL;
 }
 
 /* ---- the process ---- */

@@ -23,7 +23,7 @@ enum { SNAPSHOT_ADDRESSES_MAX = 8 };
 
 struct snapshot_endpoint {
     struct endpoint *endpoint; /* shared */
-    struct bytes authority;    /* host[:port] for the Host field; borrowed from the base */
+    struct bytes authority;    /* host[:port] for the Host field; borrowed from the endpoint */
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count; /* 0: not resolved, and so not live */
 };
@@ -86,7 +86,7 @@ void snapshot_base_unref(struct snapshot_base *base); /* NULL is fine */
 /* What control wants a service to be; everything in it is borrowed for the call. */
 struct snapshot_endpoint_plan {
     struct endpoint *endpoint;
-    struct bytes authority; /* must live as long as the base */
+    struct bytes authority; /* must live as long as the endpoint */
     const union address *addresses;
     size_t address_count;
 };

@@ -23,7 +23,7 @@ class Rollout:
         self.stable, self.canary = LoadOrigin("stable"), LoadOrigin("canary")
         if not starts:
             self.canary.order(listen=False)
-        self.service = stage.service(rollout=rollout, rollback={"every": "200ms"}, **service,
+        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", "latency": "off"}, **service,
                                      previous={"deployment": "good-1", "endpoints": [self.stable.url]},
                                      current={"deployment": "new-2", "endpoints": [self.canary.url]})
         del self.service["weight"]

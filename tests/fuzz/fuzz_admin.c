@@ -123,6 +123,21 @@ static enum err recording(void *context, const char *service, uint64_t after, si
     return buf_append(out, BYTES("{}\n"));
 }
 
+static void start(void *context, struct admin_call *call, const struct admin_start *start)
+{
+    (void)context;
+    CHECK(start->url_count > 0 && start->url_count <= CONF_ENDPOINTS_MAX);
+    CHECK(start->step_count <= CONF_STEPS_MAX);
+    done(call);
+}
+
+static json_t *record_find(void *context, const char *id)
+{
+    (void)context;
+    CHECK(id[0] != '\0');
+    return NULL;
+}
+
 static const struct admin_ops ops = {
     .service_at = service_at,
     .service_find = service_find,
@@ -131,9 +146,11 @@ static const struct admin_ops ops = {
     .metrics = metrics,
     .recording = recording,
     .explain = explain,
+    .record_find = record_find,
     .set_weight = set_weight,
     .rollback = rollback,
     .rollout = rollout,
+    .start = start,
     .release = release,
     .reload = reload,
     .config_check = config_check,

@@ -97,9 +97,10 @@ static void reply_with(struct fake_controller *fake, struct admin_call *call)
 {
     json_t *record = json_pack("{s:s, s:s}", "id", "r1", "status", "in_progress");
     struct admin_reply reply = {.result = fake->result};
-    if (fake->result == ADMIN_ACCEPTED || fake->result == ADMIN_REPLAYED) {
+    bool is_start = strncmp(fake->last, "start ", 6) == 0;
+    if (!is_start && (fake->result == ADMIN_ACCEPTED || fake->result == ADMIN_REPLAYED)) {
         reply.body = record;
-    } else if (fake->result == ADMIN_DONE) {
+    } else if (is_start || fake->result == ADMIN_DONE) {
         reply.service = fake->service.name;
     } else {
         reply.detail = "It is not to be.";
@@ -152,6 +153,33 @@ static void fake_rollout(void *context, struct admin_call *call,
     asked(fake, call);
 }
 
+static void fake_start(void *context, struct admin_call *call, const struct admin_start *start)
+{
+    struct fake_controller *fake = context;
+    int size = snprintf(fake->last, sizeof fake->last, "start %s %s %s=", start->service,
+                        start->deployment ? start->deployment : "-", start->url_field);
+    for (size_t i = 0; i < start->url_count; i++) {
+        size += snprintf(fake->last + size, sizeof fake->last - (size_t)size, "%s%s",
+                         i > 0 ? "," : "", start->urls[i]);
+    }
+    for (size_t i = 0; i < start->step_count; i++) {
+        size += snprintf(fake->last + size, sizeof fake->last - (size_t)size, " %lld",
+                         start->steps_ppm[i] == CONF_STEP_PAUSE ? -1LL
+                                                                : (long long)start->steps_ppm[i]);
+    }
+    (void)snprintf(fake->last + size, sizeof fake->last - (size_t)size, " key=%s rev=%lld by %s",
+                   start->key ? start->key : "-",
+                   start->has_revision ? (long long)start->revision : -1, start->actor);
+    asked(fake, call);
+}
+
+static json_t *fake_record_find(void *context, const char *id)
+{
+    (void)context;
+    return strcmp(id, "rb-new") == 0 ? json_pack("{s:s, s:s}", "id", id, "status", "in_progress")
+                                     : NULL;
+}
+
 static void fake_release(void *context, struct admin_call *call,
                          const struct admin_release *release)
 {
@@ -193,9 +221,11 @@ const struct admin_ops fake_ops = {
     .metrics = fake_metrics,
     .recording = fake_recording,
     .explain = fake_explain,
+    .record_find = fake_record_find,
     .set_weight = fake_set_weight,
     .rollback = fake_rollback,
     .rollout = fake_rollout,
+    .start = fake_start,
     .release = fake_release,
     .reload = fake_reload,
     .config_check = fake_config_check,

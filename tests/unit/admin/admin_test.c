@@ -36,7 +36,8 @@ static void status_shows_every_service_as_promised(void **state)
         "{\"services\":[{\"name\":\"showcase\",\"phase\":\"progressing\",\"revision\":7,"
         "\"weight\":{\"set\":10.0,\"realised\":9.98},\"verdict\":\"suspicious\","
         "\"reason\":\"absolute\",\"sentence\":\"Too many fail.\",\"step\":2,\"steps\":5,"
-        "\"contained\":false,\"mirror\":{\"share\":5.0,\"active\":true,\"requests\":120,"
+        "\"contained\":false,\"started\":false,\"mirror\":{\"share\":5.0,\"active\":true,"
+        "\"requests\":120,"
         "\"dropped\":3},"
         "\"current\":{\"deployment\":\"d7a3f2b\",\"url\":\"http://127.0.0.1:81\"},"
         "\"previous\":{\"deployment\":\"9c2e1a4\",\"url\":\"http://127.0.0.1:80\"},"
@@ -212,7 +213,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 21);
+    assert_int_equal(count, 22);
     json_decref(document);
 }
 

@@ -12,6 +12,7 @@
 
 #define WEIGHT   "/api/v1/services/showcase/weight"
 #define ROLLBACK "/api/v1/services/showcase/rollback"
+#define ROLLOUT  "/api/v1/services/showcase/rollout"
 
 static int setup(void **state)
 {
@@ -256,6 +257,59 @@ static void client_that_left_is_not_answered(void **state)
     assert_int_equal(admin_call_count(bench->admin), 0);
 }
 
+static void rollout_is_started_with_all_that_it_takes(void **state)
+{
+    struct admin_bench *bench = *state;
+    bench->fake.result = ADMIN_ACCEPTED;
+    assert_int_equal(ask_json(bench, METHOD_POST, ROLLOUT, "{\"url\": \"http://a\"}"), 202);
+    assert_string_equal(bench->fake.last, "start showcase - url=http://a key=- rev=-1 by local");
+    assert_string_equal(bench->etag, "\"7\"");
+    with(bench, "Idempotency-Key", "k1");
+    with(bench, "If-Match", "\"7\"");
+    assert_int_equal(
+        ask_json(bench, METHOD_POST, ROLLOUT,
+                 "{\"deployment\": \"v2\", \"endpoints\": [\"http://a\", \"http://b\"],"
+                 " \"steps\": [\"0.5%\", \"pause\", 12.5, \"100%\"]}"),
+        202);
+    assert_string_equal(
+        bench->fake.last,
+        "start showcase v2 endpoints=http://a,http://b 5000 -1 125000 1000000 key=k1 rev=7 by "
+        "local");
+}
+
+static void start_that_cannot_be_read_names_its_field(void **state)
+{
+    struct admin_bench *bench = *state;
+    static const struct {
+        const char *body;
+        const char *field;
+    } cases[] = {
+        {"{}", "url"},
+        {"{\"url\": 1}", "url"},
+        {"{\"url\": \"\"}", "url"},
+        {"{\"url\": \"http://a\", \"endpoints\": [\"http://a\"]}", "url"},
+        {"{\"endpoints\": []}", "endpoints"},
+        {"{\"endpoints\": [1]}", "endpoints"},
+        {"{\"endpoints\": \"http://a\"}", "endpoints"},
+        {"{\"url\": \"http://a\", \"steps\": []}", "steps"},
+        {"{\"url\": \"http://a\", \"steps\": [\"5\"]}", "steps"},
+        {"{\"url\": \"http://a\", \"steps\": [0]}", "steps"},
+        {"{\"url\": \"http://a\", \"steps\": [101]}", "steps"},
+        {"{\"url\": \"http://a\", \"steps\": [1e300]}", "steps"},
+        {"{\"url\": \"http://a\", \"steps\": [null]}", "steps"},
+        {"{\"url\": \"http://a\", \"deployment\": 7}", "deployment"},
+        {"{\"url\": \"http://a\", \"weight\": 7}", "weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        (void)ask_json(bench, METHOD_POST, ROLLOUT, cases[i].body);
+        assert_problem(bench, 422, cases[i].field);
+    }
+    with(bench, "If-Match", "\"6\"");
+    (void)ask_json(bench, METHOD_POST, ROLLOUT, "{\"url\": \"http://a\"}");
+    assert_problem(bench, 412, "If-Match");
+    assert_int_equal(bench->fake.asked, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,6 +329,8 @@ int main(void)
         TEST(each_end_of_an_op_has_its_status),
         TEST(late_answer_reaches_its_client),
         TEST(client_that_left_is_not_answered),
+        TEST(rollout_is_started_with_all_that_it_takes),
+        TEST(start_that_cannot_be_read_names_its_field),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

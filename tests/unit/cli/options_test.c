@@ -47,6 +47,27 @@ static void options_of_a_verb_are_read(void **state)
     assert_int_equal(options.timeout_ms, 2000);
 }
 
+static void start_takes_its_url_and_what_is_known_of_it(void **state)
+{
+    (void)state;
+    struct cli_options options;
+    struct note note = {""};
+    assert_int_equal(parse(&options, &note, "serin start http://a:1"), OK);
+    assert_string_equal(options.argument, "http://a:1");
+    assert_null(options.deployment);
+    assert_null(options.steps);
+    assert_false(options.is_waiting);
+    assert_int_equal(parse(&options, &note,
+                           "serin start --deployment v2 --steps 1%,pause,100% http://a:1 --wait"),
+                     OK);
+    assert_string_equal(options.deployment, "v2");
+    assert_string_equal(options.steps, "1%,pause,100%");
+    assert_true(options.is_waiting);
+    assert_int_equal(parse(&options, &note, "serin start"), ERR_SYNTAX);
+    assert_int_equal(parse(&options, &note, "serin start a b"), ERR_SYNTAX);
+    assert_int_equal(parse(&options, &note, "serin pause --wait"), ERR_SYNTAX);
+}
+
 static void admin_address_has_an_order(void **state)
 {
     (void)state;
@@ -223,6 +244,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_of_a_verb_are_read),
+        cmocka_unit_test(start_takes_its_url_and_what_is_known_of_it),
         cmocka_unit_test(admin_address_has_an_order),
         cmocka_unit_test(headers_gather),
         cmocka_unit_test(two_dashes_end_the_options),

@@ -67,6 +67,16 @@ static int close_fixture(void **state)
     return 0;
 }
 
+/* Takes the versions and settings of another configuration over. */
+static void adopt(struct fixture *fixture, const struct conf_service *conf)
+{
+    struct lineup lineup;
+    struct steward_cast cast;
+    assert_int_equal(lineup_of_file(conf, &lineup), OK);
+    assert_int_equal(steward_prepare(&fixture->registry, conf, &lineup, &cast), OK);
+    steward_adopt(fixture->steward, conf, &cast);
+}
+
 static void tick(struct fixture *fixture, uint64_t now_us)
 {
     struct rollout_actions actions;
@@ -164,7 +174,6 @@ static void record_keeps_the_versions_it_began_with(void **state)
     struct steward *steward = fixture->steward;
     struct record record;
     struct record preview;
-    struct steward_version versions[ROLE_COUNT] = {{0}};
     record_init(&record);
     record_init(&preview);
     (void)snprintf(record.id, sizeof record.id, "rb-1");
@@ -173,8 +182,7 @@ static void record_keeps_the_versions_it_began_with(void **state)
     steward_note_record(steward, &record);
     steward_note_record(steward, &preview);
     const struct conf_service *other = &fixture->conf->services[1];
-    assert_int_equal(steward_prepare(&fixture->registry, other, versions), OK);
-    steward_adopt(steward, other, versions);
+    adopt(fixture, other);
     record.status = RECORD_SUPERSEDED;
     steward_note_record(steward, &record);
     assert_string_equal(steward->recorded.id, "rb-1");
@@ -209,10 +217,8 @@ static void observed_policies_breach_and_nothing_happens(void **state)
 static void another_configuration_observes_its_own_policies(void **state)
 {
     struct fixture *fixture = *state;
-    struct steward_version versions[ROLE_COUNT] = {{0}};
     const struct conf_service *other = &fixture->conf->services[1];
-    assert_int_equal(steward_prepare(&fixture->registry, other, versions), OK);
-    steward_adopt(fixture->steward, other, versions);
+    adopt(fixture, other);
     assert_int_equal(fixture->steward->observe.count, 0);
 }
 
@@ -221,16 +227,20 @@ static void refused_memory_leaves_the_steward_as_it_was(void **state)
     struct fixture *fixture = *state;
     const struct conf_service *other = &fixture->conf->services[1];
     struct steward_version before = fixture->steward->versions[ROLE_CURRENT];
-    struct steward_version versions[ROLE_COUNT] = {{0}};
+    struct steward_cast cast = {.lineup = {.is_started = false}};
     bool is_done = false;
     for (size_t turn = 0; !is_done && alloc_fail_begin(turn); turn++) {
-        enum err err = steward_prepare(&fixture->registry, other, versions);
+        struct lineup lineup;
+        enum err err = lineup_of_file(other, &lineup);
+        if (err == OK) {
+            err = steward_prepare(&fixture->registry, other, &lineup, &cast);
+        }
         is_done = !alloc_fail_end();
         assert_int_equal(err, is_done ? OK : ERR_NOMEM);
         assert_int_equal(fixture->steward->versions[ROLE_CURRENT].endpoint_count,
                          before.endpoint_count);
     }
-    steward_release(versions);
+    steward_release(&cast);
     registry_sweep(&fixture->registry);
     assert_ptr_equal(fixture->steward->versions[ROLE_CURRENT].version, before.version);
 }

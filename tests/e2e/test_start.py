@@ -1,0 +1,279 @@
+"""Rollouts that are started at run time: one release after the other from the client verbs alone, and what keeps of them."""
+
+import os
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from load import Load, LoadOrigin  # noqa: E402
+from play import SLOW, case, expect, run, wait_for  # noqa: E402
+
+RATE = int(300 / SLOW)
+QUICK = {"steps": ["30%", "60%", "100%"], "min_time": "1s", "max_time": "10m", "bake": "1s"}
+SLOWLY = {**QUICK, "min_time": "10m", "max_time": "1h"}
+HEALTH = {"path": "/up", "interval": "100ms", "timeout": "100ms", "healthy": 3, "unhealthy": 3}
+DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
+TAGS = ("v1", "v2", "v3")
+
+
+class Shop:
+    """A service whose configuration knows one version, under traffic; three versions are there to be served."""
+
+    def __init__(self, stage, rollout=QUICK, current=None, **service):
+        self.stage, self.name = stage, stage.name
+        self.origins = {tag: LoadOrigin(tag) for tag in TAGS}
+        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", "latency": "off"}, **service,
+                                     previous={"deployment": "v1", "endpoints": [self.url("v1")]})
+        del self.service["weight"], self.service["current"]
+        if current:
+            self.service["current"] = {"deployment": current, "endpoints": [self.url(current)]}
+        self.serin = stage.start_serin({"services": [self.service]})
+        self.begin_load()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end_load()
+        for origin in self.origins.values():
+            origin.stop()
+
+    def url(self, tag):
+        return self.origins[tag].url
+
+    def state(self):
+        return self.serin.service(self.name)
+
+    def versions(self):
+        state = self.state()
+        return tuple(state[role] and state[role]["deployment"] for role in ("current", "previous"))
+
+    def wait_phase(self, phase, patience_s=90):
+        wait_for(lambda: self.state()["phase"] == phase, f"the phase is {phase}", patience_s)
+
+    def wait_weight(self, percent, patience_s=90):
+        wait_for(lambda: self.state()["weight"]["set"] == percent, f"the weight is {percent}", patience_s)
+
+    def say(self, *words):
+        """A client verb: exit code, standard output and error."""
+        environment = {"PATH": os.environ["PATH"], "SERIN_ADMIN": f"http://127.0.0.1:{self.serin.admin_port}"}
+        done = subprocess.run([self.stage.binary, *words, "--service", self.name], env=environment, capture_output=True,
+                              text=True, check=False, timeout=150 * SLOW)
+        self.stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.returncode, done.stdout, done.stderr
+
+    def start(self, tag, *words):
+        return self.say("start", self.url(tag), "--deployment", tag, *words)
+
+    def ask(self, body, fields=None):
+        return self.serin.admin("POST", f"/api/v1/services/{self.name}/rollout", body, fields)
+
+    def events(self):
+        rows = self.serin.admin("GET", "/api/v1/audit?limit=500").json
+        rows = rows if isinstance(rows, list) else rows["audit"]
+        return [(row["action"], row["actor"]) for row in reversed(rows) if row["service"] == self.name]
+
+    def wait_event(self, action):
+        wait_for(lambda: action in [row[0] for row in self.events()], f"{action} is on record")
+
+    def all_go_to(self, tag):
+        """From some moment on."""
+        tally, others = self.load.tally, [other for other in TAGS if other != tag]
+
+        def is_so():
+            before, seen = [tally.of(other) for other in others], tally.of(tag)
+            wait_for(lambda: tally.of(tag) > seen + 100 / SLOW or [tally.of(other) for other in others] != before, "traffic flows", 30)
+            return [tally.of(other) for other in others] == before
+
+        wait_for(is_so, f"traffic goes to {tag} alone", 30)
+
+    def begin_load(self):
+        self.load = Load(self.serin.port, self.stage.host, connections=8, rate=RATE, tags=TAGS)
+        self.load.start()
+
+    def end_load(self):
+        self.load._ended.set()
+        self.load.join(20)
+
+    def crash(self):
+        """kill -9, and a start after it; the clients come back too."""
+        self.end_load()
+        self.serin.kill()
+        self.serin.start()
+        self.begin_load()
+
+
+@case(starts_proxy=False)
+def releases_follow_each_other_from_the_client_verbs_alone(stage):
+    with Shop(stage, health=HEALTH) as shop:
+        expect(shop.versions(), (None, "v1"), "before")
+        code, out, _ = shop.start("v2", "--wait", "--timeout", f"{int(90 * SLOW)}s")
+        expect((code, "succeeded" in out), (DONE, True), out)
+        expect(shop.versions(), ("v2", "v1"), "the canary has won")
+        expect(shop.state()["current"]["url"], shop.url("v2"), "where it is")
+        shop.all_go_to("v2")
+        expect(dict(shop.load.tally.errors), {}, "errors at the clients")
+        code, out, _ = shop.start("v3")
+        expect((code, "progressing" in out), (DONE, True), out)
+        expect(shop.versions(), ("v3", "v2"), "the winner is the stable version")
+        shop.wait_weight(30)
+        code, out, _ = shop.say("status")
+        expect((code, "v3" in out, "v2" in out), (DONE, True, True), out)
+        shop.origins["v3"].order(status=500)
+        code, out, _ = shop.say("wait", "--timeout", f"{int(90 * SLOW)}s")
+        expect((code, "rolled_back" in out), (FAILED, True), out)
+        shop.all_go_to("v2")
+        code, _, err = shop.start("v3")
+        expect((code, "quarantined" in err), (REFUSED, True), err)
+        expect(shop.versions(), ("v3", "v2"), "a refusal changes nothing")
+        expect(shop.say("release", "v3", "--reason", "mended")[0], DONE, "release")
+        shop.origins["v3"].order(status=200)
+        code, out, _ = shop.start("v3", "--wait", "--timeout", f"{int(90 * SLOW)}s")
+        expect((code, "succeeded" in out), (DONE, True), out)
+        expect(shop.versions(), ("v3", "v2"), "after the second try")
+        shop.all_go_to("v3")
+        wanted = [("rollout.start", "local"), ("rollout.success", "judge")]
+        told = [row for row in shop.events() if row in wanted]
+        expect(told, [wanted[0], wanted[1], wanted[0], wanted[0], wanted[1]], "starts and successes on record")
+
+
+@case(starts_proxy=False)
+def only_one_at_a_time(stage):
+    with Shop(stage, SLOWLY) as shop:
+        expect(shop.start("v2", "--steps", "20%,pause,100%")[0], DONE, "start")
+        shop.wait_weight(20)
+        expect(shop.state()["steps"], 2, "its own steps")
+        code, _, err = shop.start("v3")
+        expect((code, "runs already" in err), (REFUSED, True), err)
+        expect(shop.ask({"deployment": "v3", "url": shop.url("v3")}).status, 409, "by the API")
+        expect(shop.versions(), ("v2", "v1"), "versions")
+        expect(shop.say("abort")[0], DONE, "abort")
+        shop.wait_phase("idle")
+        expect(shop.start("v3")[0], DONE, "after the end")
+        expect(shop.versions(), ("v3", "v1"), "the stable version stays")
+
+
+@case(starts_proxy=False)
+def bad_input_names_its_field(stage):
+    with Shop(stage, SLOWLY) as shop:
+        sound = {"deployment": "v2", "url": shop.url("v2")}
+        for change, field in [({"url": "https://v2.example.com"}, "url"), ({"url": "v2"}, "url"), ({"url": "http://a/b"}, "url"),
+                              ({"url": None}, "url"), ({"deployment": "a b"}, "deployment"), ({"deployment": "v1"}, "deployment"),
+                              ({"url": f"http://127.0.0.1:{shop.serin.port}"}, "url"), ({"steps": []}, "steps"),
+                              ({"steps": ["50%", "20%", "100%"]}, "steps"), ({"steps": ["50%"]}, "steps"),
+                              ({"steps": ["pause", "100%"]}, "steps"), ({"steps": [True]}, "steps"), ({"steps": "5%"}, "steps"),
+                              ({"endpoints": [shop.url("v3")]}, "url"), ({"more": 1}, "more")]:
+            body = {key: value for key, value in {**sound, **change}.items() if value is not None}
+            answer = shop.ask(body)
+            expect((answer.status, answer.json.get("field")), (422, field), f"{change}")
+        expect(shop.ask({**sound, "deployment": "v1"}).status, 422, "the stable version itself")
+        expect(shop.serin.admin("POST", "/api/v1/services/nobody/rollout", sound).status, 404, "unknown service")
+        expect(shop.ask(sound, {"If-Match": '"0"'}).status, 412, "stale")
+        expect((shop.versions(), shop.state()["phase"]), ((None, "v1"), "idle"), "nothing was started")
+        code, _, err = shop.say("start", "https://v2.example.com")
+        expect((code, "https" in err), (REFUSED, True), err)
+        expect(shop.say("start", shop.url("v2"), "--steps", "5%,,100%")[0], USAGE, "an empty step")
+        expect(shop.say("start")[0], USAGE, "no URL")
+
+
+@case(starts_proxy=False)
+def the_same_request_again_starts_nothing_again(stage):
+    with Shop(stage, SLOWLY) as shop:
+        key = {"Idempotency-Key": "deploy-17"}
+        body = {"endpoints": [shop.url("v2"), shop.url("v3")], "steps": [20, "pause", "100%"]}
+        first = shop.ask(body, key)
+        expect((first.status, first.json["phase"], first.fields["ETag"] is not None), (202, "progressing", True), "first")
+        expect(first.json["current"]["deployment"].startswith("ep-"), True, "a name made of the endpoints")
+        expect(first.json["current"]["endpoints"]["all"], 2, "endpoints")
+        again = shop.ask(body, key)
+        expect((again.status, again.json["current"]["deployment"]), (200, first.json["current"]["deployment"]), "again")
+        expect(shop.ask({"url": shop.url("v3")}, key).status, 422, "another request with the key")
+        expect([row[0] for row in shop.events()].count("rollout.start") <= 1, True, "starts")
+
+
+@case(starts_proxy=False)
+def crash_keeps_what_was_started(stage):
+    with Shop(stage, {**QUICK, "steps": ["30%", "pause", "100%"]}) as shop:
+        expect(shop.start("v2", "--wait", "--steps", "100%", "--timeout", f"{int(90 * SLOW)}s")[0], DONE, "the first release")
+        expect(shop.start("v3")[0], DONE, "start")
+        shop.crash()
+        expect((shop.versions(), shop.state()["steps"]), (("v3", "v2"), 2), "right after a crash")
+        expect(shop.state()["phase"] in ("progressing", "paused"), True, "phase")
+        shop.wait_phase("paused")
+        shop.wait_event("rollout.gate")  # what is not on record is judged anew
+        shop.crash()
+        state = shop.state()
+        expect((shop.versions(), state["phase"], state["step"], state["weight"]["set"]), (("v3", "v2"), "paused", 1, 30),
+               "after a crash at the gate")
+        expect((state["current"]["url"], state["previous"]["url"]), (shop.url("v3"), shop.url("v2")), "where they are")
+        expect(shop.say("resume")[0], DONE, "resume")
+        expect(shop.say("wait", "--timeout", f"{int(90 * SLOW)}s")[0], DONE, "the end")
+        shop.all_go_to("v3")
+        shop.wait_event("rollout.success")
+        shop.end_load()
+        shop.serin.stop()
+        shop.serin.start()
+        shop.begin_load()
+        expect((shop.versions(), shop.state()["phase"], shop.state()["weight"]["set"]), (("v3", "v2"), "succeeded", 100), "after a restart")
+        shop.all_go_to("v3")
+
+
+def reload(shop, **changes):
+    shop.service = {key: value for key, value in {**shop.service, **changes}.items() if value is not None}
+    shop.serin.change({"services": [shop.service]})
+    answer = shop.serin.admin("POST", "/api/v1/reload")
+    expect(answer.status, 200, f"{answer}")
+
+
+@case(starts_proxy=False)
+def file_that_names_the_same_versions_keeps_what_was_started(stage):
+    with Shop(stage, SLOWLY) as shop:
+        expect(shop.start("v2")[0], DONE, "start")
+        shop.wait_weight(30)
+        reload(shop, rescue={"when": ["connect"], "budget": "10%"})
+        state = shop.state()
+        expect((shop.versions(), state["phase"], state["weight"]["set"], state["step"]), (("v2", "v1"), "progressing", 30, 1), "after a reload")
+        expect(dict(shop.load.tally.errors), {}, "errors at the clients")
+
+
+@case(starts_proxy=False)
+def file_that_names_other_versions_wins(stage):
+    with Shop(stage, SLOWLY, current="v2") as shop:
+        shop.wait_weight(30)
+        expect(shop.say("promote", "--full")[0], DONE, "promote")
+        expect(shop.say("promote")[0], DONE, "to the end")
+        expect(shop.start("v3")[0], DONE, "start")
+        expect(shop.versions(), ("v3", "v2"), "started")
+        reload(shop, previous={"deployment": "v2", "endpoints": [shop.url("v2")]}, current=None)
+        expect((shop.versions(), shop.state()["weight"]["set"]), ((None, "v2"), 0), "the file's")
+        shop.all_go_to("v2")
+        shop.wait_event("deployment.overrule")
+        expect([row for row in shop.events() if row[0] == "deployment.overrule"], [("deployment.overrule", "config")], "told once")
+        shop.crash()
+        expect(shop.versions(), (None, "v2"), "after a crash")
+        expect(dict(shop.load.tally.errors), {}, "errors at the clients")
+
+
+@case(starts_proxy=False)
+def no_request_is_dropped_when_versions_move(stage):
+    with Shop(stage, {**QUICK, "steps": ["100%"], "min_time": "0s", "bake": "0s"}) as shop:
+        slow = []
+
+        def ask():
+            link = stage.connect()
+            link.send(stage.request(target="/slow"))
+            slow.append(link.read_response("GET").status)
+
+        for tag, other in (("v2", "v1"), ("v3", "v2"), ("v1", "v3")):
+            asking = threading.Thread(target=ask)
+            asking.start()
+            expect(shop.start(tag, "--wait", "--timeout", f"{int(90 * SLOW)}s")[0], DONE, f"start {tag}")
+            expect(shop.versions(), (tag, other), f"after {tag}")
+            asking.join(20)
+        expect(slow, [200, 200, 200], "requests that were under way")
+        expect(dict(shop.load.stop().errors), {}, "errors at the clients")
+
+
+if __name__ == "__main__":
+    run(__file__, parallel=2)
