@@ -199,6 +199,11 @@ static void say_failures(const struct judge *judge, const struct judge_result *r
     plain_part(counts->stable_count,
                is_connect ? counts->stable_connect_failed : counts->stable_failed, &stable);
     judge_percent_text(is_connect ? judge->config.connect_limit : judge->config.limit, limit);
+    if (result->reason == JUDGE_REASON_SHARED_OUTAGE && counts->stable_failed == 0.0) {
+        note_set(ret_sentence, "canary %s, stable %s; not proven yet that the canary alone fails",
+                 canary.text, stable.text);
+        return;
+    }
     if (result->reason == JUDGE_REASON_SHARED_OUTAGE) {
         note_set(ret_sentence,
                  "both versions fail: canary %s, stable %s; shifting back would not help",

@@ -252,7 +252,10 @@ static void look_for_outage(struct rollout *rollout, const struct rollout_input 
 {
     bool is_outage = input->finding.verdict == JUDGE_SUSPICIOUS &&
                      input->finding.reason == JUDGE_REASON_SHARED_OUTAGE;
-    if (!is_outage) {
+    /* A moment of doubt beside a stable version that never failed is no outage of both. */
+    bool has_stable_trouble =
+        input->stable_live == 0 || input->excursion.counts.stable_failed > 0.0;
+    if (!is_outage || !has_stable_trouble) {
         return;
     }
     bool is_news = !rollout->has_outage || now_us > rollout->outage_us + OUTAGE_QUIET_US;
