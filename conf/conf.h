@@ -18,6 +18,7 @@ enum {
     CONF_PPM = 1000000, /* 100 % */
     CONF_WORKERS_MAX = 256,
     CONF_LISTENERS_MAX = 64,
+    CONF_CERTIFICATES_MAX = 256, /* of one listener */
     CONF_TOKENS_MAX = 64,
     CONF_RANGES_MAX = 1024,
     CONF_SERVICES_MAX = 256,
@@ -63,8 +64,24 @@ struct conf_address {
     struct conf_place place;
 };
 
+struct conf_certificate {
+    const char *certificate; /* PEM, with its chain */
+    const char *key;         /* PEM */
+    const char *ocsp;        /* DER, or NULL */
+};
+
+enum conf_client_certificates {
+    CONF_CLIENT_CERTIFICATES_NONE,
+    CONF_CLIENT_CERTIFICATES_OPTIONAL,
+    CONF_CLIENT_CERTIFICATES_REQUIRED
+};
+
 struct conf_listener {
-    struct conf_address address; /* never AF_UNIX; IPv6 listeners are IPv6 only */
+    struct conf_address address;  /* never AF_UNIX; IPv6 listeners are IPv6 only */
+    struct conf_certificate *tls; /* none: plain HTTP */
+    size_t tls_count;
+    const char *client_ca; /* PEM: who signs client certificates, or NULL */
+    enum conf_client_certificates client_certificates;
 };
 
 enum conf_role { CONF_ROLE_VIEWER, CONF_ROLE_OPERATOR };

@@ -25,8 +25,25 @@ static uint16_t port_of(const struct conf_address *address)
     }
 }
 
+static void check_client_certificates(const struct conf_listener *listener,
+                                      struct conf_errors *errors)
+{
+    bool is_asking = listener->client_certificates != CONF_CLIENT_CERTIFICATES_NONE;
+    if (is_asking && listener->tls_count == 0) {
+        conf_errors_add(errors, listener->address.place,
+                        "listen.client_certificates: needs `tls` on %s", listener->address.text);
+    } else if (is_asking != (listener->client_ca != NULL)) {
+        conf_errors_add(errors, listener->address.place,
+                        "listen: `client_ca` and `client_certificates` go together (%s)",
+                        listener->address.text);
+    }
+}
+
 static void check_listeners(const struct conf *conf, struct conf_errors *errors)
 {
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        check_client_certificates(&conf->listeners[i], errors);
+    }
     for (size_t i = 0; i < conf->listener_count; i++) {
         const struct conf_address *address = &conf->listeners[i].address;
         for (size_t j = 0; j < i && address->text != NULL; j++) {

@@ -21,6 +21,34 @@ static_assert(sizeof(enum conf_role) == sizeof(unsigned), "choices are stored as
 static const char *const role_words[] = {"viewer", "operator", NULL};
 static const char *const log_words[] = {"json", "combined", NULL};
 
+static const char *const client_certificates_words[] = {"none", "optional", "required", NULL};
+
+static const struct conf_key certificate_keys[] = {
+    {.name = "certificate",
+     .type = CONF_TYPE_FILE,
+     .flags = CONF_KEY_REQUIRED,
+     .offset = offsetof(struct conf_certificate, certificate),
+     .help = "PEM: the certificate, then those that lead to the authority."},
+    {.name = "key",
+     .type = CONF_TYPE_FILE,
+     .flags = CONF_KEY_REQUIRED,
+     .offset = offsetof(struct conf_certificate, key),
+     .help = "PEM: its private key (ECDSA, RSA or EdDSA), without a password."},
+    {.name = "ocsp",
+     .type = CONF_TYPE_FILE,
+     .offset = offsetof(struct conf_certificate, ocsp),
+     .help = "DER: an OCSP response to staple. A reload reads it again, as it does the others."},
+};
+
+static const struct conf_section certificate_section = {
+    .title = "listen.tls",
+    .help = "A certificate. The client's SNI chooses among several; where two carry the same name, "
+            "one of ECDSA and one of RSA, the client gets what it can check. A name that none "
+            "carries gets the first.",
+    KEYS(certificate_keys),
+    .size = sizeof(struct conf_certificate),
+};
+
 static const struct conf_key listener_keys[] = {
     {.name = "address",
      .type = CONF_TYPE_LISTEN,
@@ -30,7 +58,26 @@ static const struct conf_key listener_keys[] = {
              "IPv6 address, and "
              "only those: give both lines for both). Numbers only, but for `localhost`, which is "
              "127.0.0.1."},
-    {.name = "tls", .type = CONF_TYPE_UNBUILT, .help = "Certificates for HTTPS."},
+    {.name = "tls",
+     .type = CONF_TYPE_SECTION,
+     .offset = offsetof(struct conf_listener, tls),
+     .count_offset = offsetof(struct conf_listener, tls_count),
+     .list_max = CONF_CERTIFICATES_MAX,
+     .fallback = "",
+     .section = &certificate_section,
+     .help = "With certificates the address speaks HTTPS: TLS 1.2 and 1.3. Changed files are taken "
+             "over by a reload, without a dropped connection."},
+    {.name = "client_ca",
+     .type = CONF_TYPE_FILE,
+     .offset = offsetof(struct conf_listener, client_ca),
+     .help = "PEM: the authorities whose client certificates are accepted."},
+    {.name = "client_certificates",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_listener, client_certificates),
+     .fallback = "none",
+     .choices = client_certificates_words,
+     .help = "Whether clients are asked for a certificate: `optional` refuses only a bad one, "
+             "`required` also none at all."},
     {.name = "proxy_protocol",
      .type = CONF_TYPE_UNBUILT,
      .help = "PROXY protocol in front of requests."},
@@ -38,8 +85,8 @@ static const struct conf_key listener_keys[] = {
 
 static const struct conf_section listener_section = {
     .title = "listen",
-    .help = "Where clients are accepted, in plain HTTP/1.1. Each worker listens on every address "
-            "by itself.",
+    .help = "Where clients are accepted, in HTTP/1.1, plain or over TLS. Each worker listens on "
+            "every address by itself.",
     KEYS(listener_keys),
     .size = sizeof(struct conf_listener),
 };

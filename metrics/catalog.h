@@ -82,6 +82,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "Open connections of clients.")                                                              \
     X(REJECTED_REQUESTS, rejected_requests, "serin_rejected_requests_total", COUNTER, "",          \
       "reason", "Requests that were answered here and not forwarded.")                             \
+    X(TLS_HANDSHAKES, tls_handshakes, "serin_tls_handshakes_total", COUNTER, "", "result",         \
+      "TLS handshakes with clients, by how they ended.")                                           \
     X(REJECTED_CONNECTIONS, rejected_connections, "serin_rejected_connections_total", COUNTER, "", \
       "reason", "Connections closed without being served.")                                        \
     X(ACCESS_LOG_DROPPED, access_log_dropped, "serin_access_log_dropped_total", COUNTER, "", "",   \
@@ -208,6 +210,21 @@ enum metric {
     X(PARSER, "parser")                                                                            \
     X(MEMORY, "memory")
 
+/* How a TLS handshake ended, in the order of enum tls_result in proxy/tls/tls_result.h. */
+#define METRIC_TLS_RESULTS(X)                                                                      \
+    X(FULL, "full")                                                                                \
+    X(RESUMED, "resumed")                                                                          \
+    X(TIMEOUT, "timeout")                                                                          \
+    X(GONE, "gone")                                                                                \
+    X(PLAIN_HTTP, "plain_http")                                                                    \
+    X(UNSUPPORTED_VERSION, "unsupported_version")                                                  \
+    X(NO_SHARED_CIPHER, "no_shared_cipher")                                                        \
+    X(NO_PROTOCOL, "no_protocol")                                                                  \
+    X(BAD_CERTIFICATE, "bad_certificate")                                                          \
+    X(ALERT, "alert")                                                                              \
+    X(MALFORMED, "malformed")                                                                      \
+    X(MEMORY, "memory")
+
 /* Why a connection was closed without being served. */
 #define METRIC_CONNECTION_REJECTIONS(X)                                                            \
     X(LIMIT, "limit")                                                                              \
@@ -256,6 +273,13 @@ enum metric_request_rejection {
         METRIC_REJECTED_COUNT
 };
 
+enum metric_tls_result {
+#define METRIC_TLS_ID(ID, text) METRIC_TLS_##ID,
+    METRIC_TLS_RESULTS(METRIC_TLS_ID)
+#undef METRIC_TLS_ID
+        METRIC_TLS_COUNT
+};
+
 enum metric_connection_rejection {
 #define METRIC_REFUSED_ID(ID, text) METRIC_REFUSED_##ID,
     METRIC_CONNECTION_REJECTIONS(METRIC_REFUSED_ID)
@@ -271,6 +295,7 @@ struct bytes metric_rescue_text(enum metric_rescue result);
 struct bytes metric_connection_state_text(enum metric_connection_state state);
 struct bytes metric_request_rejection_text(enum metric_request_rejection reason);
 struct bytes metric_connection_rejection_text(enum metric_connection_rejection reason);
+struct bytes metric_tls_result_text(enum metric_tls_result result);
 
 struct metric_info {
     struct bytes name;
@@ -328,6 +353,7 @@ struct worker_cells {
     struct cell client_connections[METRIC_CONNECTION_COUNT]; /* gauges */
     struct cell rejected_requests[METRIC_REJECTED_COUNT];
     struct cell rejected_connections[METRIC_REFUSED_COUNT];
+    struct cell tls_handshakes[METRIC_TLS_COUNT];
 };
 
 /* What a worker counts for a service: its name is the identity, deployments come and go beneath.

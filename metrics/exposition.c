@@ -383,6 +383,16 @@ static void write_rejected_connections(struct writer *w, const struct exposition
     }
 }
 
+static void write_tls_handshakes(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    for (size_t result = 0; result < METRIC_TLS_COUNT; result++) {
+        labels_clear(w);
+        label(w, "result", metric_tls_result_text((enum metric_tls_result)result));
+        count(w, SUM(w->tree->workers, worker_cells, tls_handshakes[result]));
+    }
+}
+
 static void write_access_log_dropped(struct writer *w, const struct exposition_service *none)
 {
     (void)none;

@@ -49,6 +49,7 @@ static void print_label_values(void)
     PRINT_TABLE("`state` of a connection", METRIC_CONNECTION_STATES);
     PRINT_TABLE("`reason` of a rejected request", METRIC_REQUEST_REJECTIONS);
     PRINT_TABLE("`reason` of a rejected connection", METRIC_CONNECTION_REJECTIONS);
+    PRINT_TABLE("`result` of a TLS handshake", METRIC_TLS_RESULTS);
     printf("\n- `code`: three digits from %d to %d, or `none`. Codes that never occurred have no "
            "sample.\n",
            METRIC_CODE_MIN, METRIC_CODE_MAX);

@@ -14,6 +14,7 @@
 #include "canary/replay/replay_verb.h"
 #include "conf/conf_load.h"
 #include "proxy/base/log.h"
+#include "proxy/snapshot/snapshot.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, LOG_WAIT_MS = 2000 };
 
@@ -187,11 +188,26 @@ static int run(struct conf *conf, const char *path)
     return status;
 }
 
+/* What stands in other files, certificates, is read as `run` would. */
 static int check(struct conf *conf, const char *path)
 {
-    (void)printf("%s: ok\n", path);
-    conf_destroy(conf);
-    return EXIT_DONE;
+    struct tls_ticket_keys *tickets = NULL;
+    struct snapshot_base *base = NULL;
+    struct note note = {""};
+    enum err err = tls_ticket_keys_create(&tickets);
+    if (err != OK) {
+        conf_destroy(conf);
+    } else {
+        err = snapshot_base_create(conf, tickets, &note, &base);
+    }
+    if (err == OK) {
+        (void)printf("%s: ok\n", path);
+    } else {
+        (void)fprintf(stderr, "%s: %s\n", path, note.text[0] != '\0' ? note.text : err_text(err));
+    }
+    snapshot_base_unref(base);
+    tls_ticket_keys_destroy(tickets);
+    return err == OK ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* Both verbs begin with the same file, read in the same way; `do_it` takes the configuration. */

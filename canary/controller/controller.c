@@ -335,8 +335,22 @@ static void tick_steward(struct controller *controller, struct steward *steward,
     controller_tell_verdict(controller, steward);
 }
 
+/* Tickets that were recorded cannot be read for longer than two of these. */
+static void rotate_tickets(struct controller *controller)
+{
+    uint64_t now_us = controller->loop->now_us;
+    if (now_us - controller->tickets_rotated_us < (uint64_t)CONTROLLER_TICKETS_HOURS * 3600000000) {
+        return;
+    }
+    controller->tickets_rotated_us = now_us;
+    if (tls_ticket_keys_rotate(controller->tickets) != OK) {
+        log_warn("no randomness for new keys of TLS session tickets: the old ones stay");
+    }
+}
+
 static void tick_second(struct controller *controller)
 {
+    rotate_tickets(controller);
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_note_second(controller->stewards[i]);
     }
@@ -538,7 +552,13 @@ static enum err open_all(struct controller *controller, struct conf *conf, struc
 {
     unsigned workers = conf_worker_count(conf);
     registry_init(&controller->registry, workers);
-    enum err err = snapshot_base_create(conf, note, &controller->base);
+    enum err err = tls_ticket_keys_create(&controller->tickets);
+    controller->tickets_rotated_us = controller->loop->now_us;
+    if (err != OK) {
+        conf_destroy(conf);
+        return err;
+    }
+    err = snapshot_base_create(conf, controller->tickets, note, &controller->base);
     if (err != OK) {
         return err;
     }
@@ -724,6 +744,7 @@ void controller_destroy(struct controller *controller)
     keys_destroy(controller->keys);
     registry_finish(&controller->registry);
     snapshot_base_unref(controller->base);
+    tls_ticket_keys_destroy(controller->tickets);
     access_log_close(controller->access_log, LOG_CLOSE_WAIT_MS);
     free(controller->resolver);
     free(controller->quarantined);

@@ -16,9 +16,10 @@
 enum {
     CONTROLLER_TICK_MS = 100,
     CONTROLLER_TICKS_PER_SECOND = 10,
-    CONTROLLER_LATE_MS = 250,     /* a tick this late is a condition, */
-    CONTROLLER_LATE_SHOWN_S = 10, /* shown for so long */
-    CONTROLLER_NAMES_MS = 2000,   /* a start or a reload waits so long for look-ups at most */
+    CONTROLLER_LATE_MS = 250,      /* a tick this late is a condition, */
+    CONTROLLER_LATE_SHOWN_S = 10,  /* shown for so long */
+    CONTROLLER_TICKETS_HOURS = 12, /* a key of TLS session tickets seals so long */
+    CONTROLLER_NAMES_MS = 2000,    /* a start or a reload waits so long for look-ups at most */
 };
 
 struct quarantined {
@@ -58,12 +59,14 @@ enum controller_stage {
 };
 
 struct controller {
-    struct loop *loop;          /* borrowed */
-    const struct clock *clock;  /* borrowed */
-    const char *conf_path;      /* borrowed */
-    const char *version;        /* borrowed */
-    const char *commit;         /* borrowed */
-    struct snapshot_base *base; /* the configuration in force; a reference */
+    struct loop *loop;               /* borrowed */
+    const struct clock *clock;       /* borrowed */
+    const char *conf_path;           /* borrowed */
+    const char *version;             /* borrowed */
+    const char *commit;              /* borrowed */
+    struct snapshot_base *base;      /* the configuration in force; a reference */
+    struct tls_ticket_keys *tickets; /* owned */
+    uint64_t tickets_rotated_us;
     struct registry registry;
     struct steward **stewards; /* owned; in the order of the configuration's services */
     size_t steward_count;

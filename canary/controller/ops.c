@@ -286,15 +286,21 @@ static void config_check(void *context, struct admin_call *call, struct bytes te
     enum err err = text.data != NULL ? conf_load_memory(controller->conf_path, text, &errors, &conf)
                                      : conf_load_file(controller->conf_path, &errors, &conf);
     struct admin_reply reply = {.result = ADMIN_DONE};
-    if (err == OK) {
-        reply.body =
-            json_pack("{s:b, s:o}", "ok", 1, "services", versions_as_json(controller, conf));
-        conf_destroy(conf);
-    } else {
+    struct snapshot_base *base = NULL;
+    struct note note = {""};
+    if (err != OK) {
         reply.result = ADMIN_INVALID;
         reply.detail = "The configuration has errors.";
         reply.errors = errors_as_json(&errors);
+    } else if (snapshot_base_create(conf, controller->tickets, &note, &base) != OK) {
+        reply.result = ADMIN_INVALID;
+        reply.detail = "The configuration names files that cannot be used.";
+        reply.errors = json_pack("[s]", note.text);
+    } else {
+        reply.body =
+            json_pack("{s:b, s:o}", "ok", 1, "services", versions_as_json(controller, base->conf));
     }
+    snapshot_base_unref(base);
     admin_reply(call, &reply);
     json_decref(reply.body);
     json_decref(reply.errors);

@@ -301,7 +301,7 @@ static void report(struct controller *controller, const struct conf_errors *erro
 static enum err prepare(struct controller *controller, struct conf *conf, struct takeover *takeover,
                         struct note *note)
 {
-    enum err err = snapshot_base_create(conf, note, &takeover->base);
+    enum err err = snapshot_base_create(conf, controller->tickets, note, &takeover->base);
     if (err != OK) {
         return err;
     }

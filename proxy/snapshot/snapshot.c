@@ -30,17 +30,66 @@ static enum err compile_routes(const struct conf *conf, struct note *note,
     return err;
 }
 
-enum err snapshot_base_create(struct conf *conf, struct note *note, struct snapshot_base **ret_base)
+static enum err compile_tls(const struct conf_listener *listener, struct tls_ticket_keys *tickets,
+                            struct note *note, struct tls_server **ret_server)
+{
+    struct tls_certificate_files files[CONF_CERTIFICATES_MAX];
+    struct tls_server_config config = {
+        .certificates = files,
+        .certificate_count = listener->tls_count,
+        .client_ca = listener->client_ca,
+        .client_certificates = (enum tls_client_certificates)listener->client_certificates,
+        .tickets = tickets,
+    };
+    struct note why = {""};
+    for (size_t i = 0; i < listener->tls_count; i++) {
+        const struct conf_certificate *one = &listener->tls[i];
+        files[i] = (struct tls_certificate_files){one->certificate, one->key, one->ocsp};
+    }
+    enum err err = tls_server_create(&config, &why, ret_server);
+    if (err != OK) {
+        note_set(note, "listen %s: %s", listener->address.text,
+                 why.text[0] != '\0' ? why.text : err_text(err));
+    }
+    return err;
+}
+
+static enum err compile_listeners(struct snapshot_base *base, struct tls_ticket_keys *tickets,
+                                  struct note *note)
+{
+    const struct conf *conf = base->conf;
+    enum err err = OK;
+    base->tls = calloc(conf->listener_count + 1, sizeof(struct tls_server *));
+    if (base->tls == NULL) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < conf->listener_count && err == OK; i++) {
+        if (conf->listeners[i].tls_count > 0) {
+            CHECK(tickets != NULL);
+            err = compile_tls(&conf->listeners[i], tickets, note, &base->tls[i]);
+        }
+    }
+    return err;
+}
+
+enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets, struct note *note,
+                              struct snapshot_base **ret_base)
 {
     struct snapshot_base *base = calloc(1, sizeof *base);
-    enum err err = base != NULL ? compile_routes(conf, note, &base->routes) : ERR_NOMEM;
-    if (err != OK) {
+    if (base == NULL) {
         conf_destroy(conf);
-        free(base);
-        return err;
+        return ERR_NOMEM;
     }
     base->conf = conf;
     base->reference_count = 1;
+    enum err err = compile_routes(conf, note, &base->routes);
+    if (err == OK) {
+        err = compile_listeners(base, tickets, note);
+    }
+    if (err != OK) {
+        snapshot_base_unref(base);
+        return err;
+    }
     *ret_base = base;
     return OK;
 }
@@ -53,11 +102,16 @@ struct snapshot_base *snapshot_base_ref(struct snapshot_base *base)
 
 void snapshot_base_unref(struct snapshot_base *base)
 {
-    if (base != NULL && --base->reference_count == 0) {
-        route_table_destroy(base->routes);
-        conf_destroy(base->conf);
-        free(base);
+    if (base == NULL || --base->reference_count > 0) {
+        return;
     }
+    for (size_t i = 0; base->tls != NULL && i < base->conf->listener_count; i++) {
+        tls_server_unref(base->tls[i]);
+    }
+    free(base->tls);
+    route_table_destroy(base->routes);
+    conf_destroy(base->conf);
+    free(base);
 }
 
 static enum sticky_by sticky_of(enum conf_sticky_by by)

@@ -15,6 +15,7 @@
 #include "proxy/io/address.h"
 #include "proxy/io/inbox.h"
 #include "proxy/snapshot/parts.h"
+#include "proxy/tls/tls_server.h"
 #include "proxy/upstream/endpoint.h"
 #include "router/decide.h"
 #include "router/route_table.h"
@@ -52,6 +53,7 @@ struct snapshot_base {
     size_t reference_count;
     struct conf *conf;          /* owned */
     struct route_table *routes; /* owned */
+    struct tls_server **tls;    /* owned: of each listener, NULL where it is plain */
 };
 
 /* A worker's count of the requests that use a snapshot; its own cache line. */
@@ -76,10 +78,11 @@ struct snapshot {
     struct arena arena;   /* owns services and endpoints */
 };
 
-/* Compiles a configuration: takes `conf` (also on failure). ERR_NOMEM, or what the route table
- * says, with a note. */
-MUST_USE enum err snapshot_base_create(struct conf *conf, struct note *note,
-                                       struct snapshot_base **ret_base);
+/* Compiles a configuration, certificates included: takes `conf` (also on failure). `tickets` is
+ * borrowed while the base lives and may be NULL where no listener speaks TLS. ERR_NOMEM, or what
+ * the route table or tls_server_create say, with a note. */
+MUST_USE enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets,
+                                       struct note *note, struct snapshot_base **ret_base);
 struct snapshot_base *snapshot_base_ref(struct snapshot_base *base);
 void snapshot_base_unref(struct snapshot_base *base); /* NULL is fine */
 

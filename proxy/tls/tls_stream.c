@@ -384,7 +384,7 @@ static struct tls_stream *make(struct loop *loop, SSL_CTX *context, BIO_METHOD *
     if (tls == NULL) {
         return NULL;
     }
-    tls->base = (struct stream){.ops = &tls_ops, .loop = loop};
+    tls->base = (struct stream){.ops = &tls_ops, .loop = loop, .is_sealed = true};
     tls->tag = TLS_TAG;
     tls->result = TLS_GONE;
     tls->turn = (struct watch){.on_ready = on_turn, .on_closed = on_turn_closed};

@@ -70,17 +70,25 @@ void crew_publish(struct crew *crew, struct snapshot *snapshot)
 
 /* ---- listening ---- */
 
+/* `fd` is taken on success, and only then; -1 to stop. */
 static enum err order(struct crew *crew, unsigned worker, enum worker_order kind, int fd,
-                      uint64_t address_id)
+                      const struct crew_address *address)
 {
     struct worker_message *message = calloc(1, sizeof *message);
     if (message == NULL) {
         return ERR_NOMEM;
     }
+    if (kind == WORKER_LISTEN) {
+        message->address = strdup(address->text);
+        if (message->address == NULL) {
+            free(message);
+            return ERR_NOMEM;
+        }
+    }
     message->message.run = worker_on_order;
     message->order = kind;
     message->fd = fd;
-    message->address_id = address_id;
+    message->address_id = address->id;
     inbox_push(&crew->workers[worker].inbox, &message->message);
     return OK;
 }
@@ -193,7 +201,7 @@ void crew_listen(struct crew *crew, struct crew_binding *binding)
     for (size_t a = 0; a < binding->count; a++) {
         for (unsigned i = 0; i < crew->worker_count; i++) {
             int fd = binding->fds[a * crew->worker_count + i];
-            if (fd >= 0 && order(crew, i, WORKER_LISTEN, fd, binding->addresses[a].id) != OK) {
+            if (fd >= 0 && order(crew, i, WORKER_LISTEN, fd, &binding->addresses[a]) != OK) {
                 (void)close(fd);
             }
         }
@@ -201,7 +209,7 @@ void crew_listen(struct crew *crew, struct crew_binding *binding)
     for (size_t a = 0; a < crew->address_count; a++) {
         for (unsigned i = 0; i < crew->worker_count && !is_planned(binding, crew->addresses[a].id);
              i++) {
-            (void)!order(crew, i, WORKER_UNLISTEN, -1, crew->addresses[a].id);
+            (void)!order(crew, i, WORKER_UNLISTEN, -1, &crew->addresses[a]);
         }
         free(crew->addresses[a].text);
     }

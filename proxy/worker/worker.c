@@ -24,21 +24,48 @@ static unsigned port_of(const struct sockaddr_storage *peer)
     }
 }
 
+/* How the newest configuration has it: NULL is plain. */
+static struct tls_server *tls_of(const struct worker_listener *listener)
+{
+    const struct snapshot *snapshot = listener->worker->exchanges.snapshot;
+    if (snapshot == NULL) {
+        return NULL;
+    }
+    const struct conf *conf = snapshot->base->conf;
+    for (size_t i = 0; i < conf->listener_count; i++) {
+        if (strcmp(conf->listeners[i].address.text, listener->address) == 0) {
+            return snapshot->base->tls[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err open_connection(struct worker_listener *listener, int fd, const struct ip *peer,
+                                unsigned peer_port)
+{
+    struct worker *worker = listener->worker;
+    struct tls_server *tls = tls_of(listener);
+    struct stream *stream = NULL;
+    enum err err = tcp_stream_open(&worker->loop, fd, &stream);
+    if (err != OK) {
+        return err;
+    }
+    return tls != NULL ? door_open(&worker->door, stream, tls, peer, peer_port)
+                       : http1_server_open(&worker->servers, stream, peer, peer_port);
+}
+
 static void on_accept(void *context, int fd, const struct sockaddr_storage *peer)
 {
     struct worker_listener *listener = context;
     struct worker *worker = listener->worker;
     struct ip ip = {0};
-    struct stream *stream = NULL;
     if (crew_is_full(worker->crew)) {
         cell_increment(&worker->cells->rejected_connections[METRIC_REFUSED_LIMIT]);
         (void)close(fd);
         return;
     }
     (void)ip_from_socket((const struct sockaddr *)peer, &ip);
-    bool is_open = tcp_stream_open(&worker->loop, fd, &stream) == OK &&
-                   http1_server_open(&worker->servers, stream, &ip, port_of(peer)) == OK;
-    if (!is_open) {
+    if (open_connection(listener, fd, &ip, port_of(peer)) != OK) {
         cell_increment(&worker->cells->rejected_connections[METRIC_REFUSED_OUT_OF_MEMORY]);
     }
 }
@@ -52,18 +79,22 @@ static void on_exhausted(void *context)
 
 static const struct listener_ops listener_ops = {on_accept, on_exhausted};
 
-static void start_listening(struct worker *worker, int fd, uint64_t address_id)
+static void start_listening(struct worker *worker, const struct worker_message *order)
 {
     struct worker_listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL || worker->is_draining) {
-        (void)close(fd);
+        (void)close(order->fd);
+        free(order->address);
         free(listener);
         return;
     }
     listener->worker = worker;
-    listener->address_id = address_id;
-    if (listener_open(&worker->loop, fd, &listener_ops, listener, &listener->listener) != OK) {
-        (void)close(fd);
+    listener->address_id = order->address_id;
+    listener->address = order->address;
+    if (listener_open(&worker->loop, order->fd, &listener_ops, listener, &listener->listener) !=
+        OK) {
+        (void)close(order->fd);
+        free(listener->address);
         free(listener);
         return;
     }
@@ -74,6 +105,7 @@ static void stop_listening(struct worker_listener *listener)
 {
     list_remove(&listener->link);
     listener_close(listener->listener);
+    free(listener->address);
     free(listener);
 }
 
@@ -95,7 +127,8 @@ static void end_when_quiet(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
     loop_enter(&worker->loop);
-    bool is_quiet = worker->servers.connection_count == 0 && worker->exchanges.exchange_count == 0;
+    bool is_quiet = worker->door.waiting_count == 0 && worker->servers.connection_count == 0 &&
+                    worker->exchanges.exchange_count == 0;
     if (is_quiet && worker->exchanges.snapshot != NULL) {
         exchange_host_finish(&worker->exchanges);
     }
@@ -130,7 +163,7 @@ void worker_on_order(struct inbox_message *message, void *context)
     struct worker_message *order = CONTAINER_OF(message, struct worker_message, message);
     switch (order->order) {
     case WORKER_LISTEN:
-        start_listening(worker, order->fd, order->address_id);
+        start_listening(worker, order);
         free(order);
         break;
     case WORKER_UNLISTEN:
@@ -141,6 +174,7 @@ void worker_on_order(struct inbox_message *message, void *context)
         drain(worker);
         break;
     case WORKER_CUT:
+        door_close_all(&worker->door);
         http1_server_host_close_all(&worker->servers);
         break;
     }
@@ -193,6 +227,7 @@ enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
     struct http1_server_settings none = {0};
     http1_server_host_init(&worker->servers, &worker->loop, &worker->exchanges.handler, cells,
                            &none);
+    door_init(&worker->door, &worker->servers, cells);
     exchange_host_init(&worker->exchanges, &worker->loop, index, cells);
     worker->exchanges.server_host = &worker->servers;
     worker->exchanges.access_log = access_log;

@@ -10,6 +10,7 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/io/inbox.h"
 #include "proxy/io/listener.h"
+#include "proxy/worker/door.h"
 
 struct crew;
 struct worker;
@@ -22,6 +23,7 @@ struct worker_message {
     struct inbox_message message;
     enum worker_order order;
     int fd;              /* WORKER_LISTEN: taken */
+    char *address;       /* WORKER_LISTEN: as the configuration writes it; owned, taken */
     uint64_t address_id; /* WORKER_LISTEN, WORKER_UNLISTEN */
 };
 
@@ -31,6 +33,7 @@ struct worker_listener {
     struct worker *worker; /* borrowed */
     struct listener *listener;
     uint64_t address_id; /* the crew's number of the address */
+    char *address;       /* owned: as the configuration writes it */
 };
 
 struct worker {
@@ -42,6 +45,7 @@ struct worker {
     struct worker_cells *cells; /* borrowed from the crew's block */
     struct exchange_host exchanges;
     struct http1_server_host servers;
+    struct door door;
     struct list listeners;
     uv_timer_t drain_timer;
     struct worker_message drain_order; /* each is left once */

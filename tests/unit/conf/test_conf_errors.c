@@ -97,7 +97,6 @@ static void features_not_built_yet_say_so(void **state)
     (void)state;
     const struct refusal refusals[] = {
         {"listen: [{address: 127.0.0.1:1, tls: [], proxy_protocol: true}]\n" PLAY_SERVICE,
-         ":1:33: listen.tls: is not built yet: leave it out\n"
          ":1:42: listen.proxy_protocol: is not built yet: leave it out\n"},
         {PLAY_LISTEN PLAY_SERVICE "incidents: ./i\nfleet: {}\nadmin: {tls: null}\n",
          ":3:1: incidents: is not built yet: leave it out\n"
@@ -109,6 +108,21 @@ static void features_not_built_yet_say_so(void **state)
         {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
          ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
          "built yet\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void client_certificates_need_tls_and_an_authority(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {"listen: [{address: 127.0.0.1:1, client_certificates: optional}]\n" PLAY_SERVICE,
+         ":1:20: listen.client_certificates: needs `tls` on 127.0.0.1:1\n"},
+        {"listen: [{address: 127.0.0.1:1, client_certificates: required, "
+         "tls: [{certificate: a, key: b}]}]\n" PLAY_SERVICE,
+         ":1:20: listen: `client_ca` and `client_certificates` go together (127.0.0.1:1)\n"},
+        {"listen: [{address: 127.0.0.1:1, tls: [{certificate: a}]}]\n" PLAY_SERVICE,
+         ":1:39: listen.tls: \"key\" is missing\n"},
     };
     play_table(refusals, COUNT_OF(refusals));
 }
@@ -436,6 +450,7 @@ int main(void)
         cmocka_unit_test(channel_of_alerts_is_exactly_one_thing),
         cmocka_unit_test(url_that_may_hold_a_secret_is_not_repeated),
         cmocka_unit_test(features_not_built_yet_say_so),
+        cmocka_unit_test(client_certificates_need_tls_and_an_authority),
         cmocka_unit_test(numbers_need_their_unit_and_bounds),
         cmocka_unit_test(failures_are_statuses_from_300_on_and_paths),
         cmocka_unit_test(values_have_their_form),

@@ -105,8 +105,8 @@ void stage_begin(struct stage *stage, const char *lines, const char *service_lin
     }
     make_parts(stage);
     struct note note;
-    assert_int_equal(snapshot_base_create(load(stage, lines, service_lines), &note, &stage->base),
-                     OK);
+    assert_int_equal(
+        snapshot_base_create(load(stage, lines, service_lines), NULL, &note, &stage->base), OK);
     assert_int_equal(inbox_init(&stage->control, &stage->loop, stage), OK);
     const struct conf *conf = stage->base->conf;
     struct http1_server_settings settings = {

@@ -58,7 +58,7 @@ static int set_up(void **state)
     (void)state;
     struct note note;
     memset(&parts, 0, sizeof parts);
-    assert_int_equal(snapshot_base_create(load(), &note, &parts.base), OK);
+    assert_int_equal(snapshot_base_create(load(), NULL, &note, &parts.base), OK);
     for (size_t s = 0; s < SERVICES; s++) {
         assert_int_equal(service_create(BYTES("service"), WORKERS, &parts.services[s]), OK);
         parts.plans[s] = (struct snapshot_service_plan){.service = parts.services[s],
@@ -250,7 +250,7 @@ static void without_memory_no_part_is_made(void **state)
         enum err err = service_create(BYTES("s"), WORKERS, &service);
         err = err == OK ? version_create(BYTES("v"), WORKERS, &version) : err;
         if (err == OK) {
-            err = snapshot_base_create(conf, &note, &base);
+            err = snapshot_base_create(conf, NULL, &note, &base);
             conf = NULL; /* taken, whatever came of it */
         }
         bool has_refused = alloc_fail_end();

@@ -168,7 +168,8 @@ static int set_up(void **state)
     assert_int_equal(service_create(BYTES("shop"), WORKERS, &service), OK);
     assert_int_equal(version_create(BYTES("old"), WORKERS, &version), OK);
     assert_int_equal(endpoint_create(bytes_of(name), WORKERS, &endpoint), OK);
-    assert_int_equal(snapshot_base_create(load("{address: \"127.0.0.1:1\"}"), &note, &base), OK);
+    assert_int_equal(snapshot_base_create(load("{address: \"127.0.0.1:1\"}"), NULL, &note, &base),
+                     OK);
     assert_int_equal(crew_create(&loop, WORKERS, NULL, &ops, NULL, &crew), OK);
     publish();
     return 0;
