@@ -37,10 +37,12 @@ static void court_open(struct court *court, uint64_t seed, double rate, double w
     court_open_with(court, &JUDGE_CONFIG_DEFAULT, seed, rate, weight);
 }
 
-/* 404s are judged too, at 10 %; both versions answer 4 % of them for a healthy minute. */
-static void court_open_watching_404(struct court *court, uint64_t seed)
+/* 404s are judged too, at 10 %, and come `burst` at a time (0: it is measured); both versions
+ * answer 4 % of them for a healthy minute. */
+static void court_open_watching_404(struct court *court, uint64_t seed, double burst)
 {
     struct judge_config config = JUDGE_CONFIG_DEFAULT;
+    config.burst = burst;
     judge_config_watch_not_found(&config, 0.1);
     court_open_with(court, &config, seed, 100.0, 0.2);
     court->traffic.stable.not_found_ratio = 0.04;
@@ -160,7 +162,7 @@ static void canary_that_lost_its_files_is_a_relative_breach_of_404s(void **state
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
         struct court court;
-        court_open_watching_404(&court, seed);
+        court_open_watching_404(&court, seed, 0.0);
         assert_true(court_until_breach(&court, 60.0) < 0.0);
         uint64_t before = court.traffic.counts.canary_not_found;
         int64_t broke_ms = court.now_ms;
@@ -187,7 +189,7 @@ static void more_404s_below_the_limit_only_hold_the_weight(void **state)
 {
     (void)state;
     struct court court;
-    court_open_watching_404(&court, 1);
+    court_open_watching_404(&court, 1, 0.0);
     court.traffic.stable.not_found_ratio = 0.01;
     court.traffic.canary.not_found_ratio = 0.05;
     bool was_held = false;
@@ -205,7 +207,7 @@ static void as_many_404s_as_stable_are_no_evidence_however_many(void **state)
     const double ratios[] = {0.0, 0.02, 0.1, 0.3, 0.9, 1.0};
     for (size_t i = 0; i < COUNT_OF(ratios); i++) {
         struct court court;
-        court_open_watching_404(&court, 20 + i);
+        court_open_watching_404(&court, 20 + i, 0.0);
         court.traffic.stable.not_found_ratio = ratios[i];
         court.traffic.canary.not_found_ratio = ratios[i];
         assert_true(court_until_breach(&court, 1800.0) < 0.0);
@@ -218,7 +220,8 @@ static void files_that_both_lost_for_a_while_roll_nothing_back(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 10; seed++) {
         struct court court;
-        court_open_watching_404(&court, seed);
+        /* without the help that measured clusters are */
+        court_open_watching_404(&court, seed, 1.0);
         assert_true(court_until_breach(&court, 60.0) < 0.0);
         court.traffic.stable.not_found_ratio = 0.7;
         court.traffic.canary.not_found_ratio = 0.7;
