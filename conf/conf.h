@@ -344,6 +344,10 @@ struct conf_service {
     struct conf_place weight_place;
 };
 
+struct conf_history {
+    uint64_t keep_us; /* older rows are exported and taken out; 0: never */
+};
+
 struct conf_alert_slack {
     bool is_on;
     struct conf_secret url;
@@ -381,6 +385,7 @@ struct conf {
     size_t listener_count;
     struct conf_admin admin;
     const char *state; /* the database file */
+    struct conf_history history;
     struct conf_access_log access_log;
     struct conf_recorder recorder;
     struct conf_timeouts timeouts;

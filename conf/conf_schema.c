@@ -206,6 +206,26 @@ static const struct conf_section recorder_section = {
     .size = sizeof(struct conf_recorder),
 };
 
+static const struct conf_key history_keys[] = {
+    {.name = "keep",
+     .type = CONF_TYPE_DURATION,
+     .flags = CONF_KEY_NONE,
+     .offset = offsetof(struct conf_history, keep_us),
+     FROM_TO(DAY, 3650 * DAY),
+     .fallback = "400d",
+     .help =
+         "How long rows of the audit trail and rollbacks stay in the state file. Older ones are "
+         "exported to a file beside it (`serin.db.1-5000.jsonl`), then taken out; "
+         "`serin history --verify` begins at the anchor that stays."},
+};
+
+static const struct conf_section history_section = {
+    .title = "history",
+    .help = "What is remembered, and how long.",
+    KEYS(history_keys),
+    .size = sizeof(struct conf_history),
+};
+
 static const struct conf_key timeout_keys[] = {
     {.name = "client_header",
      TIMEOUT(client_header_us),
@@ -352,6 +372,12 @@ static const struct conf_key file_keys[] = {
      .fallback = "serin.db",
      .help =
          "The SQLite file with weights, history and audit trail. It is made when it is not there."},
+    {.name = "history",
+     .type = CONF_TYPE_SECTION,
+     .offset = offsetof(struct conf, history),
+     .fallback = "on",
+     .section = &history_section,
+     .help = "How long rollbacks and the audit trail are kept."},
     {.name = "access_log",
      .type = CONF_TYPE_SECTION,
      .flags = CONF_KEY_NONE,

@@ -142,7 +142,7 @@ static void on_audit_read(void *context, enum err err, json_t *list)
     on_list_read(call_of(context), "audit", err, list);
 }
 
-static void on_rollback_read(void *context, enum err err, json_t *record)
+static void on_object_read(void *context, enum err err, json_t *record)
 {
     struct admin_call *call = call_of(context);
     if (err != OK) {
@@ -152,19 +152,19 @@ static void on_rollback_read(void *context, enum err err, json_t *record)
     call_json(call, 200, json_incref(record), NULL);
 }
 
-static bool is_query_parameter(const char *name)
+static bool is_query_parameter(const char *name, bool may_sum_up)
 {
     return strcmp(name, "limit") == 0 || strcmp(name, "before") == 0 ||
-           strcmp(name, "service") == 0;
+           strcmp(name, "service") == 0 || (may_sum_up && strcmp(name, "summary") == 0);
 }
 
 /* false: answered. */
-static bool read_query(struct admin_call *call, struct history_query *ret_query)
+static bool read_query(struct admin_call *call, bool may_sum_up, struct history_query *ret_query)
 {
     const struct target *target = &call->target;
     for (size_t i = 0; i < target->parameter_count; i++) {
         const char *name = target->parameters[i].name;
-        if (!is_query_parameter(name)) {
+        if (!is_query_parameter(name, may_sum_up)) {
             call_problem(call, 400, name, "There is no such parameter here.");
             return false;
         }
@@ -199,7 +199,7 @@ static void read_list(struct admin_call *call,
                       history_on_read *on_read)
 {
     struct history_query query;
-    if (!has_history(call) || !read_query(call, &query)) {
+    if (!has_history(call) || !read_query(call, false, &query)) {
         return;
     }
     enum err err = read(call->admin->options.history, &query, on_read, call);
@@ -208,9 +208,56 @@ static void read_list(struct admin_call *call,
     }
 }
 
+/* By period instead of one by one. False: answered. */
+static bool find_period(struct admin_call *call, const char *name, enum history_period *ret_period)
+{
+    static const char *const names[] = {"day", "week", "month"};
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        if (strcmp(names[i], name) == 0) {
+            *ret_period = (enum history_period)i;
+            return true;
+        }
+    }
+    call_problem(call, 422, "summary", "\"summary\" is day, week or month.");
+    return false;
+}
+
+static void read_summary(struct admin_call *call, const char *period)
+{
+    struct history_query query;
+    if (!has_history(call) || !read_query(call, true, &query) ||
+        !find_period(call, period, &query.period)) {
+        return;
+    }
+    if (query.before != NULL) {
+        call_problem(call, 400, "before", "A summary has no \"before\".");
+        return;
+    }
+    enum err err = history_read_summary(call->admin->options.history, &query, on_object_read, call);
+    if (err != OK) {
+        call_refuse_read(call, err);
+    }
+}
+
 void route_rollbacks(struct admin_call *call)
 {
-    read_list(call, history_read_rollbacks, on_rollbacks_read);
+    const char *period = target_parameter(&call->target, "summary");
+    if (period != NULL) {
+        read_summary(call, period);
+    } else {
+        read_list(call, history_read_rollbacks, on_rollbacks_read);
+    }
+}
+
+void route_audit_verify(struct admin_call *call)
+{
+    if (!has_history(call)) {
+        return;
+    }
+    enum err err = history_verify(call->admin->options.history, on_object_read, call);
+    if (err != OK) {
+        call_refuse_read(call, err);
+    }
 }
 
 void route_audit(struct admin_call *call)
@@ -229,7 +276,7 @@ void route_rollback(struct admin_call *call)
         return;
     }
     enum err err = history_read_rollback(call->admin->options.history, call->parameters[0],
-                                         on_rollback_read, call);
+                                         on_object_read, call);
     if (err != OK) {
         call_refuse_read(call, err);
     }

@@ -46,6 +46,9 @@ static const struct option options[] = {
      "write a job's outputs, summary and annotations (as when GITHUB_ACTIONS=true)"},
     {CLI_OPTION_LIMIT, "--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"},
     {CLI_OPTION_AUDIT, "--audit", 0, NULL, "the audit trail instead of the rollbacks"},
+    {CLI_OPTION_SUMMARY, "--summary", 0, "PERIOD",
+     "how many, how well and how fast, by day, week or month"},
+    {CLI_OPTION_VERIFY, "--verify", 0, NULL, "check that nobody changed the audit trail"},
     {CLI_OPTION_HEADER, "--header", 'H', "'NAME: VALUE'",
      "a header of the request; may be repeated"},
     {CLI_OPTION_CLIENT, "--client", 0, "ADDRESS", "the client's address"},
@@ -100,6 +103,19 @@ static enum err read_limit(const char *value, unsigned *ret_limit, struct note *
     }
     *ret_limit = (unsigned)limit;
     return OK;
+}
+
+static enum err read_period(const char *value, const char **ret_period, struct note *note)
+{
+    static const char *const periods[] = {"day", "week", "month"};
+    for (size_t i = 0; i < COUNT_OF(periods); i++) {
+        if (strcmp(value, periods[i]) == 0) {
+            *ret_period = periods[i];
+            return OK;
+        }
+    }
+    note_set(note, "--summary is day, week or month");
+    return ERR_SYNTAX;
 }
 
 static enum err read_timeout(const char *value, uint64_t *ret_timeout_ms, struct note *note)
@@ -196,6 +212,11 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
     case CLI_OPTION_AUDIT:
         parsed->is_audit = true;
         return OK;
+    case CLI_OPTION_VERIFY:
+        parsed->is_verified = true;
+        return OK;
+    case CLI_OPTION_SUMMARY:
+        return read_period(value, &parsed->summary, note);
     case CLI_OPTION_LIMIT:
         return read_limit(value, &parsed->limit, note);
     case CLI_OPTION_DEPLOYMENT:

@@ -49,6 +49,8 @@ enum cli_option {
     CLI_OPTION_DEPLOYMENT = 1 << 21,
     CLI_OPTION_STEPS = 1 << 22,
     CLI_OPTION_WAIT_END = 1 << 23, /* also --wait: each verb takes one of the two */
+    CLI_OPTION_VERIFY = 1 << 24,
+    CLI_OPTION_SUMMARY = 1 << 25,
     CLI_OPTION_COMMON =
         CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
@@ -64,6 +66,7 @@ struct cli_options {
     const char *client;
     const char *deployment; /* NULL: made from the URL */
     const char *steps;      /* NULL: those of the configuration */
+    const char *summary;    /* day, week or month; NULL: none */
     const char *headers[CLI_HEADERS_MAX];
     size_t header_count;
     const char *argument; /* PERCENT, URL, DEPLOYMENT; NULL: none */
@@ -82,6 +85,7 @@ struct cli_options {
     bool is_help;
     bool has_counters;
     bool is_audit;
+    bool is_verified;
     bool is_full;
     bool is_github;
     bool is_waiting;

@@ -280,6 +280,73 @@ enum err show_history(json_t *document, struct buf *out)
     return render(table, out);
 }
 
+static void add_period(struct table *table, const json_t *period, size_t date_size)
+{
+    static const char *const counts[] = {"rollbacks", "success", "failed"};
+    static const char *const times[] = {"mean", "p50", "p90", "p99", "max"};
+    char text[NUMBER_SIZE];
+    char number[NUMBER_SIZE];
+    const char *from = text_of(period, "from");
+    if (date_size > 0) {
+        (void)snprintf(text, sizeof text, "%.*s", (int)date_size, from);
+    }
+    table_add(table, date_size > 0 ? text : "all");
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        (void)snprintf(number, sizeof number, "%lld",
+                       (long long)json_integer_value(json_object_get(period, counts[i])));
+        table_add(table, number);
+    }
+    const json_t *rate = json_object_get(period, "success_rate");
+    (void)snprintf(number, sizeof number, "%.1f %%", 100 * json_number_value(rate));
+    table_add(table, json_is_number(rate) ? number : "-");
+    const json_t *durations = json_object_get(period, "duration_s");
+    for (size_t i = 0; i < COUNT_OF(times); i++) {
+        table_add(table, seconds_text(json_object_get(durations, times[i]), number));
+    }
+}
+
+enum err show_summary(json_t *document, struct buf *out)
+{
+    enum { DATE_SIZE = sizeof "2026-11-23" - 1, MONTH_SIZE = sizeof "2026-11" - 1 };
+    static const char *const headings[] = {"Since",        "Rollbacks", "Success", "Failed",
+                                           "Success rate", "RTO mean",  "p50",     "p90",
+                                           "p99",          "worst"};
+    struct table *table = NULL;
+    enum err err = table_create(headings, COUNT_OF(headings), &table);
+    if (err != OK) {
+        return err;
+    }
+    bool is_monthly = strcmp(text_of(document, "period"), "month") == 0;
+    size_t index;
+    json_t *period;
+    json_array_foreach(json_object_get(document, "periods"), index, period)
+    {
+        add_period(table, period, is_monthly ? MONTH_SIZE : DATE_SIZE);
+    }
+    add_period(table, json_object_get(document, "total"), 0);
+    return render(table, out);
+}
+
+enum err show_verification(json_t *document, struct buf *out)
+{
+    const json_t *anchor = json_object_get(document, "anchor");
+    long long rows = (long long)json_integer_value(json_object_get(document, "rows"));
+    if (json_is_true(json_object_get(document, "intact"))) {
+        (void)buf_printf(out, "the audit trail is whole: %lld rows", rows);
+    } else {
+        (void)buf_printf(out, "the audit trail is BROKEN at row %lld: ",
+                         (long long)json_integer_value(json_object_get(document, "first_bad")));
+        (void)table_append_clean(out, text_of(document, "why"));
+    }
+    if (json_is_object(anchor)) {
+        (void)buf_printf(out, "; it begins behind row %lld, what was before is in ",
+                         (long long)json_integer_value(json_object_get(anchor, "seq")));
+        (void)table_append_clean(out, text_of(anchor, "export"));
+    }
+    (void)buf_append_byte(out, '\n');
+    return out->is_failed ? ERR_NOMEM : OK;
+}
+
 enum err show_audit(json_t *document, struct buf *out)
 {
     static const char *const headings[] = {"Timestamp", "Actor", "Action", "Service", "Detail"};

@@ -9,6 +9,10 @@ MUST_USE enum err show_status(json_t *status, struct buf *out);
 MUST_USE enum err show_weights(json_t *status, struct buf *out);
 /* Timestamp, Deployment ID, Reason, Duration, Status. */
 MUST_USE enum err show_history(json_t *document, struct buf *out);
+/* Period, Rollbacks, Success, Failed, Success rate, and the RTO's mean, p50, p90, p99 and worst. */
+MUST_USE enum err show_summary(json_t *document, struct buf *out);
+/* Is the audit trail whole? In one sentence. */
+MUST_USE enum err show_verification(json_t *document, struct buf *out);
 MUST_USE enum err show_audit(json_t *document, struct buf *out);
 /* One rollback's record as lines. */
 MUST_USE enum err show_rollback(json_t *record, struct buf *out);

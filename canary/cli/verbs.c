@@ -37,22 +37,53 @@ static int run_status(const struct cli_options *options)
     return exit;
 }
 
+/* What of the history is asked for; false: options that do not go together. */
+static bool history_path(const struct cli_options *options, char path[VERB_PATH_SIZE])
+{
+    char name[VERB_NAME_SIZE] = "";
+    bool is_one = options->service != NULL && client_escape(options->service, name, sizeof name);
+    if (options->is_audit + options->is_verified + (options->summary != NULL) > 1) {
+        (void)fprintf(stderr, "serin: only one of --audit, --verify and --summary\n");
+        return false;
+    }
+    if (options->is_verified) {
+        (void)snprintf(path, VERB_PATH_SIZE, "/api/v1/audit/verify");
+        return true;
+    }
+    (void)snprintf(path, VERB_PATH_SIZE, "/api/v1/%s?limit=%u%s%s%s%s",
+                   options->is_audit ? "audit" : "rollbacks", options->limit,
+                   is_one ? "&service=" : "", name, options->summary != NULL ? "&summary=" : "",
+                   options->summary != NULL ? options->summary : "");
+    return true;
+}
+
+static int print_history(struct client *client, const struct cli_options *options)
+{
+    if (!options->is_verified) {
+        return verb_print_answer(client, options,
+                                 options->is_audit          ? show_audit
+                                 : options->summary != NULL ? show_summary
+                                                            : show_history);
+    }
+    int exit = verb_print_answer(client, options, show_verification);
+    bool is_intact = json_is_true(json_object_get(client_json(client), "intact"));
+    return exit == CLI_DONE && !is_intact ? CLI_FAILED : exit;
+}
+
 static int run_history(const struct cli_options *options)
 {
+    char path[VERB_PATH_SIZE];
     int exit = CLI_FAILED;
+    if (!history_path(options, path)) {
+        return CLI_USAGE;
+    }
     struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
-    char name[VERB_NAME_SIZE] = "";
-    char path[VERB_PATH_SIZE];
-    bool is_one = options->service != NULL && client_escape(options->service, name, sizeof name);
-    (void)snprintf(path, sizeof path, "/api/v1/%s?limit=%u%s%s",
-                   options->is_audit ? "audit" : "rollbacks", options->limit,
-                   is_one ? "&service=" : "", name);
     exit = client_call(client, &(struct client_request){.path = path});
     if (exit == CLI_DONE) {
-        exit = verb_print_answer(client, options, options->is_audit ? show_audit : show_history);
+        exit = print_history(client, options);
     }
     client_destroy(client);
     return exit;
@@ -374,8 +405,13 @@ const struct cli_verb cli_verbs[] = {
      verb_run_abort},
     {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,
      "let a deployment that was rolled back be tried again", NULL, run_release},
-    {"history", NULL, ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT, 0,
-     "the rollbacks, newest first", NULL, run_history},
+    {"history", NULL,
+     ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT | CLI_OPTION_VERIFY | CLI_OPTION_SUMMARY, 0,
+     "the rollbacks, newest first",
+     "--verify walks the whole audit trail, row by row, as the running Serin sees it; with a row "
+     "that\n"
+     "was changed, moved or taken out it names the first one and exits 1.",
+     run_history},
     {"recording", NULL, ON_SERVICE, 0, "print what was counted, second by second, for serin replay",
      "Lines of JSON, as the API gives them, with or without --json. The recording is kept in "
      "memory\n"

@@ -355,6 +355,7 @@ static void tick_second(struct controller *controller)
         steward_note_second(controller->stewards[i]);
     }
     controller_alarm_tick(controller);
+    controller_retain_tick(controller);
     admin_tick(controller->admin);
     registry_sweep(&controller->registry);
 }

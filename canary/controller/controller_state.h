@@ -75,6 +75,7 @@ struct controller {
     struct history *history;
     struct keys *keys;
     struct alerts *alerts;
+    uint64_t retain_us; /* when the history is looked at for old rows; monotonic */
     struct admin *admin;
     struct admin_server *admin_server;
     struct resolver *resolver;
@@ -159,6 +160,11 @@ void controller_remember(struct controller *controller, struct steward *steward)
 void controller_forget_remembered(struct controller *controller);
 /* Tells log and trail that the configuration overrules what was started at run time. */
 void controller_tell_overruled(struct controller *controller, const struct steward *steward);
+
+/* ---- old rows (retain.c) ---- */
+
+/* Once a second: once an hour has the history take out what is older than it is to be kept. */
+void controller_retain_tick(struct controller *controller);
 
 /* ---- alerts (alarm.c) ---- */
 

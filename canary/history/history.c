@@ -504,6 +504,8 @@ void history_advance(struct history *history)
     }
     if (may_start(history)) {
         start_batch(history);
+    } else if (!history->is_failing && history_start_retain(history)) {
+        return;
     } else if (history->queued > 0 || history->is_failing) {
         history_arm(history);
     }
@@ -518,6 +520,7 @@ void history_close(struct history *history, void (*on_closed)(void *context), vo
     /* One more try, also for a file that failed before. */
     history->is_failing = false;
     reader_stop(history);
+    history_stop_retain(history);
     history_advance(history);
 }
 
@@ -535,6 +538,9 @@ const char *history_condition(struct history *history)
     if (history->is_failing) {
         note_set(text, "%s (%zu changes wait)", history->trouble.text, history->queued);
         return text->text;
+    }
+    if (history->retain_trouble.text[0] != '\0') {
+        return history->retain_trouble.text;
     }
     if (history->dropped_untold > 0) {
         note_set(text, "state file %s: %llu audit entries were given up", history->path,

@@ -187,10 +187,13 @@ MUST_USE enum err history_write(struct history *history, const struct history_ch
 /* `result` is borrowed during the call and NULL on failure. ERR_NOT_FOUND, ERR_IO, ERR_NOMEM. */
 typedef void history_on_read(void *context, enum err err, json_t *result);
 
+enum history_period { HISTORY_DAY, HISTORY_WEEK, HISTORY_MONTH };
+
 struct history_query {
-    const char *service; /* NULL: all */
-    const char *before;  /* NULL: from the newest; a rollback's id, or an audit row's seq */
-    size_t limit;        /* 1 to HISTORY_LIST_MAX; 0: 50 */
+    const char *service;        /* NULL: all */
+    const char *before;         /* NULL: from the newest; a rollback's id, or an audit row's seq */
+    size_t limit;               /* 1 to HISTORY_LIST_MAX; 0: 50 */
+    enum history_period period; /* of a summary */
 };
 
 /* Reads run on a connection of their own and delay no write. Newest first. ERR_LIMIT: too many
@@ -202,12 +205,25 @@ MUST_USE enum err history_read_rollback(struct history *history, const char *id,
                                         history_on_read *on_read, void *context);
 MUST_USE enum err history_read_audit(struct history *history, const struct history_query *query,
                                      history_on_read *on_read, void *context);
-/* Walks the whole chain: {"rows":n,"intact":true|false,"first_bad":seq|null}. */
+/* How many rollbacks there were, how they ended and how long they took, by period (UTC), newest
+ * first, `limit` of them; dry runs left out: {"period","periods":[...],"total":{...}}. */
+MUST_USE enum err history_read_summary(struct history *history, const struct history_query *query,
+                                       history_on_read *on_read, void *context);
+/* Walks the whole chain, from its anchor where old rows were taken out:
+ * {"rows":n,"intact":true|false,"first_bad":seq|null,"why":text|null,"anchor":{...}|null}. */
 MUST_USE enum err history_verify(struct history *history, history_on_read *on_read, void *context);
 /* Writes everything as JSON lines to a new file at `path` (ERR_EXISTS if there is one), complete or
  * not at all. The result is {"path","rows"}. */
 MUST_USE enum err history_export(struct history *history, const char *path,
                                  history_on_read *on_read, void *context);
+
+/* Takes what is older than `before_us` out of the trail and of the rollbacks, a bounded number of
+ * rows at a time: exported to a file beside the state file, then removed, with an anchor at which
+ * history_verify begins. All or nothing; refused when the chain is broken. The result is
+ * {"rows","rollbacks","path","has_more"}. ERR_EXISTS: it is being done; ERR_CLOSED. `on_done` comes
+ * later on the loop, or with ERR_CLOSED from history_close. */
+MUST_USE enum err history_retain(struct history *history, int64_t before_us, int64_t now_us,
+                                 history_on_read *on_done, void *context);
 
 /* A sentence for status when something is wrong with the file, or NULL. Valid until the next call.
  */

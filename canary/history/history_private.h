@@ -16,6 +16,18 @@ struct reader {
     struct store *store; /* NULL until first used and after a failure */
 };
 
+/* Old rows are to be taken out, or it is being done. */
+struct retaining {
+    int64_t before_us;
+    int64_t now_us;
+    history_on_read *on_done; /* NULL: nothing is to be done */
+    bool is_started;
+    void *context;
+    json_t *result; /* owned */
+    enum err err;
+    struct note note;
+};
+
 struct history {
     unsigned tag;
     uv_loop_t *loop;
@@ -44,6 +56,9 @@ struct history {
     uint64_t dropped_untold;    /* audit parts given up that the trail does not know of yet */
     struct history_stats stats;
 
+    struct retaining retaining;
+    struct note retain_trouble; /* why old rows stay, or "" */
+
     struct reader reader;
     bool is_closing;
     bool is_close_job_done;
@@ -57,6 +72,11 @@ enum { HISTORY_TICK_MS = 100 };
 void history_arm(struct history *history);
 /* Goes on with the next job, or with closing. */
 void history_advance(struct history *history);
+
+/* Begins the job that was asked for; false: there is none. */
+bool history_start_retain(struct history *history);
+/* Tells ERR_CLOSED if it has not begun. */
+void history_stop_retain(struct history *history);
 
 void reader_init(struct reader *reader);
 /* Tells ERR_TIMEOUT to whoever waited too long. */

@@ -6,7 +6,14 @@
 #include "canary/history/history_private.h"
 #include "proxy/base/check.h"
 
-enum read_kind { READ_ROLLBACKS, READ_ROLLBACK, READ_AUDIT, READ_VERIFY, READ_EXPORT };
+enum read_kind {
+    READ_ROLLBACKS,
+    READ_ROLLBACK,
+    READ_AUDIT,
+    READ_SUMMARY,
+    READ_VERIFY,
+    READ_EXPORT
+};
 
 struct read_request {
     struct list link;
@@ -15,6 +22,7 @@ struct read_request {
     char *before;  /* owned or NULL */
     char *name;    /* id or path; owned or NULL */
     size_t limit;
+    enum history_period period;
     history_on_read *on_read; /* NULL: was told ERR_TIMEOUT */
     void *context;
     uint64_t deadline_ms;
@@ -56,7 +64,8 @@ bool reader_is_waiting(const struct reader *reader)
 
 static enum err read_from(struct store *store, struct read_request *request)
 {
-    struct history_query query = {request->service, request->before, request->limit};
+    struct history_query query = {request->service, request->before, request->limit,
+                                  request->period};
     struct note note = {""};
     switch (request->kind) {
     case READ_ROLLBACKS:
@@ -65,6 +74,8 @@ static enum err read_from(struct store *store, struct read_request *request)
         return store_rollback(store, request->name, &request->result, &note);
     case READ_AUDIT:
         return store_audit(store, &query, &request->result, &note);
+    case READ_SUMMARY:
+        return store_summary(store, &query, &request->result, &note);
     case READ_VERIFY:
         return store_verify(store, &request->result, &note);
     case READ_EXPORT:
@@ -149,6 +160,7 @@ static enum err submit(struct history *history, enum read_kind kind,
     list_init(&request->link);
     request->kind = kind;
     request->limit = query->limit;
+    request->period = query->period;
     request->on_read = on_read;
     request->context = context;
     request->deadline_ms = uv_now(history->loop) + history->deadline_ms;
@@ -180,7 +192,7 @@ void reader_expire(struct history *history, uint64_t now_ms)
     /* Walking the chain and exporting take as long as they take; the others are lists of bounded
      * length. */
     struct read_request *running = reader->running;
-    if (running != NULL && running->kind <= READ_AUDIT && now_ms >= running->deadline_ms) {
+    if (running != NULL && running->kind <= READ_SUMMARY && now_ms >= running->deadline_ms) {
         request_tell(running, ERR_TIMEOUT, NULL);
     }
     while (!list_is_empty(&expired)) {
@@ -220,6 +232,12 @@ enum err history_read_audit(struct history *history, const struct history_query 
                             history_on_read *on_read, void *context)
 {
     return submit(history, READ_AUDIT, query, NULL, on_read, context);
+}
+
+enum err history_read_summary(struct history *history, const struct history_query *query,
+                              history_on_read *on_read, void *context)
+{
+    return submit(history, READ_SUMMARY, query, NULL, on_read, context);
 }
 
 enum err history_verify(struct history *history, history_on_read *on_read, void *context)

@@ -13,7 +13,8 @@
  * older one. */
 extern const char history_schema[];
 extern const char history_schema_2[];
-static const char *const migrations[] = {history_schema, history_schema_2};
+extern const char history_schema_3[];
+static const char *const migrations[] = {history_schema, history_schema_2, history_schema_3};
 
 enum { WAL_SIZE_LIMIT = 8 * 1024 * 1024, SQL_SIZE = 160 };
 
@@ -82,6 +83,11 @@ struct store {
 sqlite3 *store_database(struct store *store)
 {
     return store->database;
+}
+
+const char *store_path(const struct store *store)
+{
+    return store->path;
 }
 
 enum err store_failed(struct store *store, const char *what, struct note *note)
@@ -484,6 +490,14 @@ static int read_chain_end(struct store *store)
     }
     (void)sqlite3_reset(statement);
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+enum err store_append_audit(struct store *store, const struct history_audit *audit,
+                            struct note *note)
+{
+    int code = read_chain_end(store);
+    code = code == SQLITE_OK ? write_audit(store, audit) : code;
+    return code == SQLITE_OK ? OK : store_failed(store, "cannot be written", note);
 }
 
 static int write_batch(struct store *store, struct list *changes)

@@ -5,6 +5,7 @@
 #pragma once
 #include <sqlite3.h>
 
+#include "canary/history/chain.h"
 #include "canary/history/change.h"
 
 struct store;
@@ -41,9 +42,32 @@ MUST_USE enum err store_rollback(struct store *store, const char *id, json_t **r
 MUST_USE enum err store_audit(struct store *store, const struct history_query *query,
                               json_t **ret_result, struct note *note);
 MUST_USE enum err store_verify(struct store *store, json_t **ret_result, struct note *note);
+/* The same within a transaction that is open. */
+MUST_USE enum err store_verify_inside(struct store *store, json_t **ret_result, struct note *note);
 MUST_USE enum err store_export(struct store *store, const char *path, json_t **ret_result,
                                struct note *note);
 
-/* For store_read.c. */
+/* Takes the rows of the trail that are older than `before_us` out, and the rollbacks of then, at
+ * most STORE_RETAIN_MAX of each: exported to a file beside the state file, removed, an anchor in
+ * their place, all or nothing. Gives {"rows","rollbacks","path","has_more"}; rows 0: nothing is so
+ * old. ERR_IO, ERR_NOMEM. */
+MUST_USE enum err store_retain(struct store *store, int64_t before_us, int64_t now_us,
+                               json_t **ret_result, struct note *note);
+/* How often, how well and how fast, by period; see history_read_summary. */
+MUST_USE enum err store_summary(struct store *store, const struct history_query *query,
+                                json_t **ret_result, struct note *note);
+
+enum { STORE_RETAIN_MAX = 10000 };
+/* The action of the row that tells of an anchor. */
+#define STORE_RETAIN_ACTION "history.retain"
+
+/* For the store's other files. */
 sqlite3 *store_database(struct store *store);
+const char *store_path(const struct store *store);
+/* Appends a row to the chain inside the present transaction. */
+MUST_USE enum err store_append_audit(struct store *store, const struct history_audit *audit,
+                                     struct note *note);
+/* A row of ROLLBACK_COLUMNS as the API shows it; NULL without memory. */
+json_t *store_rollback_row(sqlite3_stmt *statement);
+void store_hash_text(const void *hash, char ret_hex[2 * CHAIN_HASH_SIZE + 1]);
 MUST_USE enum err store_failed(struct store *store, const char *what, struct note *note);

@@ -10,27 +10,10 @@
 
 #include "canary/history/chain.h"
 #include "canary/history/history_json.h"
-#include "canary/history/store.h"
+#include "canary/history/store_row.h"
 #include "proxy/base/check.h"
 
-#define ROLLBACK_COLUMNS                                                                           \
-    "id, service, at_us, deployment, target, reason, reason_code, trigger_kind, actor, mode, "     \
-    "status, duration_s, detect_s, decide_s, shift_s, drain_s, platform_ack_s, verify_s, "         \
-    "bad_origin, bad_client, evidence, incident"
-#define AUDIT_COLUMNS "seq, at_us, actor, action, service, detail, previous, hash"
-
 enum { LIST_DEFAULT = 50, LOAD_ROWS_MAX = 10000, LOAD_MEMORY_MAX = 256 * 1024 * 1024 };
-
-static const char *text_at(sqlite3_stmt *statement, int column)
-{
-    const char *text = (const char *)sqlite3_column_text(statement, column);
-    return text != NULL ? text : "";
-}
-
-static const char *optional_at(sqlite3_stmt *statement, int column)
-{
-    return (const char *)sqlite3_column_text(statement, column);
-}
 
 static double seconds_at(sqlite3_stmt *statement, int column)
 {
@@ -69,15 +52,6 @@ static struct history_rollback rollback_at(sqlite3_stmt *statement)
         rollback.phase_s[i] = seconds_at(statement, 12 + i);
     }
     return rollback;
-}
-
-static enum err prepare(struct store *store, const char *sql, sqlite3_stmt **ret_statement,
-                        struct note *note)
-{
-    if (sqlite3_prepare_v2(store_database(store), sql, -1, ret_statement, NULL) != SQLITE_OK) {
-        return store_failed(store, "cannot be read", note);
-    }
-    return OK;
 }
 
 /* ---- what a start needs ---- */
@@ -292,7 +266,7 @@ static json_t *audit_to_json(sqlite3_stmt *statement)
                      history_detail_to_json(optional_at(statement, 5)), "hash", hex);
 }
 
-static json_t *rollback_row_to_json(sqlite3_stmt *statement)
+json_t *store_rollback_row(sqlite3_stmt *statement)
 {
     struct history_rollback rollback = rollback_at(statement);
     return history_rollback_to_json(&rollback);
@@ -375,7 +349,7 @@ enum err store_rollbacks(struct store *store, const struct history_query *query,
     return list_rows(store,
                      "SELECT " ROLLBACK_COLUMNS " FROM rollback WHERE seq < ?1"
                      " AND (?2 IS NULL OR service = ?2) ORDER BY seq DESC LIMIT ?3",
-                     query, before_seq, rollback_row_to_json, ret_result, note);
+                     query, before_seq, store_rollback_row, ret_result, note);
 }
 
 enum err store_audit(struct store *store, const struct history_query *query, json_t **ret_result,
@@ -403,7 +377,7 @@ enum err store_rollback(struct store *store, const char *id, json_t **ret_result
     }
     (void)sqlite3_bind_text(statement, 1, id, -1, SQLITE_STATIC);
     int code = sqlite3_step(statement);
-    json_t *record = code == SQLITE_ROW ? rollback_row_to_json(statement) : NULL;
+    json_t *record = code == SQLITE_ROW ? store_rollback_row(statement) : NULL;
     if (code == SQLITE_DONE) {
         err = ERR_NOT_FOUND;
     } else if (code != SQLITE_ROW) {
@@ -415,113 +389,6 @@ enum err store_rollback(struct store *store, const char *id, json_t **ret_result
     if (err == OK) {
         *ret_result = record;
     }
-    return err;
-}
-
-/* ---- the chain, walked ---- */
-
-static bool row_continues(sqlite3_stmt *statement, int64_t seq, unsigned char hash[CHAIN_HASH_SIZE],
-                          enum err *ret_err)
-{
-    struct chain_row row = {
-        .seq = sqlite3_column_int64(statement, 0),
-        .at_us = sqlite3_column_int64(statement, 1),
-        .actor = text_at(statement, 2),
-        .action = text_at(statement, 3),
-        .service = optional_at(statement, 4),
-        .detail = optional_at(statement, 5),
-    };
-    unsigned char expected[CHAIN_HASH_SIZE];
-    *ret_err = chain_hash(hash, &row, expected);
-    const void *previous = sqlite3_column_blob(statement, 6);
-    bool has_previous = sqlite3_column_bytes(statement, 6) == CHAIN_HASH_SIZE;
-    bool is_linked = has_previous && memcmp(previous, hash, CHAIN_HASH_SIZE) == 0;
-    const void *stored = sqlite3_column_blob(statement, 7);
-    bool has_hash = sqlite3_column_bytes(statement, 7) == CHAIN_HASH_SIZE;
-    bool is_true = has_hash && memcmp(stored, expected, CHAIN_HASH_SIZE) == 0;
-    memcpy(hash, expected, CHAIN_HASH_SIZE);
-    return row.seq == seq && is_linked && is_true;
-}
-
-/* Rows cut off the end leave a good chain behind; the table's own counter remembers how long it
- * was. */
-static enum err read_last_seq(struct store *store, int64_t *ret_seq, struct note *note)
-{
-    sqlite3_stmt *statement = NULL;
-    enum err err =
-        prepare(store, "SELECT seq FROM sqlite_sequence WHERE name='audit'", &statement, note);
-    if (err != OK) {
-        return err;
-    }
-    bool has_row = sqlite3_step(statement) == SQLITE_ROW;
-    *ret_seq = has_row ? sqlite3_column_int64(statement, 0) : 0;
-    (void)sqlite3_finalize(statement);
-    return OK;
-}
-
-static enum err walk_chain(struct store *store, int64_t *ret_rows, int64_t *ret_first_bad,
-                           struct note *note)
-{
-    sqlite3_stmt *statement = NULL;
-    enum err err =
-        prepare(store, "SELECT " AUDIT_COLUMNS " FROM audit ORDER BY seq", &statement, note);
-    if (err != OK) {
-        return err;
-    }
-    unsigned char hash[CHAIN_HASH_SIZE] = {0};
-    int64_t seq = 0;
-    int64_t first_bad = 0;
-    int code = sqlite3_step(statement);
-    for (; err == OK && code == SQLITE_ROW; code = sqlite3_step(statement)) {
-        seq++;
-        if (!row_continues(statement, seq, hash, &err) && first_bad == 0) {
-            first_bad = seq;
-        }
-    }
-    if (err == OK && code != SQLITE_DONE) {
-        err = store_failed(store, "cannot be read", note);
-    }
-    (void)sqlite3_finalize(statement);
-    if (err == OK) {
-        *ret_rows = seq;
-        *ret_first_bad = first_bad;
-    }
-    return err;
-}
-
-static enum err verify_in_transaction(struct store *store, json_t **ret_result, struct note *note)
-{
-    int64_t rows = 0;
-    int64_t first_bad = 0;
-    int64_t last_seq = 0;
-    enum err err = walk_chain(store, &rows, &first_bad, note);
-    if (err == OK) {
-        err = read_last_seq(store, &last_seq, note);
-    }
-    if (err != OK) {
-        return err;
-    }
-    if (first_bad == 0 && last_seq != rows) {
-        first_bad = rows + 1;
-    }
-    json_t *result =
-        json_pack("{s:I, s:b, s:o}", "rows", (json_int_t)rows, "intact", first_bad == 0,
-                  "first_bad", first_bad == 0 ? json_null() : json_integer(first_bad));
-    if (result == NULL) {
-        return ERR_NOMEM;
-    }
-    *ret_result = result;
-    return OK;
-}
-
-/* One transaction, so that rows and counter are of the same moment. */
-enum err store_verify(struct store *store, json_t **ret_result, struct note *note)
-{
-    if (sqlite3_exec(store_database(store), "BEGIN", NULL, NULL, NULL) != SQLITE_OK) {
-        return store_failed(store, "cannot be read", note);
-    }
-    enum err err = verify_in_transaction(store, ret_result, note);
-    (void)sqlite3_exec(store_database(store), "COMMIT", NULL, NULL, NULL);
     return err;
 }
 
@@ -598,8 +465,7 @@ static enum err export_tables(struct store *store, struct export *out, struct no
         {"quarantine",
          "SELECT service, deployment, reason, since_us FROM quarantine ORDER BY since_us",
          quarantine_to_json},
-        {"rollback", "SELECT " ROLLBACK_COLUMNS " FROM rollback ORDER BY seq",
-         rollback_row_to_json},
+        {"rollback", "SELECT " ROLLBACK_COLUMNS " FROM rollback ORDER BY seq", store_rollback_row},
         {"audit", "SELECT " AUDIT_COLUMNS " FROM audit ORDER BY seq", audit_to_json},
     };
     enum err err = OK;
