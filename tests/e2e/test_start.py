@@ -20,10 +20,10 @@ TAGS = ("v1", "v2", "v3")
 class Shop:
     """A service whose configuration knows one version, under traffic; three versions are there to be served."""
 
-    def __init__(self, stage, rollout=QUICK, current=None, **service):
+    def __init__(self, stage, rollout=QUICK, current=None, rollback=None, **service):
         self.stage, self.name = stage, stage.name
         self.origins = {tag: LoadOrigin(tag) for tag in TAGS}
-        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", "latency": "off"}, **service,
+        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", "latency": "off", **(rollback or {})}, **service,
                                      previous={"deployment": "v1", "endpoints": [self.url("v1")]})
         del self.service["weight"], self.service["current"]
         if current:
@@ -189,7 +189,10 @@ def the_same_request_again_starts_nothing_again(stage):
         again = shop.ask(body, key)
         expect((again.status, again.json["current"]["deployment"]), (200, first.json["current"]["deployment"]), "again")
         expect(shop.ask({"url": shop.url("v3")}, key).status, 422, "another request with the key")
-        expect([row[0] for row in shop.events()].count("rollout.start") <= 1, True, "starts")
+        shop.wait_event("rollout.start")
+        shop.crash()
+        wait_for(lambda: shop.ask(body, key).status == 200, "the key is known after a crash")
+        expect([row[0] for row in shop.events()].count("rollout.start"), 1, "starts")
 
 
 @case(starts_proxy=False)
@@ -253,6 +256,23 @@ def file_that_names_other_versions_wins(stage):
         shop.crash()
         expect(shop.versions(), (None, "v2"), "after a crash")
         expect(dict(shop.load.tally.errors), {}, "errors at the clients")
+
+
+@case(starts_proxy=False)
+def rollback_of_what_was_started_survives_a_crash(stage):
+    with Shop(stage, SLOWLY, rollback={"every": f"{int(20 * SLOW)}s", "instant_above": "100%"}) as shop:
+        expect(shop.start("v2")[0], DONE, "start")
+        shop.wait_weight(30)
+        expect(shop.say("rollback", "--reason", "by hand")[0], DONE, "rollback")
+        shop.wait_weight(15)
+        shop.wait_event("rollback.start")
+        shop.crash()
+        state = shop.state()
+        expect((shop.versions(), state["weight"]["set"]), (("v2", "v1"), 0), "after the crash")
+        shop.wait_phase("rolled_back")
+        shop.all_go_to("v1")
+        code, _, err = shop.start("v2")
+        expect((code, "quarantined" in err), (REFUSED, True), err)
 
 
 @case(starts_proxy=False)

@@ -1,6 +1,7 @@
 /* Rollouts that are started at run time: what is written first, what comes in between, what a
  * restart and a reload find. */
 #include <arpa/inet.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -223,6 +224,57 @@ static void restart_finds_versions_steps_and_salt(void **state)
     assert_true(steward->lineup.is_started);
 }
 
+/* Its versions are known to the state file alone. */
+static void rollback_of_what_was_started_goes_on_after_a_crash(void **state)
+{
+    struct bench *bench = *state;
+    begin(bench, STABLE CHECKED);
+    assert_int_equal(start(bench, C2), 202);
+    bench_stop(bench);
+    struct history_rollback rollback = {
+        .id = "rb-1",
+        .service = "shop",
+        .at_us = clock_wall_us(clock_system()),
+        .deployment = "c2",
+        .target = "s1",
+        .reason = "it was bad",
+        .reason_code = "absolute",
+        .trigger = "error_rate",
+        .actor = "judge",
+        .mode = "gradual",
+        .status = "in_progress",
+        .duration_s = (double)NAN,
+        .evidence = "{\"weight_ppm\":100000,\"quarantining\":true}",
+    };
+    for (size_t i = 0; i < HISTORY_PHASE_COUNT; i++) {
+        rollback.phase_s[i] = (double)NAN;
+    }
+    bench_write(bench, &(struct history_change){.rollback = &rollback});
+    assert_int_equal(bench_start(bench), OK);
+    assert_versions(bench, "c2", "s1");
+    assert_int_equal(rollout_of(bench)->phase, ROLLOUT_SHIFTING_BACK);
+    assert_true(rollout_of(bench)->is_quarantined);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 0);
+}
+
+/* A file that another program, or a disk, has damaged. */
+static void versions_that_cannot_be_read_leave_the_files(void **state)
+{
+    struct bench *bench = *state;
+    struct history_service service = {
+        .name = "shop",
+        .current_deployment = "c2",
+        .previous_deployment = "s1",
+        .phase = "progressing",
+        .revision = 41,
+        .detail = "{\"versions\":{\"current\":7}}",
+    };
+    bench_write(bench, &(struct history_change){.service = &service});
+    begin(bench, STABLE CANARY("10%") CHECKED);
+    assert_versions(bench, "c1", "s1");
+    assert_false(bench_steward(bench, "shop")->lineup.is_started);
+}
+
 static void file_that_changed_meanwhile_wins_at_the_start(void **state)
 {
     struct bench *bench = *state;
@@ -324,6 +376,8 @@ int main(void)
         TEST(reload_in_between_goes_first),
         TEST(end_in_between_leaves_it_to_the_next_start),
         TEST(restart_finds_versions_steps_and_salt),
+        TEST(rollback_of_what_was_started_goes_on_after_a_crash),
+        TEST(versions_that_cannot_be_read_leave_the_files),
         TEST(file_that_changed_meanwhile_wins_at_the_start),
         TEST(service_that_comes_back_has_what_was_started),
         TEST(weight_of_the_file_is_not_that_of_what_was_started),
