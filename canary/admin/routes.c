@@ -25,6 +25,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/api/v1/rollbacks/{}", ROUTE_VIEWER, route_rollback},
     {METHOD_GET, "/api/v1/audit", ROUTE_VIEWER, route_audit},
     {METHOD_GET, "/api/v1/audit/verify", ROUTE_VIEWER, route_audit_verify},
+    {METHOD_POST, "/api/v1/audit/export", ROUTE_OPERATOR, route_audit_export},
     {METHOD_GET, "/api/v1/events", ROUTE_VIEWER, route_events},
     {METHOD_POST, "/api/v1/explain", ROUTE_VIEWER, route_explain},
     {METHOD_POST, "/api/v1/config:check", ROUTE_OPERATOR, route_config_check},

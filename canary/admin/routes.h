@@ -33,6 +33,7 @@ void route_rollbacks(struct admin_call *call);
 void route_rollback(struct admin_call *call);
 void route_audit(struct admin_call *call);
 void route_audit_verify(struct admin_call *call);
+void route_audit_export(struct admin_call *call);
 void route_events(struct admin_call *call);
 void route_explain(struct admin_call *call);
 void route_weight(struct admin_call *call);

@@ -249,6 +249,28 @@ void route_rollbacks(struct admin_call *call)
     }
 }
 
+/* A file more on the disk: told by the trail, which the file then has. */
+void route_audit_export(struct admin_call *call)
+{
+    json_t *document = NULL;
+    if (!has_history(call) || !body_read(call, NULL, 0, &document)) {
+        return;
+    }
+    json_decref(document);
+    struct history_audit audit = {.at_us = clock_wall_us(call->admin->options.clock),
+                                  .actor = call->actor,
+                                  .action = "history.export"};
+    struct history *history = call->admin->options.history;
+    enum err err =
+        history_write(history, &(struct history_change){.audit = &audit}, HISTORY_SOON, NULL, NULL);
+    if (err == OK) {
+        err = history_export(history, NULL, on_object_read, call);
+    }
+    if (err != OK) {
+        call_refuse_read(call, err);
+    }
+}
+
 void route_audit_verify(struct admin_call *call)
 {
     if (!has_history(call)) {

@@ -51,6 +51,7 @@ enum cli_option {
     CLI_OPTION_WAIT_END = 1 << 23, /* also --wait: each verb takes one of the two */
     CLI_OPTION_VERIFY = 1 << 24,
     CLI_OPTION_SUMMARY = 1 << 25,
+    CLI_OPTION_EXPORT = 1 << 26,
     CLI_OPTION_COMMON =
         CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
@@ -86,6 +87,7 @@ struct cli_options {
     bool has_counters;
     bool is_audit;
     bool is_verified;
+    bool is_exported;
     bool is_full;
     bool is_github;
     bool is_waiting;

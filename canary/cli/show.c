@@ -347,6 +347,15 @@ enum err show_verification(json_t *document, struct buf *out)
     return out->is_failed ? ERR_NOMEM : OK;
 }
 
+enum err show_export(json_t *document, struct buf *out)
+{
+    (void)buf_printf(out, "%lld rows are in ",
+                     (long long)json_integer_value(json_object_get(document, "rows")));
+    (void)table_append_clean(out, text_of(document, "path"));
+    (void)buf_append_byte(out, '\n');
+    return out->is_failed ? ERR_NOMEM : OK;
+}
+
 enum err show_audit(json_t *document, struct buf *out)
 {
     static const char *const headings[] = {"Timestamp", "Actor", "Action", "Service", "Detail"};

@@ -13,6 +13,8 @@ MUST_USE enum err show_history(json_t *document, struct buf *out);
 MUST_USE enum err show_summary(json_t *document, struct buf *out);
 /* Is the audit trail whole? In one sentence. */
 MUST_USE enum err show_verification(json_t *document, struct buf *out);
+/* Where the export is. */
+MUST_USE enum err show_export(json_t *document, struct buf *out);
 MUST_USE enum err show_audit(json_t *document, struct buf *out);
 /* One rollback's record as lines. */
 MUST_USE enum err show_rollback(json_t *record, struct buf *out);

@@ -42,12 +42,15 @@ static bool history_path(const struct cli_options *options, char path[VERB_PATH_
 {
     char name[VERB_NAME_SIZE] = "";
     bool is_one = options->service != NULL && client_escape(options->service, name, sizeof name);
-    if (options->is_audit + options->is_verified + (options->summary != NULL) > 1) {
-        (void)fprintf(stderr, "serin: only one of --audit, --verify and --summary\n");
+    if (options->is_audit + options->is_verified + options->is_exported +
+            (options->summary != NULL) >
+        1) {
+        (void)fprintf(stderr, "serin: only one of --audit, --export, --summary and --verify\n");
         return false;
     }
-    if (options->is_verified) {
-        (void)snprintf(path, VERB_PATH_SIZE, "/api/v1/audit/verify");
+    if (options->is_verified || options->is_exported) {
+        (void)snprintf(path, VERB_PATH_SIZE, "/api/v1/audit/%s",
+                       options->is_verified ? "verify" : "export");
         return true;
     }
     (void)snprintf(path, VERB_PATH_SIZE, "/api/v1/%s?limit=%u%s%s%s%s",
@@ -62,6 +65,7 @@ static int print_history(struct client *client, const struct cli_options *option
     if (!options->is_verified) {
         return verb_print_answer(client, options,
                                  options->is_audit          ? show_audit
+                                 : options->is_exported     ? show_export
                                  : options->summary != NULL ? show_summary
                                                             : show_history);
     }
@@ -81,7 +85,8 @@ static int run_history(const struct cli_options *options)
     if (client == NULL) {
         return exit;
     }
-    exit = client_call(client, &(struct client_request){.path = path});
+    exit = client_call(client, &(struct client_request){
+                                   .method = options->is_exported ? "POST" : NULL, .path = path});
     if (exit == CLI_DONE) {
         exit = print_history(client, options);
     }
@@ -406,8 +411,9 @@ const struct cli_verb cli_verbs[] = {
     {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,
      "let a deployment that was rolled back be tried again", NULL, run_release},
     {"history", NULL,
-     ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT | CLI_OPTION_VERIFY | CLI_OPTION_SUMMARY, 0,
-     "the rollbacks, newest first",
+     ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT | CLI_OPTION_VERIFY | CLI_OPTION_SUMMARY |
+         CLI_OPTION_EXPORT,
+     0, "the rollbacks, newest first",
      "--verify walks the whole audit trail, row by row, as the running Serin sees it; with a row "
      "that\n"
      "was changed, moved or taken out it names the first one and exits 1.",

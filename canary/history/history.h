@@ -213,7 +213,7 @@ MUST_USE enum err history_read_summary(struct history *history, const struct his
  * {"rows":n,"intact":true|false,"first_bad":seq|null,"why":text|null,"anchor":{...}|null}. */
 MUST_USE enum err history_verify(struct history *history, history_on_read *on_read, void *context);
 /* Writes everything as JSON lines to a new file at `path` (ERR_EXISTS if there is one), complete or
- * not at all. The result is {"path","rows"}. */
+ * not at all; NULL: beside the state file, named by the time. The result is {"path","rows"}. */
 MUST_USE enum err history_export(struct history *history, const char *path,
                                  history_on_read *on_read, void *context);
 

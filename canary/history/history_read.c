@@ -1,10 +1,12 @@
 /* The reading half: requests wait in line, one at a time runs on the pool, on a connection that
  * only reads. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "canary/history/history_private.h"
 #include "proxy/base/check.h"
+#include "proxy/base/clock.h"
 
 enum read_kind {
     READ_ROLLBACKS,
@@ -249,6 +251,20 @@ enum err history_verify(struct history *history, history_on_read *on_read, void 
 enum err history_export(struct history *history, const char *path, history_on_read *on_read,
                         void *context)
 {
+    enum { ROOM = sizeof ".export-2026-11-23T09:00:00.000Z.jsonl" + CLOCK_TEXT_SIZE };
     struct history_query query = {0};
-    return submit(history, READ_EXPORT, &query, path, on_read, context);
+    if (path != NULL) {
+        return submit(history, READ_EXPORT, &query, path, on_read, context);
+    }
+    char time[CLOCK_TEXT_SIZE];
+    clock_format(clock_wall_us(clock_system()), time);
+    size_t size = strlen(history->path) + ROOM;
+    char *own = malloc(size);
+    if (own == NULL) {
+        return ERR_NOMEM;
+    }
+    (void)snprintf(own, size, "%s.export-%s.jsonl", history->path, time);
+    enum err err = submit(history, READ_EXPORT, &query, own, on_read, context);
+    free(own);
+    return err;
 }

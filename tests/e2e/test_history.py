@@ -74,6 +74,14 @@ def trail_that_nobody_touched_is_whole(stage):
     answer = json.loads(out)
     expect((answer["intact"], answer["first_bad"], answer["anchor"]), (True, None, None), "answer")
     expect(serin(stage, "history", "--verify", "--audit")[0], USAGE, "two at once")
+    code, out, _ = serin(stage, "history", "--export", "--json")
+    answer = json.loads(out)
+    with open(answer["path"], encoding="utf-8") as file:
+        kinds = [json.loads(line)["kind"] for line in file]
+    expect((code, len(kinds), kinds.count("service")), (DONE, answer["rows"], 1), "the export")
+    expect(os.path.dirname(answer["path"]), stage.serin.folder, "beside the state file")
+    expect("rows are in" in serin(stage, "history", "--export")[1], True, "for people")
+    wait_for(lambda: "history.export" in serin(stage, "history", "--audit")[1], "the trail tells of it")
 
 
 def is_caught(sql, row):
