@@ -171,6 +171,17 @@ def dead_channels_change_nothing_about_a_rollback(stage):
 
 
 @case(starts_proxy=False)
+def https_receiver_that_nobody_vouches_for_gets_nothing(stage):
+    with Receiver(folder=stage.folder) as hook:
+        with Release(stage, settings={"alerts": [{"webhook": {"url": hook.url}}]}) as release:
+            release.canary.order(status=500)
+            release.wait_phase("rolled_back")
+            wait_for(lambda: results(release.serin, "webhook").get("failed", 0) >= 1, "it is refused")
+            expect((hook.came, results(release.serin, "webhook").get("delivered")), ([], None), "what it got")
+            expect("certificate" in conditions(release.serin)[0], True, f"condition {conditions(release.serin)}")
+
+
+@case(starts_proxy=False)
 def receiver_that_fails_is_told_later_and_once(stage):
     with Receiver(status=500) as hook:
         with Release(stage, settings={"alerts": [{"webhook": {"url": hook.url}}]}) as release:

@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -15,11 +16,23 @@ import threading
 from serin import free_port, wait_for
 
 
+def _own_certificate(folder):
+    """A TLS context for 127.0.0.1."""
+    pem = os.path.join(folder, "receiver.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", pem, "-out", pem + ".crt", "-subj", "/CN=127.0.0.1", "-addext",
+                    "subjectAltName=IP:127.0.0.1", "-days", "2"], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem + ".crt", pem)
+    return context
+
+
 class Receiver:
     """Takes POSTs on a loopback port and does what `order` says: answer with a status (and fields), hang, or close
     without a word. Everything that came is kept, what was answered with 2xx also in `taken`."""
 
-    def __init__(self, status=200, fields=(), hangs=False, closes=False):
+    def __init__(self, status=200, fields=(), hangs=False, closes=False, folder=None):
+        """With a folder: HTTPS, by a certificate made there that nobody has signed."""
         self.order(status, fields, hangs, closes)
         self.came, self.taken = [], []
         self.lock = threading.Lock()
@@ -41,7 +54,9 @@ class Receiver:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/hook"
+        self.url = f"{'https' if folder else 'http'}://127.0.0.1:{self.port}/hook"
+        if folder:
+            self.server.socket = _own_certificate(folder).wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def order(self, status=200, fields=(), hangs=False, closes=False):
