@@ -85,7 +85,7 @@ static enum err show_text(const struct run *run, const struct platform_answer *a
 {
     struct buf text;
     buf_init(&text, TABLE_TEXT_MAX);
-    bool is_good = pages_exit_of(answer->result) == CLI_DONE;
+    bool is_good = pages_exit_of((int)answer->result) == CLI_DONE;
     enum err err = run->is_list && is_good ? pages_show_list(answer, &text)
                                            : pages_show_rollback(answer, &run->shown, &text);
     if (err == OK) {
@@ -100,7 +100,7 @@ static void tell_job(const struct run *run, const struct platform_answer *answer
 {
     char delimiter[GITHUB_DELIMITER_SIZE];
     struct buf text;
-    bool is_good = pages_exit_of(answer->result) == CLI_DONE;
+    bool is_good = pages_exit_of((int)answer->result) == CLI_DONE;
     if (!run->is_list || !is_good) {
         github_annotate(run->commands, is_good ? "notice" : "error", answer->text);
     }
@@ -130,7 +130,7 @@ static void on_done(void *context, const struct platform_answer *answer)
 {
     struct run *run = context;
     run->is_told = true;
-    run->exit = pages_exit_of(answer->result);
+    run->exit = pages_exit_of((int)answer->result);
     if (run->is_job) {
         tell_job(run, answer);
     }

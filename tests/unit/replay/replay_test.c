@@ -248,7 +248,7 @@ static void runs_are_bounded(void **state)
     struct replay *replay = open_replay(&own, 1, 0.0);
     enum err err = OK;
     int runs = 0;
-    while (err == OK) {
+    while (err == OK && runs <= REPLAY_RUNS_MAX + 1) {
         struct recording_row row = *second(&tape);
         row.mark = RECORDING_MARK_START;
         err = replay_feed(replay, &row);
