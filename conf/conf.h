@@ -314,6 +314,30 @@ struct conf_rescue {
     struct conf_assets assets;
 };
 
+/* A project or a Worker at Cloudflare. */
+struct conf_cloudflare {
+    bool is_on;
+    const char *name;         /* project or script */
+    const char *account;      /* NULL: by the environment */
+    struct conf_secret token; /* at most one is set; neither: by the environment */
+    const char *base;         /* NULL: by the environment, or the usual one */
+};
+
+struct conf_platform_exec {
+    bool is_on;
+    const char **command; /* the program and its arguments; no shell */
+    size_t command_count; /* at least 1 */
+};
+
+/* Who is told of a rollback: exactly one when it is on. */
+struct conf_platform {
+    bool is_on;
+    struct conf_cloudflare pages;
+    struct conf_cloudflare workers;
+    struct conf_platform_exec exec;
+    struct conf_place place;
+};
+
 struct conf_service {
     const char *name;
     const char **hosts; /* lower case: exact, "*.example.com", or "*" for every other */
@@ -339,6 +363,7 @@ struct conf_service {
     size_t observe_count;
     struct conf_failures failures;
     struct conf_rescue rescue;
+    struct conf_platform platform;
     struct conf_place place;
     struct conf_place hosts_place;
     struct conf_place weight_place;

@@ -411,6 +411,70 @@ static void check_policies(const struct conf_service *service, struct conf_error
     }
 }
 
+static bool consists_of(const char *text, const char *characters)
+{
+    return text[0] != '\0' && strspn(text, characters) == strlen(text);
+}
+
+static void check_cloudflare(const struct conf_cloudflare *cloudflare, const char *key,
+                             const struct conf_place *place, struct conf_errors *errors)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    const char *account = cloudflare->account;
+    const char *base = cloudflare->base;
+    if (account != NULL && (strlen(account) != 32 || !consists_of(account, digits))) {
+        conf_errors_add(errors, *place, "services.platform.%s.account: is 32 hexadecimal digits",
+                        key);
+    }
+    if (cloudflare->token.env != NULL && cloudflare->token.file != NULL) {
+        conf_errors_add(errors, *place,
+                        "services.platform.%s: takes \"token_env\" or \"token_file\", not both",
+                        key);
+    }
+    bool is_local = base != NULL && (strncmp(base, "http://127.", 11) == 0 ||
+                                     strncmp(base, "http://localhost", 16) == 0 ||
+                                     strncmp(base, "http://[::1]", 12) == 0);
+    if (base != NULL && !is_local && strncmp(base, "https://", 8) != 0) {
+        conf_errors_add(errors, *place,
+                        "services.platform.%s.api_base: sends the token, so it must be https, or "
+                        "http on loopback",
+                        key);
+    }
+}
+
+static void check_platform(const struct conf_service *service, struct conf_errors *errors)
+{
+    static const char project[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    static const char script[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    const struct conf_platform *platform = &service->platform;
+    bool is_named = !service->previous.is_deployment_derived &&
+                    (!service->has_current || !service->current.is_deployment_derived);
+    if (!platform->is_on) {
+        return;
+    }
+    if (platform->pages.is_on + platform->workers.is_on + platform->exec.is_on != 1) {
+        conf_errors_add(errors, platform->place,
+                        "services.platform: is exactly one of pages, workers and exec");
+    }
+    if ((platform->pages.is_on || platform->workers.is_on) && !is_named) {
+        conf_errors_add(errors, platform->place,
+                        "services.platform: previous and current need \"deployment\": the "
+                        "platform's own name for them");
+    }
+    const char *name = platform->pages.name;
+    if (platform->pages.is_on && name != NULL && (name[0] == '-' || !consists_of(name, project))) {
+        conf_errors_add(errors, platform->place,
+                        "services.platform.pages.project: has lower-case letters, digits and '-'");
+    }
+    name = platform->workers.name;
+    if (platform->workers.is_on && name != NULL && !consists_of(name, script)) {
+        conf_errors_add(errors, platform->place,
+                        "services.platform.workers.script: has letters, digits, '-' and '_'");
+    }
+    check_cloudflare(&platform->pages, "pages", &platform->place, errors);
+    check_cloudflare(&platform->workers, "workers", &platform->place, errors);
+}
+
 enum err conf_check(const struct conf *conf, struct conf_errors *errors)
 {
     check_listeners(conf, errors);
@@ -426,6 +490,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_health(&service->health, errors);
         check_policies(service, errors);
         check_failures(&service->failures, errors);
+        check_platform(service, errors);
     }
     for (size_t i = 0; i < conf->alert_count; i++) {
         check_alert(&conf->alerts[i], errors);

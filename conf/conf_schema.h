@@ -79,6 +79,8 @@ struct conf_section {
 extern const struct conf_section conf_schema_service;
 /* One element of `services.observe`: struct conf_policy. */
 extern const struct conf_section conf_schema_policy;
+/* `services.platform`: struct conf_platform. */
+extern const struct conf_section conf_schema_platform;
 /* One element of `alerts`: struct conf_alert. */
 extern const struct conf_section conf_schema_alert;
 /* The file itself: struct conf. */

@@ -558,8 +558,13 @@ static const struct conf_key service_keys[] = {
      .help = "Repeating on the stable version what the canary failed."},
     {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
     {.name = "platform",
-     .type = CONF_TYPE_UNBUILT,
-     .help = "Rolling back at the hosting platform."},
+     SERVICE(CONF_TYPE_SECTION, platform),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, platform.is_on),
+     .section = &conf_schema_platform,
+     .help =
+         "The platform that hosts the versions, where it is to be rolled back too. Left out, or "
+         "`none`: nobody is told."},
 };
 
 const struct conf_section conf_schema_service = {

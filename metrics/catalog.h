@@ -93,6 +93,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "When a configuration was last loaded without an error.")                                    \
     X(ALERTS, alerts, "serin_alerts_total", COUNTER, "", "channel, result",                        \
       "Alerts and notices by channel: delivered, refused, dropped, expired; failed attempts.")     \
+    X(PLATFORM_REQUESTS, platform_requests, "serin_platform_requests_total", COUNTER, "",          \
+      "provider, operation, result",                                                               \
+      "Requests to hosting platforms, each try; of exec, runs of the command.")                    \
     X(CONDITION, condition, "serin_condition", GAUGE, "", "condition",                             \
       "1 while the condition holds: something is broken that traffic does not notice.")            \
     X(BUILD_INFO, build_info, "serin_build_info", GAUGE, "", "version, commit",                    \

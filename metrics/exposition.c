@@ -429,6 +429,18 @@ static void write_alerts(struct writer *w, const struct exposition_service *none
     }
 }
 
+static void write_platform_requests(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    for (size_t i = 0; i < w->tree->platform_count; i++) {
+        labels_clear(w);
+        label(w, "provider", bytes_of(w->tree->platforms[i].provider));
+        label(w, "operation", bytes_of(w->tree->platforms[i].operation));
+        label(w, "result", bytes_of(w->tree->platforms[i].result));
+        count(w, w->tree->platforms[i].count);
+    }
+}
+
 static void write_build_info(struct writer *w, const struct exposition_service *none)
 {
     (void)none;

@@ -33,6 +33,13 @@ struct exposition_alerts {
     uint64_t count;
 };
 
+struct exposition_platform {
+    const char *provider;
+    const char *operation;
+    const char *result;
+    uint64_t count;
+};
+
 struct exposition_durations {
     const char *phase;
     const struct histogram *durations;
@@ -81,6 +88,8 @@ struct exposition {
     double config_last_reload_success_s;       /* Unix time */
     const struct exposition_value *conditions; /* 0 or 1 each */
     size_t condition_count;
+    const struct exposition_platform *platforms;
+    size_t platform_count;
     const struct exposition_alerts *alerts;
     size_t alerts_count;
     struct bytes version;

@@ -248,6 +248,9 @@ static void note_quarantine(struct act *act, const struct history_quarantine *qu
     if (steward->carried_quarantine != steward->engine.rollout.is_quarantined) {
         controller_publish(controller);
     }
+    if (quarantine->is_released) {
+        teller_drop(controller->teller, quarantine->service, quarantine->deployment);
+    }
     admin_publish(controller->admin, "quarantine", act->service,
                   json_pack("{s:s, s:b}", "deployment", quarantine->deployment, "released",
                             quarantine->is_released));

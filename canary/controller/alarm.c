@@ -81,6 +81,7 @@ static const struct {
     {"access_log", "SerinAccessLogFailing", "warning"},
     {"reload", "SerinReloadFailed", "warning"},
     {"memory", "SerinOutOfMemory", "critical"},
+    {"platform", "SerinPlatformFailing", "warning"},
 };
 
 static const struct rule *find_rule(const char *event)

@@ -330,6 +330,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
     if (actions.count > 0) {
         controller_act(controller, steward, &actions, NULL);
     }
+    controller_tell_platform(controller, steward);
     controller_tell_observed(controller, steward);
     controller_tell_hold(controller, steward);
     controller_tell_verdict(controller, steward);
@@ -385,6 +386,7 @@ void controller_tick(struct controller *controller)
     if (controller->tick_count++ % CONTROLLER_TICKS_PER_SECOND == 0) {
         tick_second(controller);
     }
+    teller_tick(controller->teller, now_us);
     controller_reload_tick(controller);
     loop_leave(controller->loop);
 }
@@ -571,6 +573,9 @@ static enum err open_all(struct controller *controller, struct conf *conf, struc
         err = controller_open_alerts(controller, conf);
     }
     if (err == OK) {
+        err = controller_open_platforms(controller, conf);
+    }
+    if (err == OK) {
         err = open_watchers(controller, conf);
     }
     if (err == OK) {
@@ -669,6 +674,7 @@ static void close_parts(struct controller *controller)
         alerts_close(controller->alerts, on_part_closed, controller);
         controller->alerts = NULL;
     }
+    controller_close_platforms(controller);
     if (controller->history != NULL) {
         controller->closing_count++;
         history_close(controller->history, on_part_closed, controller);

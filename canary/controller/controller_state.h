@@ -9,6 +9,7 @@
 #include "canary/controller/steward.h"
 #include "canary/history/history.h"
 #include "canary/history/keys.h"
+#include "canary/platform/teller.h"
 #include "metrics/access_log.h"
 #include "proxy/upstream/prober.h"
 #include "proxy/worker/crew.h"
@@ -75,7 +76,9 @@ struct controller {
     struct history *history;
     struct keys *keys;
     struct alerts *alerts;
-    uint64_t retain_us; /* when the history is looked at for old rows; monotonic */
+    uint64_t retain_us;  /* when the history is looked at for old rows; monotonic */
+    struct fetch *fetch; /* for platforms */
+    struct teller *teller;
     struct admin *admin;
     struct admin_server *admin_server;
     struct resolver *resolver;
@@ -168,7 +171,7 @@ void controller_retain_tick(struct controller *controller);
 
 /* ---- alerts (alarm.c) ---- */
 
-enum { CONDITIONS = 6 };
+enum { CONDITIONS = 7 };
 
 /* Every condition has a name for the metric and a sentence for people. */
 struct condition {
@@ -191,6 +194,17 @@ void controller_notice(struct controller *controller, const struct steward *stew
                        const struct rollout_action *action);
 /* Once a second: raises what the engines do not ask for, resolves what does not hold any more. */
 void controller_alarm_tick(struct controller *controller);
+
+/* ---- the hosting platform (hosting.c) ---- */
+
+/* ERR_NOMEM, ERR_IO (libcurl). A platform that cannot be asked is a condition, no failure. */
+MUST_USE enum err controller_open_platforms(struct controller *controller, const struct conf *conf);
+/* Providers as the configuration names them; reads their tokens anew. */
+void controller_configure_platforms(struct controller *controller, const struct conf *conf);
+/* What is under way ends; the journal keeps it. Counts as a part that closes. */
+void controller_close_platforms(struct controller *controller);
+/* Each tick: a rollback whose shift is over is told. */
+void controller_tell_platform(struct controller *controller, struct steward *steward);
 
 /* ---- doing (acts.c) ---- */
 

@@ -48,6 +48,10 @@ char *record_evidence(const struct record *record)
     (void)json_object_set_new(json, "weight_ppm", json_integer(record->weight_ppm));
     (void)json_object_set_new(json, "quarantining", json_boolean(record->is_quarantining));
     (void)json_object_set_new(json, "last_client_bad_s", number(record->last_client_bad_s));
+    if (record->platform != RECORD_PLATFORM_NONE) {
+        (void)json_object_set_new(json, "platform",
+                                  json_string(record_platform_name(record->platform)));
+    }
     if (record->has_evidence) {
         (void)json_object_set_new(json, "log_absolute", number(result->log_absolute));
         (void)json_object_set_new(json, "log_absolute_allowed",
@@ -106,6 +110,10 @@ static void read_evidence(const char *text, struct record *record)
     }
     record->weight_ppm = (uint32_t)json_integer_value(json_object_get(json, "weight_ppm"));
     record->is_quarantining = json_is_true(json_object_get(json, "quarantining"));
+    const char *platform = json_string_value(json_object_get(json, "platform"));
+    if (platform != NULL) {
+        (void)record_platform_find(platform, &record->platform);
+    }
     json_t *last = json_object_get(json, "last_client_bad_s");
     record->last_client_bad_s = json_is_number(last) ? json_number_value(last) : (double)NAN;
     json_decref(json);

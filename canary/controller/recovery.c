@@ -364,6 +364,10 @@ enum err controller_begin_services(struct controller *controller)
         for (size_t i = 0; i < state.alert_count; i++) {
             alerts_restore(controller->alerts, state.alerts[i].seq, state.alerts[i].body);
         }
+        for (size_t i = 0; i < state.platform_count; i++) {
+            teller_restore(controller->teller, state.platforms[i].rollback,
+                           state.platforms[i].body);
+        }
         recover_quarantines(controller, &state);
         recover_rollbacks(controller, &state);
         history_state_finish(&state);

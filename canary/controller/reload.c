@@ -247,6 +247,7 @@ static void take_over(struct controller *controller, struct takeover *takeover,
     if (alerts_configure(controller->alerts, controller->base->conf) != OK) {
         log_error("reload: out of memory: alert channels are not all as the file has them");
     }
+    controller_configure_platforms(controller, controller->base->conf);
     crew_listen(controller->crew, takeover->binding);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {

@@ -173,6 +173,7 @@ void controller_conditions(struct controller *controller,
                           ? "control runs late: the machine is overloaded or was stopped"
                           : NULL};
     ret_conditions[5] = (struct condition){"alerts", alerts_condition(controller->alerts)};
+    ret_conditions[6] = (struct condition){"platform", teller_condition(controller->teller)};
 }
 
 size_t view_conditions(void *context, const char **texts, size_t max)
@@ -338,6 +339,27 @@ static size_t expose_alerts(const struct alerts *alerts, struct exposition_alert
     return count;
 }
 
+enum { PLATFORM_ROWS_MAX = TELLER_KINDS_MAX * PLATFORM_OPERATION_COUNT * PLATFORM_RESULT_COUNT };
+
+static size_t expose_platforms(const struct teller *teller,
+                               struct exposition_platform ret_platforms[PLATFORM_ROWS_MAX])
+{
+    const char *provider = NULL;
+    struct platform_counts counts;
+    size_t count = 0;
+    for (size_t i = 0; teller_counts_at(teller, i, &provider, &counts); i++) {
+        for (size_t j = 0; j < PLATFORM_OPERATION_COUNT * PLATFORM_RESULT_COUNT; j++) {
+            enum platform_operation operation =
+                (enum platform_operation)(j / PLATFORM_RESULT_COUNT);
+            enum platform_result result = (enum platform_result)(j % PLATFORM_RESULT_COUNT);
+            ret_platforms[count++] = (struct exposition_platform){
+                provider, platform_operation_name(operation), platform_result_name(result),
+                counts.requests[operation][result]};
+        }
+    }
+    return count;
+}
+
 static enum err expose(struct controller *controller, struct exposition_service *services,
                        struct service_parts *parts, struct buf *out)
 {
@@ -355,6 +377,7 @@ static enum err expose(struct controller *controller, struct exposition_service 
             (struct exposition_value){conditions[i].name, conditions[i].text != NULL ? 1 : 0};
     }
     struct exposition_alerts alerts[CONF_ALERTS_MAX * ALERT_RESULT_COUNT];
+    struct exposition_platform platforms[PLATFORM_ROWS_MAX];
     struct exposition exposition = {
         .services = services,
         .service_count = controller->steward_count,
@@ -363,6 +386,8 @@ static enum err expose(struct controller *controller, struct exposition_service 
         .config_last_reload_success_s = (double)controller->reloaded_wall_us / 1e6,
         .conditions = values,
         .condition_count = CONDITIONS,
+        .platforms = platforms,
+        .platform_count = expose_platforms(controller->teller, platforms),
         .alerts = alerts,
         .alerts_count = expose_alerts(controller->alerts, alerts),
         .version = bytes_of(controller->version),

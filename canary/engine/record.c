@@ -12,6 +12,9 @@ static const char *const STATUS_NAMES[] = {"in_progress", "success", "failed", "
 static const char *const MODE_NAMES[] = {"gradual", "instant"};
 static const char *const PHASE_NAMES[] = {"detect", "decide",       "shift",
                                           "drain",  "platform_ack", "verify"};
+static const char *const PLATFORM_NAMES[] = {"none", "pending", "acknowledged", "not_needed",
+                                             "given_up"};
+_Static_assert(COUNT_OF(PLATFORM_NAMES) == RECORD_PLATFORM_COUNT, "a name for each state");
 _Static_assert(COUNT_OF(TRIGGER_NAMES) == RECORD_TRIGGER_COUNT, "a name for each trigger");
 _Static_assert(COUNT_OF(STATUS_NAMES) == RECORD_STATUS_COUNT, "a name for each status");
 _Static_assert(COUNT_OF(MODE_NAMES) == RECORD_MODE_COUNT, "a name for each mode");
@@ -39,6 +42,12 @@ const char *record_phase_name(enum record_phase phase)
 {
     CHECK(phase < RECORD_PHASE_COUNT);
     return PHASE_NAMES[phase];
+}
+
+const char *record_platform_name(enum record_platform platform)
+{
+    CHECK(platform < RECORD_PLATFORM_COUNT);
+    return PLATFORM_NAMES[platform];
 }
 
 /* The index of `name`, or `count`. */
@@ -78,6 +87,16 @@ bool record_mode_find(const char *name, enum record_mode *ret_mode)
         return false;
     }
     *ret_mode = (enum record_mode)at;
+    return true;
+}
+
+bool record_platform_find(const char *name, enum record_platform *ret_platform)
+{
+    size_t at = find(PLATFORM_NAMES, COUNT_OF(PLATFORM_NAMES), name);
+    if (at == COUNT_OF(PLATFORM_NAMES)) {
+        return false;
+    }
+    *ret_platform = (enum record_platform)at;
     return true;
 }
 

@@ -43,6 +43,16 @@ enum record_phase {
     RECORD_PHASE_COUNT
 };
 
+/* What the hosting platform was told of it. */
+enum record_platform {
+    RECORD_PLATFORM_NONE, /* nobody is to be told, or it is too early */
+    RECORD_PLATFORM_PENDING,
+    RECORD_PLATFORM_ACKNOWLEDGED,
+    RECORD_PLATFORM_NOT_NEEDED, /* the canary is not what is live there */
+    RECORD_PLATFORM_GIVEN_UP,
+    RECORD_PLATFORM_COUNT
+};
+
 enum { RECORD_ID_SIZE = 48, RECORD_ACTOR_SIZE = 80 };
 
 struct record {
@@ -53,6 +63,7 @@ struct record {
     enum judge_reason reason; /* reason_code */
     enum record_mode mode;    /* instant: not in steps, by wish or because it was severe */
     enum record_status status;
+    enum record_platform platform;
     bool is_quarantining; /* false: an abort */
     char actor[RECORD_ACTOR_SIZE];
     struct note reason_text;
@@ -71,7 +82,9 @@ struct record {
 const char *record_trigger_name(enum record_trigger trigger);
 const char *record_status_name(enum record_status status);
 const char *record_mode_name(enum record_mode mode);
-const char *record_phase_name(enum record_phase phase); /* "platform_ack" */
+const char *record_phase_name(enum record_phase phase);          /* "platform_ack" */
+const char *record_platform_name(enum record_platform platform); /* "not_needed" */
+bool record_platform_find(const char *name, enum record_platform *ret_platform);
 bool record_trigger_find(const char *name, enum record_trigger *ret_trigger);
 bool record_status_find(const char *name, enum record_status *ret_status);
 bool record_mode_find(const char *name, enum record_mode *ret_mode);

@@ -276,6 +276,12 @@ void rollout_lose_evidence(struct rollout *rollout);
  * no live endpoint? */
 bool rollout_has_outage(const struct rollout *rollout, uint64_t now_us);
 
+/* What the platform was told of that rollback; the list is empty when the record is another one
+ * now. An acknowledgement is stamped. */
+void rollout_note_platform(struct rollout *rollout, const char *record_id,
+                           enum record_platform platform, uint64_t now_us,
+                           struct rollout_actions *ret_actions);
+
 /* One tick. */
 void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
                   struct rollout_actions *ret_actions);

@@ -5,6 +5,7 @@
 #include "canary/engine/rollout_shift.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "canary/engine/judge_sentence.h"
 #include "canary/engine/rollout_act.h"
@@ -390,4 +391,20 @@ void rollout_verify_tick(struct rollout *rollout, const struct rollout_input *in
                now_us >= verification->began_us + rollout->config.verify_us_max) {
         verify_failure(rollout, actions);
     }
+}
+
+void rollout_note_platform(struct rollout *rollout, const char *record_id,
+                           enum record_platform platform, uint64_t now_us,
+                           struct rollout_actions *ret_actions)
+{
+    struct record *record = &rollout->record;
+    rollout_actions_init(ret_actions);
+    if (!rollout->has_record || strcmp(record->id, record_id) != 0) {
+        return;
+    }
+    record->platform = platform;
+    if (platform == RECORD_PLATFORM_ACKNOWLEDGED) {
+        record_stamp(record, RECORD_PLATFORM_ACK, elapsed_s(rollout, now_us));
+    }
+    rollout_write_record(record, ret_actions);
 }

@@ -139,6 +139,11 @@ static bool copy_trail(struct change *change, const struct history_audit *audit)
     return !change->has_audit || audit_rollback(change);
 }
 
+static bool copy_platform(struct arena *arena, struct history_platform *platform)
+{
+    return copy_text(arena, &platform->rollback) && copy_detail(arena, &platform->body);
+}
+
 static bool copy_parts(struct change *change, const struct history_change *from)
 {
     struct arena *arena = &change->arena;
@@ -177,6 +182,13 @@ static bool copy_parts(struct change *change, const struct history_change *from)
             return false;
         }
     }
+    if (from->platform != NULL) {
+        change->has_platform = true;
+        change->platform = *from->platform;
+        if (!copy_platform(arena, &change->platform)) {
+            return false;
+        }
+    }
     return copy_trail(change, from->audit);
 }
 
@@ -209,7 +221,7 @@ void change_destroy(struct change *change)
 bool change_is_empty(const struct change *change)
 {
     return !change->has_service && !change->has_rollback && !change->has_quarantine &&
-           !change->has_key && !change->has_alert && !change->has_audit;
+           !change->has_key && !change->has_alert && !change->has_platform && !change->has_audit;
 }
 
 static bool same_quarantine(const struct change *a, const struct change *b)
@@ -240,6 +252,11 @@ size_t change_overtake(struct change *older, const struct change *newer)
     }
     if (older->has_alert && newer->has_alert && older->alert.seq == newer->alert.seq) {
         older->has_alert = false;
+        count++;
+    }
+    if (older->has_platform && newer->has_platform &&
+        strcmp(older->platform.rollback, newer->platform.rollback) == 0) {
+        older->has_platform = false;
         count++;
     }
     return count;

@@ -170,8 +170,8 @@ static bool has_room(const struct history *history, const struct change *change)
     if (history->queued < history->queue_max) {
         return true;
     }
-    bool is_state =
-        change->has_service || change->has_rollback || change->has_quarantine || change->has_alert;
+    bool is_state = change->has_service || change->has_rollback || change->has_quarantine ||
+                    change->has_alert || change->has_platform;
     return is_state && !change->is_once && history->queued < 2 * history->queue_max;
 }
 

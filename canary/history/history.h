@@ -106,6 +106,14 @@ struct history_alert {
     const char *body; /* NULL on write: it may be forgotten */
 };
 
+/* A rollback that its platform has not confirmed yet; its body is JSON that only the writer reads.
+ */
+struct history_platform {
+    const char *rollback; /* its id */
+    const char *body;     /* NULL on write: it may be forgotten, */
+    double ack_s;         /* and if not negative the rollback's record gets it, if it has none */
+};
+
 /* What is written in one transaction, all of it or nothing; NULL parts are left out. A rollback is
  * inserted or, by its id, updated; if no audit part is given one is made ("rollback.<status>"), so
  * no change of a record goes unseen. */
@@ -115,6 +123,7 @@ struct history_change {
     const struct history_quarantine *quarantine;
     const struct history_key *key;
     const struct history_alert *alert;
+    const struct history_platform *platform;
     const struct history_audit *audit;
 };
 
@@ -160,6 +169,8 @@ struct history_state {
     size_t key_count;
     struct history_alert *alerts; /* by seq */
     size_t alert_count;
+    struct history_platform *platforms; /* oldest first */
+    size_t platform_count;
     void *memory; /* owned */
 };
 

@@ -14,7 +14,9 @@
 extern const char history_schema[];
 extern const char history_schema_2[];
 extern const char history_schema_3[];
-static const char *const migrations[] = {history_schema, history_schema_2, history_schema_3};
+extern const char history_schema_4[];
+static const char *const migrations[] = {history_schema, history_schema_2, history_schema_3,
+                                         history_schema_4};
 
 enum { WAL_SIZE_LIMIT = 8 * 1024 * 1024, SQL_SIZE = 160 };
 
@@ -33,6 +35,9 @@ enum statement {
     STATEMENT_KEY_EXPIRE,
     STATEMENT_ALERT,
     STATEMENT_ALERT_FORGET,
+    STATEMENT_PLATFORM,
+    STATEMENT_PLATFORM_FORGET,
+    STATEMENT_PLATFORM_ACK,
     STATEMENT_AUDIT_LAST,
     STATEMENT_AUDIT,
     STATEMENT_COUNT
@@ -67,6 +72,12 @@ static const char *const statement_sql[] = {
     [STATEMENT_KEY_EXPIRE] = "DELETE FROM idempotency WHERE at_us < ?1",
     [STATEMENT_ALERT] = "INSERT INTO alert VALUES (?1,?2) ON CONFLICT (seq) DO UPDATE SET body=?2",
     [STATEMENT_ALERT_FORGET] = "DELETE FROM alert WHERE seq=?1",
+    [STATEMENT_PLATFORM] =
+        "INSERT INTO platform VALUES (?1,?2) ON CONFLICT (rollback) DO UPDATE SET body=?2",
+    [STATEMENT_PLATFORM_FORGET] = "DELETE FROM platform WHERE rollback=?1",
+    [STATEMENT_PLATFORM_ACK] =
+        "UPDATE rollback SET platform_ack_s=?2, duration_s=max(coalesce(duration_s,0),?2)"
+        " WHERE id=?1 AND platform_ack_s IS NULL",
     [STATEMENT_AUDIT_LAST] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
     [STATEMENT_AUDIT] = "INSERT INTO audit VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
 };
@@ -385,6 +396,34 @@ static int write_alert(struct store *store, const struct history_alert *alert)
     return step_statement(statement);
 }
 
+/* The acknowledgement of a rollback whose record no engine holds any more. */
+static int write_ack(struct store *store, const struct history_platform *platform)
+{
+    sqlite3_stmt *statement = statement_of(store, STATEMENT_PLATFORM_ACK);
+    if (statement == NULL) {
+        return sqlite3_errcode(store->database);
+    }
+    bind_text(statement, 1, platform->rollback);
+    (void)sqlite3_bind_double(statement, 2, platform->ack_s);
+    return step_statement(statement);
+}
+
+static int write_platform(struct store *store, const struct history_platform *platform)
+{
+    bool is_forgotten = platform->body == NULL;
+    int code = is_forgotten && platform->ack_s >= 0 ? write_ack(store, platform) : SQLITE_OK;
+    sqlite3_stmt *statement =
+        statement_of(store, is_forgotten ? STATEMENT_PLATFORM_FORGET : STATEMENT_PLATFORM);
+    if (code != SQLITE_OK || statement == NULL) {
+        return code != SQLITE_OK ? code : sqlite3_errcode(store->database);
+    }
+    bind_text(statement, 1, platform->rollback);
+    if (!is_forgotten) {
+        bind_text(statement, 2, platform->body);
+    }
+    return step_statement(statement);
+}
+
 static int write_audit(struct store *store, const struct history_audit *audit)
 {
     sqlite3_stmt *statement = statement_of(store, STATEMENT_AUDIT);
@@ -437,6 +476,9 @@ static int write_parts(struct store *store, const struct change *change)
     }
     if (code == SQLITE_OK && change->has_alert) {
         code = write_alert(store, &change->alert);
+    }
+    if (code == SQLITE_OK && change->has_platform) {
+        code = write_platform(store, &change->platform);
     }
     if (code == SQLITE_OK && change->has_audit) {
         code = write_audit(store, &change->audit);

@@ -185,6 +185,13 @@ static bool load_alert(sqlite3_stmt *statement, struct arena *arena, void *place
     return keep_text(arena, &alert->body);
 }
 
+static bool load_platform(sqlite3_stmt *statement, struct arena *arena, void *place)
+{
+    struct history_platform *platform = place;
+    *platform = (struct history_platform){text_at(statement, 0), text_at(statement, 1), NAN};
+    return keep_text(arena, &platform->rollback) && keep_text(arena, &platform->body);
+}
+
 enum err store_load(struct store *store, int64_t now_us, struct history_state *ret_state,
                     struct note *note)
 {
@@ -204,6 +211,9 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
         sizeof(struct history_key), load_key};
     static const struct load_table alerts = {"SELECT seq, body FROM alert ORDER BY seq",
                                              sizeof(struct history_alert), load_alert};
+    static const struct load_table platforms = {
+        "SELECT rollback, body FROM platform ORDER BY rowid", sizeof(struct history_platform),
+        load_platform};
 
     struct arena *arena = malloc(sizeof *arena);
     if (arena == NULL) {
@@ -211,7 +221,7 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     }
     arena_init(arena, LOAD_MEMORY_MAX);
     struct history_state state = {.memory = arena};
-    void *rows[5] = {NULL};
+    void *rows[6] = {NULL};
     enum err err = load_table(store, &services, 0, arena, &rows[0], &state.service_count, note);
     if (err == OK) {
         err = load_table(store, &quarantines, 0, arena, &rows[1], &state.quarantine_count, note);
@@ -226,6 +236,9 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     if (err == OK) {
         err = load_table(store, &alerts, 0, arena, &rows[4], &state.alert_count, note);
     }
+    if (err == OK) {
+        err = load_table(store, &platforms, 0, arena, &rows[5], &state.platform_count, note);
+    }
     if (err != OK) {
         history_state_finish(&state);
         return err;
@@ -235,6 +248,7 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     state.rollbacks = rows[2];
     state.keys = rows[3];
     state.alerts = rows[4];
+    state.platforms = rows[5];
     *ret_state = state;
     return OK;
 }

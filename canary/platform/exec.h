@@ -9,7 +9,7 @@
 
 #include "canary/platform/provider.h"
 
-enum { EXEC_ARGUMENTS_MAX = 32, EXEC_OUTPUT_MAX = 16 * 1024, EXEC_GRACE_MS = 1000 };
+enum { EXEC_ARGUMENTS_MAX = 64, EXEC_OUTPUT_MAX = 16 * 1024, EXEC_GRACE_MS = 1000 };
 
 /* `argv` is copied: the program (looked for in PATH) and its arguments, no shell; NULL ends it.
  * Does only PLATFORM_ROLL_BACK. ERR_SYNTAX: no program, or too many arguments; ERR_NOMEM. */

@@ -102,9 +102,7 @@ static void features_not_built_yet_say_so(void **state)
          ":3:1: incidents: is not built yet: leave it out\n"
          ":4:1: fleet: is not built yet: leave it out\n:5:9: admin.tls: is not built yet: leave it "
          "out\n"},
-        {PLAY_BOTH("  cache: off\n  platform: {}\n"),
-         ":6:3: services.cache: is not built yet: leave it out\n"
-         ":7:3: services.platform: is not built yet: leave it out\n"},
+        {PLAY_BOTH("  cache: off\n"), ":6:3: services.cache: is not built yet: leave it out\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
          ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
          "built yet\n"},
@@ -176,6 +174,23 @@ static void failures_are_statuses_from_300_on_and_paths(void **state)
 {
     (void)state;
     const struct refusal refusals[] = {
+        {PLAY_BOTH("  platform: {}\n"),
+         ":6:13: services.platform: is exactly one of pages, workers and exec\n"},
+        {PLAY_BOTH("  platform: {pages: {project: Shop, account: 12, token_env: A, token_file: b, "
+                   "api_base: \"http://api.test\"}}\n"),
+         ":6:13: services.platform.pages.project: has lower-case letters, digits and '-'\n"
+         ":6:13: services.platform.pages.account: is 32 hexadecimal digits\n"
+         ":6:13: services.platform.pages: takes \"token_env\" or \"token_file\", not both\n"
+         ":6:13: services.platform.pages.api_base: sends the token, so it must be https, or http "
+         "on "
+         "loopback\n"},
+        {PLAY_BOTH("  platform: {workers: {script: a/b}}\n"),
+         ":6:13: services.platform.workers.script: has letters, digits, '-' and '_'\n"},
+        {PLAY_LISTEN
+         "services: [{name: a, previous: {url: http://127.0.0.1:3001}, platform: {pages: "
+         "{project: shop}}}]\n",
+         ":2:72: services.platform: previous and current need \"deployment\": the platform's own "
+         "name for them\n"},
         {PLAY_BOTH("  failures: {status: [5xx, 200-299]}\n"),
          ":6:13: services.failures.status: 200 is no failure: nothing below 300 is\n"},
         {PLAY_BOTH("  failures: {status: [6xx]}\n"),

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
@@ -53,6 +54,61 @@ static void alert_is_kept_until_it_is_forgotten(void **state)
     bench_reopen(bench);
     loaded = load(bench);
     assert_int_equal(loaded.alert_count, 1);
+    history_state_finish(&loaded);
+}
+
+static void platform_is_kept_until_it_is_forgotten(void **state)
+{
+    struct bench *bench = *state;
+    struct history_platform platforms[] = {
+        {"rb-1", "{\"a\":1}", NAN}, {"rb-2", "{}", NAN}, {"rb-1", "{\"a\":2}", NAN}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(write_durably(bench, &(struct history_change){.platform = &platforms[i]}),
+                         OK);
+    }
+    bench_reopen(bench);
+    struct history_state loaded = load(bench);
+    assert_int_equal(loaded.platform_count, 2);
+    assert_string_equal(loaded.platforms[0].rollback, "rb-1");
+    assert_string_equal(loaded.platforms[0].body, "{\"a\":2}");
+    history_state_finish(&loaded);
+    struct history_platform gone = {"rb-1", NULL, NAN};
+    assert_int_equal(write_durably(bench, &(struct history_change){.platform = &gone}), OK);
+    bench_reopen(bench);
+    loaded = load(bench);
+    assert_int_equal(loaded.platform_count, 1);
+    history_state_finish(&loaded);
+}
+
+/* No engine holds that record any more: it ended in a process before. */
+static void late_acknowledgement_reaches_the_record(void **state)
+{
+    struct bench *bench = *state;
+    struct history_rollback row = {.id = "rb-1",
+                                   .service = "shop",
+                                   .at_us = 1,
+                                   .deployment = "d",
+                                   .target = "t",
+                                   .reason = "r",
+                                   .reason_code = "absolute",
+                                   .trigger = "error_rate",
+                                   .actor = "judge",
+                                   .mode = "gradual",
+                                   .status = "in_progress",
+                                   .duration_s = 3.5};
+    for (size_t i = 0; i < HISTORY_PHASE_COUNT; i++) {
+        row.phase_s[i] = NAN;
+    }
+    assert_int_equal(write_durably(bench, &(struct history_change){.rollback = &row}), OK);
+    struct history_platform ack = {"rb-1", NULL, 61.5};
+    assert_int_equal(write_durably(bench, &(struct history_change){.platform = &ack}), OK);
+    ack.ack_s = 99;
+    assert_int_equal(write_durably(bench, &(struct history_change){.platform = &ack}), OK);
+    bench_reopen(bench);
+    struct history_state loaded = load(bench);
+    assert_int_equal(loaded.rollback_count, 1);
+    assert_true(loaded.rollbacks[0].phase_s[HISTORY_PLATFORM_ACK] == 61.5);
+    assert_true(loaded.rollbacks[0].duration_s == 61.5);
     history_state_finish(&loaded);
 }
 
@@ -384,6 +440,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(alert_is_kept_until_it_is_forgotten),
+        TEST(platform_is_kept_until_it_is_forgotten),
+        TEST(late_acknowledgement_reaches_the_record),
         TEST(empty_file_loads_as_nothing),
         TEST(service_state_comes_back_after_a_restart),
         TEST(newest_state_wins_whatever_waits_before_it),
