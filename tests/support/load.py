@@ -22,11 +22,12 @@ SEPARATOR = b"\r\n\r\n"
 
 # --- the origin's process ---------------------------------------------------------------------------------------------
 class _OriginLoop:
-    """Answers each request with `status` (every `every`-th one; the others 200) after `delay_ms`."""
+    """Answers each request with `status` (every `every`-th one; the others 200) after `delay_ms`. With `left` only
+    so many have it, and then all is well again."""
 
     def __init__(self, tag):
         self.tag = tag.encode()
-        self.order = {"status": 200, "every": 1, "delay_ms": 0, "end": None, "body": 0}
+        self.order = {"status": 200, "every": 1, "delay_ms": 0, "end": None, "body": 0, "left": None}
         self.counts = collections.Counter()
         self.number = 0
         self.links = {}
@@ -48,7 +49,10 @@ class _OriginLoop:
 
     def reply(self):
         self.number += 1
-        status = self.order["status"] if self.number % self.order["every"] == 0 else 200
+        is_due = self.number % self.order["every"] == 0 and self.order["left"] != 0
+        status = self.order["status"] if is_due else 200
+        if is_due and self.order["left"] is not None:
+            self.order["left"] -= 1
         self.counts[status] += 1
         body = self.tag + b"x" * self.order["body"]
         return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
@@ -157,7 +161,7 @@ class LoadOrigin:
         return f"http://127.0.0.1:{self.port}"
 
     def order(self, **order):
-        """Any of status, every, delay_ms, body, end (close instead of answering), listen; gives counts."""
+        """Any of status, every, left, delay_ms, body, end (close instead of answering), listen; gives counts."""
         with self._lock:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
