@@ -93,13 +93,16 @@ def contained_canary_gets_a_trickle_of_unsafe_requests(stage):
         wait_for(lambda: held.contained() == WORKERS, "all workers hold it back")
         wait_for(lambda: held.state()["contained"] and held.state()["verdict"] in ("suspicious", "breach"), "it is shown")
         expect(held.containments(), WORKERS, "containments")
-        before, seen = sum(held.canary.counts().values()), held.load.tally.total
+        since_s, before, seen = time.monotonic(), sum(held.canary.counts().values()), held.load.tally.total
         wait_for(lambda: held.load.tally.total >= seen + 4000 / SLOW, "two seconds of traffic", 60)
+        wait_for(lambda: sum(held.canary.counts().values()) > before, "the trickle goes on")
         sent = sum(held.canary.counts().values()) - before
-        # At most every 200 ms in each worker; the time is that of 4,000 requests at 2,000 a second, or more.
-        expect(1 <= sent <= 300 * SLOW, True, f"{sent} requests to the canary")
-        answer = stage.ask(fields=["Serin-Version: current"])
-        expect(answer.body[:6], b"stable", "wishes are not heard")
+        # What was on its way when the workers began comes on top of the trickle.
+        allowed = WORKERS * (UNSAFE_PER_S * (time.monotonic() - since_s) + 1) + CONNECTIONS
+        expect(sent <= allowed, True, f"{sent} requests to the canary, {allowed:.0f} allowed")
+        # A wish is no way around it. It may happen to be one of the trickle itself.
+        wait_for(lambda: stage.ask(fields=["Serin-Version: current"]).body.startswith(b"stable"), "a wish goes unheard", 30)
+        expect(held.contained(), WORKERS, "workers that hold it back")
 
 
 @case(starts_proxy=False)

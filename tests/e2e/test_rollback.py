@@ -73,9 +73,9 @@ def canary_that_refuses_connections_is_gone_at_once(stage):
 
 @case(starts_proxy=False)
 def canary_that_is_slow_is_rolled_back(stage):
-    with Release(stage, weight="50%") as release:
+    with Release(stage, weight="50%", rollback={"latency": "on"}) as release:
         wait_for(lambda: release.load.tally.of("stable") > 400, "the usual latency is known", 60)
-        release.canary.order(delay_ms=60)
+        release.canary.order(delay_ms=60 * SLOW)
         release.wait_weight(0, 60)
         expect(release.record()["trigger"], "latency", "trigger")
 
