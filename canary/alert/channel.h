@@ -8,8 +8,8 @@
  * that cannot be used (a secret that is not there) fails its attempts like one that does not
  * answer. Owned by alerts.c; control only. */
 #pragma once
-#include "canary/alert/command.h"
 #include "canary/alert/outbox.h"
+#include "canary/command/command.h"
 #include "canary/fetch/fetch.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/list.h"

@@ -2,14 +2,15 @@
  *
  * The command gets the rollback's record as JSON on standard input and says by its exit code how it
  * went: 0 done, 3 refused, 4 not authorised, 5 timed out or rate limited, anything else failed. It
- * runs in a process group of its own, which is killed at the deadline, and when it is cancelled.
+ * runs as canary/command/command.h says: in a process group of its own, which is killed at the
+ * deadline, and when it is cancelled.
  * What it prints is kept up to EXEC_OUTPUT_MAX bytes, as log; the rest is read and dropped. */
 #pragma once
 #include <uv.h>
 
 #include "canary/platform/provider.h"
 
-enum { EXEC_ARGUMENTS_MAX = 64, EXEC_OUTPUT_MAX = 16 * 1024, EXEC_GRACE_MS = 1000 };
+enum { EXEC_ARGUMENTS_MAX = 64, EXEC_OUTPUT_MAX = 16 * 1024 };
 
 /* `argv` is copied: the program (looked for in PATH) and its arguments, no shell; NULL ends it.
  * Does only PLATFORM_ROLL_BACK. ERR_SYNTAX: no program, or too many arguments; ERR_NOMEM. */

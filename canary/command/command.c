@@ -1,4 +1,4 @@
-#include "canary/alert/command.h"
+#include "canary/command/command.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -22,7 +22,8 @@ struct command {
     uv_write_t write;
     char *input_bytes; /* owned */
     char read_buffer[READ_SIZE];
-    char output[COMMAND_OUTPUT_MAX];
+    char *output; /* owned; output_max bytes */
+    size_t output_max;
     size_t output_size;
     unsigned open_handles;
     unsigned open_outputs; /* not at their end yet */
@@ -40,6 +41,14 @@ static struct command *command_of(void *context)
     return command;
 }
 
+static void command_destroy(struct command *command)
+{
+    command->tag = 0;
+    free(command->output);
+    free(command->input_bytes);
+    free(command);
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct command *command = command_of(handle->data);
@@ -49,9 +58,7 @@ static void on_handle_closed(uv_handle_t *handle)
     }
     command->result.output = bytes_make(command->output, command->output_size);
     command->on_done(command->context, &command->result);
-    command->tag = 0;
-    free(command->input_bytes);
-    free(command);
+    command_destroy(command);
 }
 
 static void close_handle(uv_handle_t *handle)
@@ -128,7 +135,7 @@ static void on_output(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
         }
         return;
     }
-    size_t room = COMMAND_OUTPUT_MAX - command->output_size;
+    size_t room = command->output_max - command->output_size;
     size_t kept = (size_t)size < room ? (size_t)size : room;
     memcpy(command->output + command->output_size, buffer->base, kept);
     command->output_size += kept;
@@ -201,19 +208,22 @@ enum err command_start(uv_loop_t *loop, const struct command_request *request,
                        command_on_done *on_done, void *context, struct command **ret_command)
 {
     struct command *command = calloc(1, sizeof *command);
-    char *input = malloc(request->input.size + 1);
-    if (command == NULL || input == NULL) {
-        free(command);
-        free(input);
+    if (command == NULL) {
+        return ERR_NOMEM;
+    }
+    command->output_max = request->output_max != 0 ? request->output_max : COMMAND_OUTPUT_MAX;
+    command->output = malloc(command->output_max);
+    command->input_bytes = malloc(request->input.size + 1);
+    if (command->output == NULL || command->input_bytes == NULL) {
+        command_destroy(command);
         return ERR_NOMEM;
     }
     command->tag = COMMAND_TAG;
     command->on_done = on_done;
     command->context = context;
-    command->input_bytes = input;
     command->result.why = "";
     if (request->input.size > 0) {
-        memcpy(input, request->input.data, request->input.size);
+        memcpy(command->input_bytes, request->input.data, request->input.size);
     }
     init_handles(command, loop);
     int failed = spawn(command, loop, request);
@@ -231,8 +241,12 @@ enum err command_start(uv_loop_t *loop, const struct command_request *request,
 
 void command_kill(struct command *command)
 {
-    if (command->is_started && !command->has_ended) {
-        command->result.err = ERR_CLOSED;
-        kill_group(command);
+    if (!command->is_started) {
+        return;
+    }
+    command->result.err = ERR_CLOSED;
+    kill_group(command);
+    if (command->has_ended) {
+        close_all(command);
     }
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "canary/alert/command.h"
+#include "canary/command/command.h"
 
 struct bench {
     uv_loop_t loop;
@@ -32,7 +32,7 @@ static struct command *start(struct bench *bench, const char *script, const char
                              uint64_t deadline_ms)
 {
     const char *words[] = {"sh", "-c", script};
-    struct command_request request = {words, 3, bytes_of(input), deadline_ms};
+    struct command_request request = {words, 3, bytes_of(input), deadline_ms, 0};
     struct command *command = NULL;
     memset(bench, 0, sizeof *bench);
     assert_int_equal(uv_loop_init(&bench->loop), 0);
@@ -66,7 +66,7 @@ static void command_that_is_not_there_is_told(void **state)
     (void)state;
     struct bench bench = {.count = 0};
     const char *words[] = {"/nonexistent/serin-command"};
-    struct command_request request = {words, 1, BYTES("x"), 1000};
+    struct command_request request = {words, 1, BYTES("x"), 1000, 0};
     struct command *command = NULL;
     assert_int_equal(uv_loop_init(&bench.loop), 0);
     assert_int_equal(command_start(&bench.loop, &request, on_done, &bench, &command), OK);

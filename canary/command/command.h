@@ -1,4 +1,5 @@
-/* canary/alert/command.h — one run of a command: bytes in, exit code out, and nothing left behind.
+/* canary/command/command.h — one run of a command: bytes in, exit code out, and nothing left
+ * behind.
  *
  * The command runs in a session and process group of its own, without a shell, with the process's
  * environment. At its deadline, and when it leaves children behind that hold its output open, the
@@ -19,6 +20,7 @@ struct command_request {
     size_t word_count;        /* 1 to COMMAND_WORDS_MAX */
     struct bytes input;       /* copied */
     uint64_t deadline_ms;
+    size_t output_max; /* bytes of its output that are kept; 0: COMMAND_OUTPUT_MAX */
 };
 
 struct command_result {
@@ -37,5 +39,6 @@ typedef void command_on_done(void *context, const struct command_result *result)
 MUST_USE enum err command_start(uv_loop_t *loop, const struct command_request *request,
                                 command_on_done *on_done, void *context,
                                 struct command **ret_command);
-/* Ends it at once; on_done comes with ERR_CLOSED. */
+/* Ends it at once, with what it left behind; on_done comes with ERR_CLOSED, later on the loop.
+ * Again is fine; what could not be started keeps its ERR_IO. */
 void command_kill(struct command *command);
