@@ -183,8 +183,13 @@ struct admin_rollback {
     const char *reason;
     bool is_instant;
     bool is_dry_run;
-    const char *key;         /* Idempotency-Key, or NULL */
-    const char *fingerprint; /* of the request, for canary/history/keys.h */
+    /* A build failed: it is rolled back if `expect_current` is in use as the canary, and otherwise
+     * only recorded (DONE). */
+    bool is_build;
+    const char *expect_current; /* NULL: nothing is rolled back */
+    const char *deployment;     /* what was built, for the record; NULL: not known */
+    const char *key;            /* Idempotency-Key, or NULL */
+    const char *fingerprint;    /* of the request, for canary/history/keys.h */
     const char *actor;
 };
 

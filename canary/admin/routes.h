@@ -38,6 +38,7 @@ void route_events(struct admin_call *call);
 void route_explain(struct admin_call *call);
 void route_weight(struct admin_call *call);
 void route_start_rollback(struct admin_call *call);
+void route_build_failure(struct admin_call *call);
 void route_start_rollout(struct admin_call *call);
 void route_pause(struct admin_call *call);
 void route_resume(struct admin_call *call);

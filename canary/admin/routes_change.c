@@ -95,6 +95,50 @@ void route_start_rollback(struct admin_call *call)
     json_decref(document);
 }
 
+static bool is_deployment(struct admin_call *call, const json_t *value, const char *field)
+{
+    const char *text = value != NULL ? json_string_value(value) : "-";
+    if (text[0] != '\0' && strlen(text) <= CONF_DEPLOYMENT_MAX) {
+        return true;
+    }
+    call_problem(call, 422, field, "\"%s\" is the name of a deployment, 1 to %d bytes.", field,
+                 CONF_DEPLOYMENT_MAX);
+    return false;
+}
+
+void route_build_failure(struct admin_call *call)
+{
+    enum { REASON, DEPLOYMENT, EXPECT_CURRENT, MODE, COUNT };
+    struct body_member members[COUNT] = {
+        [REASON] = {"reason", BODY_STRING, true, NULL},
+        [DEPLOYMENT] = {"deployment", BODY_STRING, false, NULL},
+        [EXPECT_CURRENT] = {"expect_current", BODY_STRING, false, NULL},
+        [MODE] = {"mode", BODY_STRING, false, NULL},
+    };
+    json_t *document = NULL;
+    if (!body_read(call, members, COUNT, &document)) {
+        return;
+    }
+    char fingerprint[PRECONDITION_FINGERPRINT_SIZE];
+    precondition_fingerprint(call, fingerprint);
+    struct admin_rollback failure = {
+        .service = call->parameters[0],
+        .reason = json_string_value(members[REASON].value),
+        .is_build = true,
+        .deployment = json_string_value(members[DEPLOYMENT].value),
+        .expect_current = json_string_value(members[EXPECT_CURRENT].value),
+        .fingerprint = fingerprint,
+        .actor = call->actor,
+    };
+    if (is_deployment(call, members[DEPLOYMENT].value, "deployment") &&
+        is_deployment(call, members[EXPECT_CURRENT].value, "expect_current") &&
+        read_mode(call, members[MODE].value, &failure.is_instant) &&
+        precondition_key(call, &failure.key)) {
+        ops_of(call)->rollback(context_of(call), call, &failure);
+    }
+    json_decref(document);
+}
+
 /* ---- rollout ---- */
 
 static bool has_empty_body(struct admin_call *call)

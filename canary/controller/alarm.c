@@ -62,6 +62,11 @@ static bool is_contained(const struct controller *controller, const struct stewa
     return steward_contained_count(steward) > 0;
 }
 
+static bool has_failed_build(const struct controller *controller, const struct steward *steward)
+{
+    return build_has_failed_lately(controller, steward);
+}
+
 static const struct rule rules[] = {
     {"breach", "SerinBreach", "critical", has_breach},
     {"rollback.start", "SerinRollback", "critical", is_rolling_back},
@@ -69,6 +74,7 @@ static const struct rule rules[] = {
     {"shared_outage", "SerinSharedOutage", "critical", has_outage},
     {"rollout.unready", "SerinRolloutPaused", "warning", is_paused},
     {"rollout.max_time", "SerinRolloutPaused", "warning", is_paused},
+    {"build.failure", "SerinBuildFailed", "warning", has_failed_build},
     {NULL, "SerinContained", "warning", is_contained},
 };
 
@@ -101,8 +107,10 @@ static const char *reason_of(const struct steward *steward)
 {
     const struct rollout *rollout = &steward->engine.rollout;
     if (is_rolling_back(NULL, steward) && rollout->has_record) {
-        bool is_by_hand = rollout->record.trigger == RECORD_MANUAL;
-        return is_by_hand ? "manual" : judge_reason_name(rollout->record.reason);
+        bool is_asked_for =
+            rollout->record.trigger == RECORD_MANUAL || rollout->record.trigger == RECORD_BUILD;
+        return is_asked_for ? record_trigger_name(rollout->record.trigger)
+                            : judge_reason_name(rollout->record.reason);
     }
     return judge_reason_name(steward->engine.finding.reason);
 }
@@ -211,6 +219,10 @@ static bool is_over(struct controller *controller, const struct condition condit
     }
     const struct steward *steward = controller_find(controller, event->service);
     const struct rule *rule = find_rule_by_name(event->name);
+    if (steward != NULL && rule != NULL && rule->holds == has_failed_build) {
+        note_set(ret_note, "another deployment came, or an hour has passed");
+        return !rule->holds(controller, steward); /* whichever deployment it was the build of */
+    }
     say_end(steward, ret_note);
     return steward == NULL || rule == NULL || !is_about_canary(event, steward) ||
            !rule->holds(controller, steward);

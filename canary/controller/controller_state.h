@@ -206,6 +206,16 @@ void controller_close_platforms(struct controller *controller);
 /* Each tick: a rollback whose shift is over is told. */
 void controller_tell_platform(struct controller *controller, struct steward *steward);
 
+/* ---- builds that failed (builds.c) ---- */
+
+/* Is that deployment the canary, with weight or on its way up? NULL is none. */
+bool build_is_in_use(const struct steward *steward, const char *deployment);
+/* One that rolled nothing back, within the hour, and no other canary since. */
+bool build_has_failed_lately(const struct controller *controller, const struct steward *steward);
+/* Nothing is rolled back: it goes into history, audit trail, log and alerts. Answers the call. */
+void controller_record_build(struct controller *controller, struct steward *steward,
+                             const struct admin_rollback *failure, struct admin_call *call);
+
 /* ---- doing (acts.c) ---- */
 
 /* Whom a list is carried out for. */

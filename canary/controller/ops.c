@@ -11,13 +11,21 @@ static void refuse(struct admin_call *call, enum admin_result result, const char
     admin_reply(call, &(struct admin_reply){.result = result, .detail = detail, .field = field});
 }
 
-static struct steward *find(struct controller *controller, struct admin_call *call,
-                            const char *service)
+static struct steward *find_any(struct controller *controller, struct admin_call *call,
+                                const char *service)
 {
     struct steward *steward = controller_find(controller, service);
     if (steward == NULL) {
         refuse(call, ADMIN_UNKNOWN, "There is no such service.", "service");
-    } else if (!steward_has_canary(steward)) {
+    }
+    return steward;
+}
+
+static struct steward *find(struct controller *controller, struct admin_call *call,
+                            const char *service)
+{
+    struct steward *steward = find_any(controller, call, service);
+    if (steward != NULL && !steward_has_canary(steward)) {
         refuse(call, ADMIN_CONFLICT, "The service has no current version.", "service");
         steward = NULL;
     }
@@ -135,8 +143,13 @@ static bool is_replay(struct controller *controller, const struct steward *stewa
 static void roll_back(void *context, struct admin_call *call, const struct admin_rollback *rollback)
 {
     struct controller *controller = context;
-    struct steward *steward = find(controller, call, rollback->service);
+    struct steward *steward = rollback->is_build ? find_any(controller, call, rollback->service)
+                                                 : find(controller, call, rollback->service);
     if (steward == NULL || is_replay(controller, steward, rollback, call)) {
+        return;
+    }
+    if (rollback->is_build && !build_is_in_use(steward, rollback->expect_current)) {
+        controller_record_build(controller, steward, rollback, call);
         return;
     }
     char id[RECORD_ID_SIZE];
@@ -145,6 +158,7 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
         .kind = ROLLOUT_ROLL_BACK,
         .is_instant = rollback->is_instant,
         .is_dry_run = rollback->is_dry_run,
+        .is_build = rollback->is_build,
         .actor = rollback->actor,
         .reason = rollback->reason,
     };

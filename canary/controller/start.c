@@ -60,6 +60,7 @@ void controller_deploy(struct controller *controller, struct steward *steward,
     steward->canary_down_since_us = 0;
     steward->has_written = false;
     if (deployment->is_canary_new) {
+        steward->build_failed_us = 0;
         steward->published_ppm = 0;
         steward->rollout = deployment->salt;
         steward_forget_picks(steward);

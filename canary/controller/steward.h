@@ -88,6 +88,7 @@ struct steward {
     enum judge_verdict shown_verdict; /* last told to the event stream */
     struct finding told_finding;      /* last told to log and audit trail, */
     uint64_t told_finding_us;         /* ... then; 0: never */
+    uint64_t build_failed_us;         /* the last failed build that rolled nothing back; 0: none */
     struct steward_hold hold;         /* containment, as it was last told */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;

@@ -18,6 +18,7 @@ enum record_trigger {
     RECORD_CONNECT,
     RECORD_HEALTH,
     RECORD_MANUAL,
+    RECORD_BUILD, /* somebody said that its build failed */
     RECORD_TRIGGER_COUNT
 };
 

@@ -115,6 +115,7 @@ struct rollout_command {
     uint32_t weight_ppm; /* SET_WEIGHT, DEPLOY */
     bool is_instant;     /* ROLL_BACK, ABORT: not in steps */
     bool is_dry_run;     /* ROLL_BACK: only the record of what would be done */
+    bool is_build;       /* ROLL_BACK: because a build failed */
     bool is_full;        /* PROMOTE: past all steps, to the bake */
     bool is_quarantined; /* DEPLOY: the new canary is */
     bool is_undo;        /* SET_WEIGHT: back, because the raise could not be written down, to: */

@@ -148,7 +148,7 @@ static struct shift_cause cause_by_hand(const struct ask *ask, bool is_quarantin
 {
     const char *reason = ask->command->reason;
     return (struct shift_cause){
-        .trigger = RECORD_MANUAL,
+        .trigger = ask->command->is_build ? RECORD_BUILD : RECORD_MANUAL,
         .reason = JUDGE_REASON_NONE,
         .is_by_hand = true,
         .is_instant = ask->command->is_instant,

@@ -135,6 +135,15 @@ static void fake_rollback(void *context, struct admin_call *call,
                           const struct admin_rollback *rollback)
 {
     struct fake_controller *fake = context;
+    if (rollback->is_build) {
+        (void)snprintf(fake->last, sizeof fake->last, "build %s '%s' of %s expects %s%s key=%s",
+                       rollback->service, rollback->reason,
+                       rollback->deployment ? rollback->deployment : "-",
+                       rollback->expect_current ? rollback->expect_current : "-",
+                       rollback->is_instant ? " instant" : "", rollback->key ? rollback->key : "-");
+        asked(fake, call);
+        return;
+    }
     (void)snprintf(fake->last, sizeof fake->last, "rollback %s '%s'%s%s key=%s by %s",
                    rollback->service, rollback->reason, rollback->is_instant ? " instant" : "",
                    rollback->is_dry_run ? " dry" : "", rollback->key ? rollback->key : "-",

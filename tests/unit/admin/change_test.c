@@ -11,6 +11,7 @@
 #include "tests/unit/admin/admin_bench.h"
 
 #define WEIGHT   "/api/v1/services/showcase/weight"
+#define BUILD    "/api/v1/services/showcase/build-failures"
 #define ROLLBACK "/api/v1/services/showcase/rollback"
 #define ROLLOUT  "/api/v1/services/showcase/rollout"
 
@@ -204,6 +205,35 @@ static void release_says_why(void **state)
     assert_string_equal(bench->fake.last, "release showcase/d7 a 'mended' by local");
 }
 
+static void failed_build_says_what_it_believes_to_be_live(void **state)
+{
+    struct admin_bench *bench = *state;
+    bench->fake.result = ADMIN_ACCEPTED;
+    assert_int_equal(ask_json(bench, METHOD_POST, BUILD, "{\"reason\": \"npm: 1\"}"), 202);
+    assert_string_equal(bench->fake.last, "build showcase 'npm: 1' of - expects - key=-");
+    with(bench, "Idempotency-Key", "k1");
+    (void)ask_json(bench, METHOD_POST, BUILD,
+                   "{\"reason\": \"a\", \"deployment\": \"c0\", \"expect_current\": \"d7\","
+                   " \"mode\": \"instant\"}");
+    assert_string_equal(bench->fake.last, "build showcase 'a' of c0 expects d7 instant key=k1");
+}
+
+static void failed_build_that_guards_nothing_is_refused(void **state)
+{
+    struct admin_bench *bench = *state;
+    char body[512];
+    (void)ask_json(bench, METHOD_POST, BUILD, "{}");
+    assert_problem(bench, 422, "reason");
+    (void)ask_json(bench, METHOD_POST, BUILD, "{\"reason\": \"a\", \"expect_current\": \"\"}");
+    assert_problem(bench, 422, "expect_current");
+    (void)snprintf(body, sizeof body, "{\"reason\": \"a\", \"deployment\": \"%0129d\"}", 0);
+    (void)ask_json(bench, METHOD_POST, BUILD, body);
+    assert_problem(bench, 422, "deployment");
+    (void)ask_json(bench, METHOD_POST, BUILD, "{\"reason\": \"a\", \"mode\": \"slow\"}");
+    assert_problem(bench, 422, "mode");
+    assert_string_equal(bench->fake.last, "");
+}
+
 static void configuration_is_checked_as_text_or_in_place(void **state)
 {
     struct admin_bench *bench = *state;
@@ -325,6 +355,8 @@ int main(void)
         TEST(rollout_verbs_take_no_body),
         TEST(promote_may_be_full),
         TEST(release_says_why),
+        TEST(failed_build_says_what_it_believes_to_be_live),
+        TEST(failed_build_that_guards_nothing_is_refused),
         TEST(configuration_is_checked_as_text_or_in_place),
         TEST(each_end_of_an_op_has_its_status),
         TEST(late_answer_reaches_its_client),

@@ -1,0 +1,139 @@
+/* A build that failed takes a deployment back only while it is the canary in use. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/controller/controller_bench.h"
+
+#define SHOP                                                                                       \
+    "  - name: shop\n"                                                                             \
+    "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"                          \
+    "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2']}\n"                           \
+    "    weight: 10%\n"
+#define ALONE                                                                                      \
+    "  - name: shop\n"                                                                             \
+    "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"
+#define BUILD "/api/v1/services/shop/build-failures"
+
+static int open_bench(void **state)
+{
+    static struct bench bench;
+    bench_open(&bench);
+    bench_configure(&bench, "", SHOP);
+    *state = &bench;
+    return 0;
+}
+
+static int close_bench(void **state)
+{
+    bench_close(*state);
+    return 0;
+}
+
+static void assert_text(const struct answer *answer, const char *name, const char *wanted)
+{
+    const char *text = json_string_value(json_object_get(answer->body, name));
+    assert_non_null(text);
+    assert_string_equal(text, wanted);
+}
+
+static bool is_alerted(struct bench *bench, const char *deployment)
+{
+    return alerts_is_active(bench->controller->alerts,
+                            &(struct event_facts){.name = "SerinBuildFailed",
+                                                  .service = "shop",
+                                                  .deployment = deployment});
+}
+
+/* Asks, and finds everything as it was but for one more record. */
+static void assert_only_recorded(struct bench *bench, const char *body, const char *deployment)
+{
+    const struct steward *steward = bench_steward(bench, "shop");
+    uint32_t weight_ppm = steward->engine.rollout.weight_ppm;
+    enum rollout_phase phase = steward->engine.rollout.phase;
+    struct answer answer = bench_ask(bench, METHOD_POST, BUILD, body, NULL);
+    assert_int_equal(answer.status, 200);
+    assert_text(&answer, "trigger", "build");
+    assert_text(&answer, "status", "dry_run");
+    assert_text(&answer, "deployment", deployment);
+    assert_int_equal(steward->engine.rollout.weight_ppm, weight_ppm);
+    assert_int_equal(steward->engine.rollout.phase, phase);
+    bench_forget(&answer);
+}
+
+static void failed_build_of_the_canary_in_use_is_rolled_back(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer answer =
+        bench_ask(bench, METHOD_POST, BUILD,
+                  "{\"reason\":\"smoke: 1\",\"expect_current\":\"c1\",\"mode\":\"instant\"}", NULL);
+    assert_int_equal(answer.status, 202);
+    assert_text(&answer, "trigger", "build");
+    assert_text(&answer, "status", "in_progress");
+    assert_text(&answer, "reason", "smoke: 1");
+    bench_forget(&answer);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 0);
+    assert_true(bench_steward(bench, "shop")->engine.rollout.is_quarantined);
+    assert_false(is_alerted(bench, "c1"));
+    assert_only_recorded(bench, "{\"reason\":\"again\",\"expect_current\":\"c1\"}", "c1");
+}
+
+static void failed_build_of_anything_else_is_recorded_and_told(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\"}", "-");
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"deployment\":\"c1\"}", "c1");
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"expect_current\":\"s1\"}", "s1");
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"expect_current\":\"c2\"}", "c2");
+    assert_true(is_alerted(bench, "c2"));
+    bench_set_weight(bench, "0");
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"expect_current\":\"c1\"}", "c1");
+    bench_stop(bench);
+    char text[256];
+    bench_look_up(bench, "SELECT count(*) FROM rollback WHERE trigger_kind = 'build'", text);
+    assert_string_equal(text, "5");
+    bench_look_up(bench, "SELECT count(*) FROM audit WHERE action = 'build.failure'", text);
+    assert_string_equal(text, "5");
+}
+
+static void service_without_a_canary_records_it_too(void **state)
+{
+    struct bench *bench = *state;
+    bench_configure(bench, "", ALONE);
+    assert_int_equal(bench_start(bench), OK);
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"expect_current\":\"c1\"}", "c1");
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/services/none/build-failures",
+                                  "{\"reason\":\"npm: 1\"}"),
+                     404);
+}
+
+static void alert_ends_with_another_deployment(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"deployment\":\"c0ffee\"}", "c0ffee");
+    controller_alarm_tick(bench->controller);
+    assert_true(is_alerted(bench, "c0ffee"));
+    bench_reload(bench, "  - name: shop\n"
+                        "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"
+                        "    current: {deployment: c2, endpoints: ['http://127.0.0.1:2']}\n"
+                        "    weight: 10%\n");
+    controller_alarm_tick(bench->controller);
+    assert_false(is_alerted(bench, "c0ffee"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
+        TEST(failed_build_of_the_canary_in_use_is_rolled_back),
+        TEST(failed_build_of_anything_else_is_recorded_and_told),
+        TEST(service_without_a_canary_records_it_too),
+        TEST(alert_ends_with_another_deployment),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
