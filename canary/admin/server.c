@@ -91,7 +91,7 @@ static struct fields make_fields(struct admin_exchange *exchange, const struct a
                                  struct field items[FIELDS_MAX])
 {
     size_t count = 0;
-    struct bytes date = http1_server_host_date(&exchange->server->host);
+    struct bytes date = date_now(&exchange->server->host.date, exchange->server->host.loop->now_us);
     items[count++] = (struct field){BYTES("Date"), date, FIELD_DATE};
     add(items, &count, "Content-Type", answer->content_type);
     add(items, &count, "ETag", answer->etag);

@@ -213,7 +213,7 @@ void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reas
         .client_version = exchange->request->version,
         .is_keep_alive = exchange->request->is_keep_alive,
         .is_head = is_head,
-        .date = http1_server_host_date(host->server_host),
+        .date = date_now(&host->date, host->loop->now_us),
         .retry_after = status == 503 ? BYTES("1") : BYTES(""),
     };
     struct field items[REPLY_FIELDS_MAX];

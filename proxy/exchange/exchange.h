@@ -4,7 +4,8 @@
  * request sees one configuration, first byte to last), asks the router which version answers, and
  * makes attempts at endpoints of it until one answers or there is nothing left to try. Bodies flow
  * through it in both directions at the slower side's pace. It lives in the request's arena, so it
- * is gone with its last call to the responder. One worker's loop.
+ * is gone with its last call to the responder. Which protocol the client speaks it cannot tell but
+ * by the request's version. One worker's loop.
  *
  *                 no idle connection            connected
  *      OPEN --------------------> CONNECTING ----------------+
@@ -18,17 +19,19 @@
  */
 #pragma once
 #include "metrics/access_log.h"
-#include "proxy/http1/http1_server.h"
+#include "proxy/http/date.h"
+#include "proxy/http/framing.h"
+#include "proxy/http/handler.h"
 #include "proxy/snapshot/snapshot.h"
 
 /* What the exchanges of one worker share; embedded in the worker. */
 struct exchange_host {
-    struct handler handler;                /* what server codecs are given */
-    struct loop *loop;                     /* borrowed */
-    struct http1_server_host *server_host; /* borrowed; for the Date field */
+    struct handler handler; /* what server codecs are given */
+    struct loop *loop;      /* borrowed */
     unsigned worker_index;
     struct snapshot *snapshot;  /* the newest; its lease is this worker's; NULL before the first */
     struct worker_cells *cells; /* borrowed */
+    struct date date;           /* for answers that have none */
     struct access_log *access_log; /* borrowed; NULL: off */
     struct inbox *control;         /* borrowed: where leases go home to */
     struct framing_limits

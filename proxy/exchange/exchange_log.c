@@ -24,7 +24,7 @@ void exchange_log(struct exchange *exchange)
         .client = bytes_of(exchange->peer_text),
         .method = method_text(request->method),
         .target = request->target,
-        .protocol = request->version == HTTP_1_0 ? BYTES("HTTP/1.0") : BYTES("HTTP/1.1"),
+        .protocol = http_version_text(request->version),
         .host = request->authority,
         .service = exchange->service != NULL ? exchange->service->service->name : BYTES(""),
         .endpoint = was_tried ? attempt->target->endpoint->name : BYTES(""),

@@ -32,7 +32,7 @@ static enum err make_head(struct exchange *exchange, const struct response *resp
         .client_version = exchange->request->version,
         .is_client_keep_alive = exchange->request->is_keep_alive,
         .is_head = exchange->request->method == METHOD_HEAD,
-        .date = http1_server_host_date(exchange->host->server_host),
+        .date = date_now(&exchange->host->date, exchange->host->loop->now_us),
         .extra = extra,
         .extra_count = extra_count,
     };

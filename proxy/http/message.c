@@ -41,3 +41,16 @@ bool method_of(struct bytes text, enum method *ret_method)
     }
     return false;
 }
+
+struct bytes http_version_text(enum http_version version)
+{
+    switch (version) {
+    case HTTP_1_0:
+        return BYTES("HTTP/1.0");
+    case HTTP_1_1:
+        return BYTES("HTTP/1.1");
+    case HTTP_2:
+        break;
+    }
+    return BYTES("HTTP/2.0");
+}

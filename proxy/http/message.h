@@ -43,6 +43,9 @@ bool method_is_idempotent(enum method method);
 
 enum http_version { HTTP_1_0 = 10, HTTP_1_1 = 11, HTTP_2 = 20 };
 
+/* "HTTP/1.0", "HTTP/1.1", "HTTP/2.0": as access logs write it. */
+struct bytes http_version_text(enum http_version version);
+
 /* How a body ends (RFC 9112 section 6.3). */
 enum body_kind {
     BODY_NONE,        /* there is none: the head is all */

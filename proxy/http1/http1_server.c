@@ -148,7 +148,8 @@ static void refuse(struct http1_server *server, struct reject reject)
     }
     struct reply_options options = {.client_version = HTTP_1_1,
                                     .is_keep_alive = false,
-                                    .date = http1_server_host_date(server->host)};
+                                    .date =
+                                        date_now(&server->host->date, server->host->loop->now_us)};
     struct field items[REPLY_FIELDS_MAX];
     struct response response;
     struct bytes body;

@@ -15,6 +15,7 @@
  */
 #pragma once
 #include "metrics/catalog.h"
+#include "proxy/http/date.h"
 #include "proxy/http/framing.h"
 #include "proxy/http/handler.h"
 #include "proxy/io/stream.h"
@@ -39,8 +40,7 @@ struct http1_server_host {
     struct list spares; /* request blocks that wait for use; owned */
     size_t spare_count;
     bool is_draining;
-    char date[32]; /* the Date of our own answers, made once a second */
-    uint64_t date_until_us;
+    struct date date; /* of our own answers */
 };
 
 void http1_server_host_init(struct http1_server_host *host, struct loop *loop,
@@ -52,8 +52,6 @@ void http1_server_host_finish(struct http1_server_host *host);
 void http1_server_host_drain(struct http1_server_host *host);
 /* Cuts every connection; requests under way are told on_gone. */
 void http1_server_host_close_all(struct http1_server_host *host);
-/* The current time as a Date field's value (RFC 9110 section 6.6.1); lent until the next call. */
-struct bytes http1_server_host_date(struct http1_server_host *host);
 
 /* Serves a fresh connection: takes the stream. ERR_NOMEM closes it. `peer_port` 0 for unix sockets.
  */

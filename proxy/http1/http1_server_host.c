@@ -1,9 +1,7 @@
-/* proxy/http1/http1_server_host.c — what the connections of one loop share: spare blocks, the date,
- * the drain. */
+/* proxy/http1/http1_server_host.c — what the connections of one loop share: spare blocks, the
+ * drain. */
 #include <stdlib.h>
 
-#include "proxy/base/clock.h"
-#include "proxy/http/reply.h"
 #include "proxy/http1/http1_server_state.h"
 
 enum {
@@ -43,16 +41,6 @@ void http1_server_give_block(struct http1_server_host *host, struct http1_reques
         arena_finish(&request->arena);
         free(request);
     }
-}
-
-struct bytes http1_server_host_date(struct http1_server_host *host)
-{
-    if (host->loop->now_us >= host->date_until_us) {
-        reply_date(clock_wall_us(clock_system()), host->date);
-        host->date_until_us =
-            host->loop->now_us + 1000000 - (uint64_t)(clock_wall_us(clock_system()) % 1000000);
-    }
-    return bytes_of(host->date);
 }
 
 void http1_server_host_init(struct http1_server_host *host, struct loop *loop,

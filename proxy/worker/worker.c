@@ -229,7 +229,6 @@ enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
                            &none);
     door_init(&worker->door, &worker->servers, cells);
     exchange_host_init(&worker->exchanges, &worker->loop, index, cells);
-    worker->exchanges.server_host = &worker->servers;
     worker->exchanges.access_log = access_log;
     worker->exchanges.control = control;
     return OK;

@@ -118,7 +118,6 @@ void stage_begin(struct stage *stage, const char *lines, const char *service_lin
     exchange_host_init(&stage->exchanges, &stage->loop, 0, &stage->cells);
     http1_server_host_init(&stage->servers, &stage->loop, &stage->exchanges.handler, &stage->cells,
                            &settings);
-    stage->exchanges.server_host = &stage->servers;
     stage->exchanges.control = &stage->control;
     stage_publish(stage, weight_ppm, true);
 }

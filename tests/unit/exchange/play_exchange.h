@@ -2,6 +2,7 @@
  * scripted origins, and a control that counts who came home. */
 #pragma once
 #include "proxy/exchange/exchange.h"
+#include "proxy/http1/http1_server.h"
 #include "tests/support/loop_play.h"
 
 struct stage {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "proxy/base/check.h"
-#include "proxy/http/reply.h"
+#include "proxy/http/date.h"
 
 static void a_reply_says_its_status_in_one_line(void **state)
 {
@@ -77,6 +77,17 @@ static void dates_are_written_as_http_writes_them(void **state)
     assert_string_equal(text, "Thu, 29 Feb 2024 00:00:00 GMT");
 }
 
+static void a_date_is_made_once_a_second(void **state)
+{
+    (void)state;
+    struct date date = {.until_us = 0};
+    assert_int_equal(date_now(&date, 5).size, REPLY_DATE_SIZE - 1);
+    assert_in_range(date.until_us, 6, 5 + 1000 * 1000);
+    date.text[0] = '*';
+    assert_int_equal(date_now(&date, date.until_us - 1).data[0], '*');
+    assert_int_not_equal(date_now(&date, date.until_us).data[0], '*');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +96,7 @@ int main(void)
         cmocka_unit_test(a_refused_method_is_told_what_is_allowed),
         cmocka_unit_test(every_refusal_has_a_reason_phrase),
         cmocka_unit_test(dates_are_written_as_http_writes_them),
+        cmocka_unit_test(a_date_is_made_once_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
