@@ -86,16 +86,21 @@ static void run_resumed(struct loop *loop)
 }
 
 /* Whoever looks at a socket before its own news came in this turn can see that there are some. When
- * there are more than fit, nobody can tell whose: then everyone is late from the start. */
-static void note_news(struct loop *loop, const struct epoll_event *events, int count)
+ * there are more than fit, nobody can tell whose: then everyone is late from the start. True when
+ * libuv has news too. */
+static bool note_news(struct loop *loop, const struct epoll_event *events, int count)
 {
+    bool has_letters = false;
     loop->asked_us = count < EVENTS_PER_TURN ? uv_hrtime() / 1000 : 0;
     for (int i = 0; i < count; i++) {
         struct watch *watch = events[i].data.ptr;
         if (watch != NULL) {
             watch->is_pending = true;
+        } else {
+            has_letters = true;
         }
     }
+    return has_letters;
 }
 
 static void run_news(struct loop *loop, const struct epoll_event *events, int count)
@@ -147,7 +152,11 @@ bool loop_turn(struct loop *loop, bool may_wait)
     int count = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN,
                            waits ? uv_backend_timeout(&loop->uv) : 0);
     CHECK(count >= 0 || errno == EINTR);
-    note_news(loop, events, count);
+    /* Letters come before the sockets of the same turn: who was told that a weight is in effect,
+     * and asks then, is not dealt by the one before, however late this thread gets to run. */
+    if (note_news(loop, events, count)) {
+        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
     run_news(loop, events, count);
     run_resumed(loop);
     run_closed(loop);

@@ -1,8 +1,10 @@
 /* Messages from several threads to one loop. */
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "proxy/io/inbox.h"
+#include "proxy/io/watch.h"
 #include "tests/support/loop_play.h"
 
 enum { THREADS = 4, EACH = 5000 };
@@ -107,6 +109,62 @@ static void what_was_left_can_be_taken_at_once(void **state)
     assert_int_equal(receiver.count, 3);
 }
 
+struct mail {
+    uv_check_t check; /* runs when libuv has looked for letters and the kernel was not asked yet */
+    struct watch watch;
+    struct letter letter;
+    int fds[2];
+    unsigned pushed_count;
+    size_t read_after; /* letters that had come when the socket was read */
+    bool is_closed;
+};
+
+static void on_checked(uv_check_t *check)
+{
+    struct mail *mail = check->data;
+    if (mail->pushed_count++ == 0) {
+        mail->letter = (struct letter){{.run = on_letter}, 0, 0};
+        inbox_push(&inbox, &mail->letter.message);
+        assert_int_equal(write(mail->fds[1], "x", 1), 1);
+    }
+}
+
+static void on_ready(struct watch *watch, uint32_t events)
+{
+    struct mail *mail = CONTAINER_OF(watch, struct mail, watch);
+    char byte;
+    (void)events;
+    if (read(mail->fds[0], &byte, 1) == 1) {
+        mail->read_after = receiver.count;
+    }
+}
+
+static void on_watch_closed(struct watch *watch)
+{
+    CONTAINER_OF(watch, struct mail, watch)->is_closed = true;
+}
+
+static void a_letter_comes_before_the_bytes_of_its_turn(void **state)
+{
+    (void)state;
+    struct mail mail = {.read_after = SIZE_MAX};
+    play_tcp_pair(mail.fds);
+    mail.watch.on_ready = on_ready;
+    mail.watch.on_closed = on_watch_closed;
+    assert_int_equal(watch_open(&loop, &mail.watch, mail.fds[0], WATCH_EDGES), OK);
+    play_settle(&loop);
+    assert_int_equal(uv_check_init(&loop.uv, &mail.check), 0);
+    mail.check.data = &mail;
+    assert_int_equal(uv_check_start(&mail.check, on_checked), 0);
+    play_until(&loop, mail.read_after != SIZE_MAX);
+    assert_int_equal(mail.read_after, 1);
+    uv_close((uv_handle_t *)&mail.check, NULL);
+    watch_close(&loop, &mail.watch);
+    play_until(&loop, mail.is_closed);
+    play_settle(&loop);
+    assert_int_equal(close(mail.fds[1]), 0);
+}
+
 #define PLAY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -114,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAY(letters_of_many_threads_all_arrive_in_order),
         PLAY(what_was_left_can_be_taken_at_once),
+        PLAY(a_letter_comes_before_the_bytes_of_its_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
