@@ -12,14 +12,14 @@
 
 enum { SETTLE_ROUNDS = 6, SETTLE_PAUSE_US = 100, SOCKET_BUFFER_SIZE = 64 * 1024 };
 
-static uint64_t turned_ns;
+static uint64_t clock_ns; /* 0: no play has begun, time goes by itself */
 
 uint64_t __real_uv_hrtime(void);
 uint64_t __wrap_uv_hrtime(void);
 
 uint64_t __wrap_uv_hrtime(void)
 {
-    return __real_uv_hrtime() + turned_ns;
+    return clock_ns > 0 ? clock_ns : __real_uv_hrtime();
 }
 
 uint64_t play_now_ms(void)
@@ -30,6 +30,7 @@ uint64_t play_now_ms(void)
 void play_begin(struct loop *loop)
 {
     assert_true(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    clock_ns = clock_ns > 0 ? clock_ns : __real_uv_hrtime();
     assert_int_equal(loop_init(loop), OK);
 }
 
@@ -61,9 +62,14 @@ void play_settle(struct loop *loop)
     }
 }
 
+void play_pass(uint64_t us)
+{
+    clock_ns += us * 1000;
+}
+
 void play_turn(struct loop *loop, uint64_t ms)
 {
-    turned_ns += (ms + 2 * DEADLINE_TICK_MS) * 1000000;
+    clock_ns += (ms + 2 * DEADLINE_TICK_MS) * 1000000;
     uint64_t looked = loop->wheel.tick;
     play_until(loop, loop->wheel.tick > looked);
 }

@@ -2,9 +2,9 @@
  *
  * Code under test runs on the play's loop in the test's own thread; the peers are plain descriptors
  * that the test writes to and reads from. Waiting means running the loop until something is so;
- * what has not happened after PLAY_PATIENCE_MS fails the test. play_turn moves the time that loops
- * see (uv_hrtime, led through here by serin_loop_play): deadlines fall due without being waited
- * for. */
+ * what has not happened after PLAY_PATIENCE_MS fails the test. The time that loops see (uv_hrtime,
+ * led through here by serin_loop_play) stands still from play_begin on, however slow the machine
+ * is; play_turn moves it, and deadlines fall due without being waited for. */
 #pragma once
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +16,7 @@
 #include "proxy/base/bytes.h"
 #include "proxy/io/loop.h"
 
-enum { PLAY_PATIENCE_MS = 10000, PEER_SIZE = 1 << 20 };
+enum { PLAY_PATIENCE_MS = 40000, PEER_SIZE = 1 << 20 };
 
 /* What came from a peer's other side. */
 struct peer {
@@ -34,7 +34,9 @@ void play_end(struct loop *loop);
 void play_step(struct loop *loop);
 /* Runs for a few rounds: long enough for bytes on loopback to be handed over both ways. */
 void play_settle(struct loop *loop);
-/* Moves the loop's clock on, and runs until the deadlines that are due have been called. */
+/* Moves the loop's clock on, and runs nothing. */
+void play_pass(uint64_t us);
+/* ... and runs until the deadlines that are due have been called. */
 void play_turn(struct loop *loop, uint64_t ms);
 
 #define play_until(loop, condition)                                                                \
@@ -47,7 +49,7 @@ void play_turn(struct loop *loop, uint64_t ms);
             play_step(loop);                                                                       \
         }                                                                                          \
     } while (0)
-/* Of the unturned clock. */
+/* Of the clock that nobody turns. */
 uint64_t play_now_ms(void);
 
 /* A connected pair over loopback TCP: fds[0] for the code under test (non-blocking), fds[1] for the
