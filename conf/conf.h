@@ -82,6 +82,7 @@ struct conf_listener {
     size_t tls_count;
     const char *client_ca; /* PEM: who signs client certificates, or NULL */
     enum conf_client_certificates client_certificates;
+    bool has_proxy_protocol; /* trusted peers say first who connected to them */
 };
 
 enum conf_role { CONF_ROLE_VIEWER, CONF_ROLE_OPERATOR };
@@ -162,11 +163,14 @@ struct conf_endpoint {
     struct conf_place place;
 };
 
+enum conf_proxy_protocol { CONF_PROXY_NONE, CONF_PROXY_V1, CONF_PROXY_V2 };
+
 struct conf_version {
     const char *deployment; /* given, or "ep-" and a hash of the endpoints, whatever their order */
     bool is_deployment_derived;
     struct conf_endpoint *endpoints;
     size_t endpoint_count; /* at least 1 */
+    enum conf_proxy_protocol proxy_protocol;
     struct conf_place place;
 };
 

@@ -39,10 +39,22 @@ static void check_client_certificates(const struct conf_listener *listener,
     }
 }
 
+/* Nobody could send the header. */
+static void check_proxy_protocol(const struct conf *conf, const struct conf_listener *listener,
+                                 struct conf_errors *errors)
+{
+    if (listener->has_proxy_protocol && conf->trusted_proxy_count == 0) {
+        conf_errors_add(errors, listener->address.place,
+                        "listen.proxy_protocol: needs `trusted_proxies`: who may send it (%s)",
+                        listener->address.text);
+    }
+}
+
 static void check_listeners(const struct conf *conf, struct conf_errors *errors)
 {
     for (size_t i = 0; i < conf->listener_count; i++) {
         check_client_certificates(&conf->listeners[i], errors);
+        check_proxy_protocol(conf, &conf->listeners[i], errors);
     }
     for (size_t i = 0; i < conf->listener_count; i++) {
         const struct conf_address *address = &conf->listeners[i].address;

@@ -79,8 +79,15 @@ static const struct conf_key listener_keys[] = {
      .help = "Whether clients are asked for a certificate: `optional` refuses only a bad one, "
              "`required` also none at all."},
     {.name = "proxy_protocol",
-     .type = CONF_TYPE_UNBUILT,
-     .help = "PROXY protocol in front of requests."},
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_listener, has_proxy_protocol),
+     .fallback = "off",
+     .help =
+         "Peers among `trusted_proxies` begin every connection, before TLS, with a PROXY header "
+         "of version 1 or 2: the client it names is the client in logs, forwarding fields, "
+         "stickiness and limits. A connection without one, or with a malformed one or one over "
+         "4 KiB, is closed and counted. Other peers are clients: a header of theirs is a "
+         "malformed request."},
 };
 
 static const struct conf_section listener_section = {
@@ -418,9 +425,9 @@ static const struct conf_key file_keys[] = {
      .count_offset = offsetof(struct conf, trusted_proxy_count),
      .list_max = CONF_RANGES_MAX,
      .fallback = "",
-     .help = "Addresses and ranges (`10.0.0.0/8`, `2001:db8::/32`) whose `X-Forwarded-*` and "
-             "`Forwarded` are believed. "
-             "From others they are replaced."},
+     .help = "Addresses and ranges (`10.0.0.0/8`, `2001:db8::/32`) whose `X-Forwarded-*`, "
+             "`Forwarded` and PROXY headers (`listen.proxy_protocol`) are believed. From others "
+             "forwarding fields are replaced."},
     {.name = "services",
      .type = CONF_TYPE_SECTION,
      .flags = CONF_KEY_REQUIRED,

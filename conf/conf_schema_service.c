@@ -27,6 +27,8 @@ static const char *const on_breach_words[] = {"rollback", "freeze", "alert", NUL
     .count_offset = offsetof(struct conf_version, endpoint_count), .list_min = 1,                  \
     .list_max = CONF_ENDPOINTS_MAX
 
+static const char *const proxy_protocol_words[] = {"none", "v1", "v2", NULL};
+
 static const struct conf_key version_keys[] = {
     {.name = "deployment",
      .type = CONF_TYPE_DEPLOYMENT,
@@ -37,6 +39,16 @@ static const struct conf_key version_keys[] = {
      .flags = CONF_KEY_SINGLE,
      .help = "The one origin: `http://host:port`."},
     {.name = "endpoints", ENDPOINTS, .help = "Several origins that serve the same release."},
+    {.name = "proxy_protocol",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_version, proxy_protocol),
+     .fallback = "none",
+     .choices = proxy_protocol_words,
+     .help = "`v1` or `v2`: each connection to these origins begins with a PROXY header that names "
+             "the client's address and the one it connected to. Such a connection carries one "
+             "request, for the next may be another client's. Health checks say UNKNOWN or LOCAL. A "
+             "release that was started at run time has what the file says of the release of its "
+             "name, or else of `previous`."},
 };
 
 static const struct conf_section version_section = {

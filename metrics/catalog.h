@@ -232,7 +232,9 @@ enum metric {
 #define METRIC_CONNECTION_REJECTIONS(X)                                                            \
     X(LIMIT, "limit")                                                                              \
     X(OUT_OF_DESCRIPTORS, "out_of_descriptors")                                                    \
-    X(OUT_OF_MEMORY, "out_of_memory")
+    X(OUT_OF_MEMORY, "out_of_memory")                                                              \
+    X(PROXY_HEADER, "proxy_header")                                                                \
+    X(PROXY_TIMEOUT, "proxy_timeout")
 
 enum metric_role {
 #define METRIC_ROLE_ID(ID, text) METRIC_ROLE_##ID,

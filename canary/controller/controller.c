@@ -206,6 +206,7 @@ static size_t list_targets(const struct controller *controller, struct prober_ta
                     .addresses = entry.addresses,
                     .address_count = entry.address_count,
                     .health = &steward->conf->health,
+                    .proxy_protocol = steward_proxy_protocol(steward, (enum role)role),
                 };
             }
         }

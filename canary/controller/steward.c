@@ -464,8 +464,20 @@ static size_t plan_version(const struct steward_version *version, const struct a
             targets[i].address_count = entry.address_count;
         }
     }
-    *ret_plan = (struct snapshot_version_plan){version->version, targets, version->endpoint_count};
+    *ret_plan = (struct snapshot_version_plan){.version = version->version,
+                                               .endpoints = targets,
+                                               .endpoint_count = version->endpoint_count};
     return version->endpoint_count;
+}
+
+enum proxy_protocol steward_proxy_protocol(const struct steward *steward, enum role role)
+{
+    const struct conf_service *conf = steward->conf;
+    const char *deployment = steward_deployment(steward, role);
+    bool is_named_current = conf->has_current && deployment != NULL &&
+                            strcmp(conf->current.deployment, deployment) == 0;
+    return (enum proxy_protocol)(is_named_current ? conf->current.proxy_protocol
+                                                  : conf->previous.proxy_protocol);
 }
 
 void steward_plan(const struct steward *steward, const struct address_book *book,
@@ -484,5 +496,8 @@ void steward_plan(const struct steward *steward, const struct address_book *book
     if (steward_has_canary(steward)) {
         (void)plan_version(&steward->versions[ROLE_CURRENT], book, targets + used,
                            &ret_plan->versions[ROLE_CURRENT]);
+    }
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        ret_plan->versions[role].proxy_protocol = steward_proxy_protocol(steward, (enum role)role);
     }
 }

@@ -156,6 +156,8 @@ unsigned steward_contained_count(const struct steward *steward);
 uint64_t steward_containments(const struct steward *steward);
 uint64_t steward_in_flight(const struct steward *steward, enum role role);
 
+/* What connections to that version begin with, as the configuration says of its deployment. */
+enum proxy_protocol steward_proxy_protocol(const struct steward *steward, enum role role);
 /* Fills the plan for the next snapshot; `targets` has room for the endpoints of both versions.
  * Borrows from the steward and the book. */
 void steward_plan(const struct steward *steward, const struct address_book *book,

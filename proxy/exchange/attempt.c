@@ -4,6 +4,7 @@
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/relay.h"
+#include "proxy/io/tcp_stream.h"
 #include "proxy/upstream/balance.h"
 
 enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX };
@@ -214,6 +215,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .target_index = index,
         .seat = exchange_seat(host, target->endpoint),
         .role = role_of(exchange),
+        .proxy_protocol = version->proxy_protocol,
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
         .is_judged = exchange->decision.is_judged && !is_elsewhere && !exchange->is_excluded,
@@ -271,6 +273,23 @@ static void on_unreachable(struct exchange *exchange)
     }
 }
 
+struct proxy_ends exchange_ends(const struct exchange *exchange)
+{
+    const struct responder *responder = exchange->responder;
+    struct proxy_ends ends = {
+        .client = *responder->peer,
+        .client_port = (uint16_t)responder->peer_port,
+        .is_known = true,
+    };
+    /* Without the client's connection at hand its other end is told as no address at all. */
+    if (responder->connection == NULL ||
+        !tcp_stream_local(responder->connection, &ends.server, &ends.server_port)) {
+        bool is_v4 = ip_is_v4(&ends.client);
+        ends.server = (struct ip){.bytes = {[10] = is_v4 ? 0xff : 0, [11] = is_v4 ? 0xff : 0}};
+    }
+    return ends;
+}
+
 static void connect_endpoint(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
@@ -281,7 +300,10 @@ static void connect_endpoint(struct exchange *exchange)
         attempt->seat, &host->seats, host->loop, &target->addresses[attempt->address].any,
         &host->upstream_limits, exchange->lease->snapshot->base->conf->timeouts.connect_us,
         host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
-    if (err == ERR_LIMIT) {
+    if (err == OK && attempt->proxy_protocol != PROXY_PROTOCOL_NONE) {
+        struct proxy_ends ends = exchange_ends(exchange);
+        http1_client_announce(attempt->client, attempt->proxy_protocol, &ends);
+    } else if (err == ERR_LIMIT) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_UPSTREAM_LIMIT);
     } else if (err == ERR_NOMEM) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_MEMORY);
@@ -308,8 +330,8 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
     if (address_count > 1) {
         attempt->address = (uint32_t)random_below(&exchange->host->loop->random, address_count);
     }
-    attempt->client =
-        is_fresh ? NULL : seat_checkout(attempt->seat, &exchange_client_ops, exchange);
+    bool is_new = is_fresh || attempt->proxy_protocol != PROXY_PROTOCOL_NONE;
+    attempt->client = is_new ? NULL : seat_checkout(attempt->seat, &exchange_client_ops, exchange);
     if (attempt->client != NULL) {
         send_request(exchange);
     } else {

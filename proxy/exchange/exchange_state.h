@@ -27,6 +27,7 @@ struct attempt {
     struct endpoint_seat *seat;  /* borrowed */
     struct http1_client *client; /* ours while the attempt runs; NULL else */
     enum role role;
+    enum proxy_protocol proxy_protocol; /* what its connection begins with */
     uint64_t started_us;
     uint64_t ended_us;
     unsigned status;             /* of the final head; 0 before */
@@ -98,6 +99,8 @@ void exchange_close(struct exchange *exchange);
 
 /* Is an origin's answer of this status what the service calls bad? */
 bool exchange_is_bad_status(const struct exchange *exchange, unsigned status);
+/* The client's connection as a PROXY header tells it. */
+struct proxy_ends exchange_ends(const struct exchange *exchange);
 /* What the attempt's progress means is counted, once. */
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
 /* Gives the attempt's connection back or ends it. */

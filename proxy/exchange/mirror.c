@@ -15,14 +15,16 @@ enum {
 
 struct mirror {
     unsigned tag;
-    struct list link;            /* in the host's */
-    struct exchange_host *host;  /* borrowed */
-    struct service *service;     /* borrowed: the newest snapshot names it, */
-    struct version *version;     /* ... and this one as its canary */
-    struct endpoint_seat *seat;  /* borrowed: kept by the connection */
-    struct http1_client *client; /* ours while there is one */
-    struct deadline deadline;    /* for the head, then for the body */
-    struct request request;      /* in the arena */
+    struct list link;                   /* in the host's */
+    struct exchange_host *host;         /* borrowed */
+    struct service *service;            /* borrowed: the newest snapshot names it, */
+    struct version *version;            /* ... and this one as its canary */
+    struct endpoint_seat *seat;         /* borrowed: kept by the connection */
+    struct http1_client *client;        /* ours while there is one */
+    struct deadline deadline;           /* for the head, then for the body */
+    struct request request;             /* in the arena */
+    enum proxy_protocol proxy_protocol; /* what its connection begins with ... */
+    struct proxy_ends ends;             /* ... and says */
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count;
     uint32_t address;
@@ -164,7 +166,9 @@ static void connect_endpoint(struct mirror *mirror)
                                 &mirror->addresses[mirror->address].any, &host->upstream_limits,
                                 mirror->connect_us, host->upstream_open_max, &mirror_client_ops,
                                 mirror, &mirror->client);
-    if (err == ERR_LIMIT || err == ERR_NOMEM) {
+    if (err == OK && mirror->proxy_protocol != PROXY_PROTOCOL_NONE) {
+        http1_client_announce(mirror->client, mirror->proxy_protocol, &mirror->ends);
+    } else if (err == ERR_LIMIT || err == ERR_NOMEM) {
         drop(mirror);
     } else if (err != OK) {
         finish(mirror, ATTEMPT_CONNECT_FAILED);
@@ -176,7 +180,9 @@ void mirror_start(struct mirror *mirror)
     if (mirror == NULL) {
         return;
     }
-    mirror->client = seat_checkout(mirror->seat, &mirror_client_ops, mirror);
+    mirror->client = mirror->proxy_protocol == PROXY_PROTOCOL_NONE
+                         ? seat_checkout(mirror->seat, &mirror_client_ops, mirror)
+                         : NULL;
     if (mirror->client != NULL) {
         send_request(mirror);
     } else {
@@ -349,6 +355,10 @@ static struct mirror *create(const struct exchange *exchange,
         .body_left = MIRROR_BODY_MAX,
     };
     arena_init(&mirror->arena, MIRROR_ARENA_MAX);
+    mirror->proxy_protocol = exchange->service->versions[ROLE_CURRENT].proxy_protocol;
+    if (mirror->proxy_protocol != PROXY_PROTOCOL_NONE) {
+        mirror->ends = exchange_ends(exchange);
+    }
     if (!copy_request(&exchange->forwarded, &mirror->arena, &mirror->request)) {
         arena_finish(&mirror->arena);
         free(mirror);

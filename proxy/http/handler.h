@@ -59,6 +59,7 @@ struct responder {
     struct arena *arena;                   /* the codec's; lasts until the last call */
     const struct ip *peer;                 /* the client's address, as the connection has it */
     unsigned peer_port;
+    const struct stream *connection; /* the client's, for its ends; NULL: not to be told */
     bool is_tls;
     bool is_first_on_connection;
 };

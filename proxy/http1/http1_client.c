@@ -52,6 +52,7 @@ struct http1_client {
     bool is_keep_alive : 1;
     bool is_wanted : 1;
     bool is_tunnel : 1;                  /* 101 was read */
+    bool is_announced : 1;               /* a PROXY header names its one client */
     bool has_ended : 1;                  /* the end was met while the user was not reading */
     bool is_told : 1;                    /* on_end or on_failed was called for this call */
     const struct client_ops *ops;        /* borrowed; NULL between calls */
@@ -508,6 +509,15 @@ enum err http1_client_connect(struct loop *loop, const struct sockaddr *address,
     return OK;
 }
 
+void http1_client_announce(struct http1_client *client, enum proxy_protocol version,
+                           const struct proxy_ends *ends)
+{
+    char header[PROXY_PROTOCOL_OUT_MAX];
+    size_t size = proxy_protocol_write(version, ends, header);
+    client->is_announced = true;
+    tcp_stream_send_ahead(client->stream, bytes_make(header, size));
+}
+
 void http1_client_take(struct http1_client *client, const struct client_ops *ops, void *call)
 {
     CHECK(client->state == CLIENT_IDLE);
@@ -646,7 +656,8 @@ struct reject http1_client_reject(const struct http1_client *client)
 bool http1_client_is_reusable(const struct http1_client *client)
 {
     return client->state == CLIENT_DONE && client->is_keep_alive && client->is_sent &&
-           !client->stream->is_broken && !client->has_ended && !stream_is_blocked(client->stream);
+           !client->is_announced && !client->stream->is_broken && !client->has_ended &&
+           !stream_is_blocked(client->stream);
 }
 
 void http1_client_rest(struct http1_client *client, uint64_t idle_us)

@@ -12,6 +12,7 @@
 
 #include "proxy/http/framing.h"
 #include "proxy/http/handler.h"
+#include "proxy/io/proxy_protocol.h"
 #include "proxy/io/stream.h"
 
 struct http1_client;
@@ -57,6 +58,10 @@ MUST_USE enum err http1_client_connect(struct loop *loop, const struct sockaddr 
                                        const struct framing_limits *limits, uint64_t connect_us,
                                        struct client_keeper *keeper, const struct client_ops *ops,
                                        void *call, struct http1_client **ret_client);
+/* Right after http1_client_connect: says who asks, ahead of everything, TLS too. The connection is
+ * this client's and carries no other call. Inside an event. */
+void http1_client_announce(struct http1_client *client, enum proxy_protocol version,
+                           const struct proxy_ends *ends);
 /* Idle: has the origin neither said anything since its answer, nor ended? As far as
  * stream_has_unread can know. */
 bool http1_client_is_quiet(const struct http1_client *client);

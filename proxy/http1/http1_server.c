@@ -214,6 +214,7 @@ static void open_request(struct http1_server *server, struct http1_request *requ
         .arena = &request->arena,
         .peer = &server->peer,
         .peer_port = server->peer_port,
+        .connection = server->stream,
         .is_tls = server->stream->is_sealed,
         .is_first_on_connection = server->request_count == 0,
     };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "proxy/base/check.h"
+#include "proxy/io/address.h"
 #include "proxy/io/watch.h"
 
 /* Full buffers read in a row before others get their turn; pieces given to one sendmsg. */
@@ -25,12 +26,19 @@ struct written {
     char data[];
 };
 
+/* What a PROXY header said that the client connected to. */
+struct tcp_local {
+    struct ip ip;
+    uint16_t port;
+};
+
 struct tcp_stream {
     struct stream base;
     struct watch watch;
     struct written *oldest; /* owned: the queue, in order */
     struct written *newest;
-    int connect_error; /* known before the kernel could tell it */
+    struct tcp_local *local; /* owned; NULL: ask the kernel */
+    int connect_error;       /* known before the kernel could tell it */
     bool is_connecting;
     bool has_news; /* the kernel may have bytes for us: read before waiting for an edge again */
     bool has_end;  /* the other side has ended or reset: read on until that is met */
@@ -317,6 +325,7 @@ static void on_watch_closed(struct watch *watch)
     if (tcp->base.listener != NULL) {
         tcp->base.listener->on_closed(&tcp->base);
     }
+    free(tcp->local);
     free(tcp);
 }
 
@@ -427,4 +436,54 @@ enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
     stream_attach(&tcp->base, listener, owner);
     *ret_stream = &tcp->base;
     return OK;
+}
+
+/* ---- ends ---- */
+
+static struct tcp_stream *tcp_under(const struct stream *stream)
+{
+    while (stream->under != NULL) {
+        stream = stream->under;
+    }
+    CHECK(stream->ops == &tcp_ops);
+    return CONTAINER_OF(stream, struct tcp_stream, base);
+}
+
+bool tcp_stream_local(const struct stream *stream, struct ip *ret_ip, uint16_t *ret_port)
+{
+    const struct tcp_stream *tcp = tcp_under(stream);
+    union address address = {0};
+    socklen_t size = sizeof address;
+    if (tcp->local != NULL) {
+        *ret_ip = tcp->local->ip;
+        *ret_port = tcp->local->port;
+        return true;
+    }
+    if (getsockname(tcp->watch.fd, &address.any, &size) != 0 ||
+        !ip_from_socket(&address.any, ret_ip)) {
+        return false;
+    }
+    *ret_port =
+        ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+    return true;
+}
+
+enum err tcp_stream_set_local(struct stream *stream, const struct ip *ip, uint16_t port)
+{
+    struct tcp_stream *tcp = tcp_under(stream);
+    struct tcp_local *local = malloc(sizeof *local);
+    if (local == NULL) {
+        return ERR_NOMEM;
+    }
+    *local = (struct tcp_local){*ip, port};
+    free(tcp->local);
+    tcp->local = local;
+    return OK;
+}
+
+void tcp_stream_send_ahead(struct stream *stream, struct bytes bytes)
+{
+    struct stream *bottom = &tcp_under(stream)->base;
+    stream_write_one(bottom, bytes);
+    stream_flush(bottom);
 }

@@ -7,6 +7,7 @@
 #pragma once
 #include <sys/socket.h>
 
+#include "conf/ip.h"
 #include "proxy/io/stream.h"
 
 /* Sets what every TCP socket of ours has: no delay, and keep-alive probes. Listening sockets pass
@@ -21,3 +22,12 @@ MUST_USE enum err tcp_stream_open(struct loop *loop, int fd, struct stream **ret
 MUST_USE enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
                                      const struct stream_listener *listener, void *owner,
                                      struct stream **ret_stream);
+
+/* What the other side of an accepted connection connected to, of any stream over TCP: as a PROXY
+ * header said, or the kernel knows. False: neither. */
+bool tcp_stream_local(const struct stream *stream, struct ip *ret_ip, uint16_t *ret_port);
+/* That is what a PROXY header said it was. ERR_NOMEM. */
+MUST_USE enum err tcp_stream_set_local(struct stream *stream, const struct ip *ip, uint16_t port);
+/* Sends bytes ahead of all that this stream, or one over it, will write: right after connecting
+ * has begun. Inside an event. */
+void tcp_stream_send_ahead(struct stream *stream, struct bytes bytes);

@@ -197,6 +197,7 @@ static enum err fill_version(struct arena *arena, const struct snapshot_version_
         return ERR_NOMEM;
     }
     version->version = version_ref(plan->version);
+    version->proxy_protocol = plan->proxy_protocol;
     for (size_t i = 0; i < plan->endpoint_count; i++) {
         const struct snapshot_endpoint_plan *from = &plan->endpoints[i];
         struct snapshot_endpoint *to = &version->endpoints[version->endpoint_count++];

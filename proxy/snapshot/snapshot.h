@@ -14,6 +14,7 @@
 #include "proxy/http/framing.h"
 #include "proxy/io/address.h"
 #include "proxy/io/inbox.h"
+#include "proxy/io/proxy_protocol.h"
 #include "proxy/snapshot/parts.h"
 #include "proxy/tls/tls_server.h"
 #include "proxy/upstream/endpoint.h"
@@ -33,6 +34,7 @@ struct snapshot_version {
     struct version *version; /* shared; NULL: the service has no such version */
     struct snapshot_endpoint *endpoints;
     size_t endpoint_count;
+    enum proxy_protocol proxy_protocol; /* what connections to them begin with */
 };
 
 struct snapshot_service {
@@ -98,6 +100,7 @@ struct snapshot_version_plan {
     struct version *version; /* NULL: none */
     const struct snapshot_endpoint_plan *endpoints;
     size_t endpoint_count;
+    enum proxy_protocol proxy_protocol;
 };
 
 struct snapshot_service_plan {

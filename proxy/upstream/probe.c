@@ -47,6 +47,7 @@ enum err check_create(const struct prober_target *target, struct check **ret_che
         return ERR_NOMEM;
     }
     check->reference_count = 1;
+    check->proxy_protocol = target->proxy_protocol;
     check->health = *health;
     check->health.path = check->text;
     check->health.statuses = check->statuses;
@@ -154,6 +155,15 @@ static uint64_t left_us(const struct probe *probe)
     return probe->due_us > now_us ? probe->due_us - now_us : 1;
 }
 
+/* Nobody is behind a health check. */
+static void announce(const struct probe *probe)
+{
+    static const struct proxy_ends nobody = {.is_known = false};
+    if (probe->check->proxy_protocol != PROXY_PROTOCOL_NONE) {
+        http1_client_announce(probe->client, probe->check->proxy_protocol, &nobody);
+    }
+}
+
 /* Each address gets an equal part of the time that is left, so that one which swallows packets does
  * not hide the next. ERR_CLOSED: none is left. */
 static enum err connect_next(struct probe *probe)
@@ -173,6 +183,7 @@ static enum err connect_next(struct probe *probe)
     }
     if (err == OK) {
         probe->connection_count++;
+        announce(probe);
     }
     return err;
 }

@@ -35,7 +35,8 @@ struct check {
     size_t reference_count;
     struct conf_health health; /* path and statuses point in here */
     struct bytes authority;    /* points in here */
-    size_t address_count;      /* 0: nobody to ask */
+    enum proxy_protocol proxy_protocol;
+    size_t address_count; /* 0: nobody to ask */
     union address addresses[PROBE_ADDRESSES_MAX];
     struct conf_statuses statuses[CONF_STATUSES_MAX];
     char text[];

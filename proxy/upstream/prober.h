@@ -36,6 +36,7 @@ struct prober_target {
     const union address *addresses;
     size_t address_count;             /* 0: not resolved: not probed for now */
     const struct conf_health *health; /* is_on */
+    enum proxy_protocol proxy_protocol;
 };
 
 /* What the checks of an endpoint say, for status. */

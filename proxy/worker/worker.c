@@ -24,34 +24,52 @@ static unsigned port_of(const struct sockaddr_storage *peer)
     }
 }
 
-/* How the newest configuration has it: NULL is plain. */
-static struct tls_server *tls_of(const struct worker_listener *listener)
+/* How the newest configuration has it: its place there, or the listener count when it has gone. */
+static size_t place_of(const struct worker_listener *listener, const struct conf *conf)
 {
-    const struct snapshot *snapshot = listener->worker->exchanges.snapshot;
-    if (snapshot == NULL) {
-        return NULL;
+    size_t place = 0;
+    while (place < conf->listener_count &&
+           strcmp(conf->listeners[place].address.text, listener->address) != 0) {
+        place++;
     }
-    const struct conf *conf = snapshot->base->conf;
-    for (size_t i = 0; i < conf->listener_count; i++) {
-        if (strcmp(conf->listeners[i].address.text, listener->address) == 0) {
-            return snapshot->base->tls[i];
-        }
-    }
-    return NULL;
+    return place;
+}
+
+static enum err serve(void *context, struct stream *stream, struct tls_server *tls,
+                      const struct ip *peer, unsigned peer_port)
+{
+    struct worker *worker = context;
+    return tls != NULL ? door_open(&worker->door, stream, tls, peer, peer_port)
+                       : http1_server_open(&worker->servers, stream, peer, peer_port);
+}
+
+/* A PROXY header is read only from whom we trust; others are clients who came by themselves. */
+static bool is_header_due(const struct conf *conf, size_t place, const struct ip *peer)
+{
+    return place < conf->listener_count && conf->listeners[place].has_proxy_protocol &&
+           ip_ranges_have(conf->trusted_proxies, conf->trusted_proxy_count, peer);
 }
 
 static enum err open_connection(struct worker_listener *listener, int fd, const struct ip *peer,
                                 unsigned peer_port)
 {
     struct worker *worker = listener->worker;
-    struct tls_server *tls = tls_of(listener);
+    const struct snapshot *snapshot = worker->exchanges.snapshot;
+    struct tls_server *tls = NULL;
     struct stream *stream = NULL;
+    bool is_gated = false;
+    if (snapshot != NULL) {
+        size_t place = place_of(listener, snapshot->base->conf);
+        tls = snapshot->base->tls[place]; /* NULL behind the last */
+        is_gated = is_header_due(snapshot->base->conf, place, peer);
+    }
     enum err err = tcp_stream_open(&worker->loop, fd, &stream);
     if (err != OK) {
         return err;
     }
-    return tls != NULL ? door_open(&worker->door, stream, tls, peer, peer_port)
-                       : http1_server_open(&worker->servers, stream, peer, peer_port);
+    return is_gated ? gate_open(&worker->gate, stream, tls, peer, peer_port,
+                                worker->servers.settings.client_header_us)
+                    : serve(worker, stream, tls, peer, peer_port);
 }
 
 static void on_accept(void *context, int fd, const struct sockaddr_storage *peer)
@@ -127,8 +145,8 @@ static void end_when_quiet(uv_timer_t *timer)
 {
     struct worker *worker = timer->data;
     loop_enter(&worker->loop);
-    bool is_quiet = worker->door.waiting_count == 0 && worker->servers.connection_count == 0 &&
-                    worker->exchanges.exchange_count == 0;
+    bool is_quiet = worker->gate.waiting_count == 0 && worker->door.waiting_count == 0 &&
+                    worker->servers.connection_count == 0 && worker->exchanges.exchange_count == 0;
     if (is_quiet && worker->exchanges.snapshot != NULL) {
         exchange_host_finish(&worker->exchanges);
     }
@@ -174,6 +192,7 @@ void worker_on_order(struct inbox_message *message, void *context)
         drain(worker);
         break;
     case WORKER_CUT:
+        gate_close_all(&worker->gate);
         door_close_all(&worker->door);
         http1_server_host_close_all(&worker->servers);
         break;
@@ -227,6 +246,7 @@ enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
     struct http1_server_settings none = {0};
     http1_server_host_init(&worker->servers, &worker->loop, &worker->exchanges.handler, cells,
                            &none);
+    gate_init(&worker->gate, serve, worker, cells);
     door_init(&worker->door, &worker->servers, cells);
     exchange_host_init(&worker->exchanges, &worker->loop, index, cells);
     worker->exchanges.access_log = access_log;

@@ -11,6 +11,7 @@
 #include "proxy/io/inbox.h"
 #include "proxy/io/listener.h"
 #include "proxy/worker/door.h"
+#include "proxy/worker/gate.h"
 
 struct crew;
 struct worker;
@@ -45,6 +46,7 @@ struct worker {
     struct worker_cells *cells; /* borrowed from the crew's block */
     struct exchange_host exchanges;
     struct http1_server_host servers;
+    struct gate gate;
     struct door door;
     struct list listeners;
     uv_timer_t drain_timer;

@@ -96,8 +96,6 @@ static void features_not_built_yet_say_so(void **state)
 {
     (void)state;
     const struct refusal refusals[] = {
-        {"listen: [{address: 127.0.0.1:1, tls: [], proxy_protocol: true}]\n" PLAY_SERVICE,
-         ":1:42: listen.proxy_protocol: is not built yet: leave it out\n"},
         {PLAY_LISTEN PLAY_SERVICE "incidents: ./i\nfleet: {}\nadmin: {tls: null}\n",
          ":3:1: incidents: is not built yet: leave it out\n"
          ":4:1: fleet: is not built yet: leave it out\n:5:9: admin.tls: is not built yet: leave it "

@@ -69,8 +69,8 @@ void stage_publish(struct stage *stage, uint32_t weight_ppm, bool has_current)
                                                           .addresses = &addresses[role],
                                                           .address_count = 1};
         if (role == ROLE_PREVIOUS || has_current) {
-            plan.versions[role] =
-                (struct snapshot_version_plan){stage->versions[role], &endpoints[role], 1};
+            plan.versions[role] = (struct snapshot_version_plan){
+                stage->versions[role], &endpoints[role], 1, PROXY_PROTOCOL_NONE};
         }
     }
     assert_int_equal(snapshot_create(stage->base, &plan, 1, 1, ++stage->number, &stage->snapshot),

@@ -72,7 +72,7 @@ static int set_up(void **state)
                 parts.endpoints[s][role], BYTES("authority"), &parts.address, 1};
             if (s == 0 || role == ROLE_PREVIOUS) {
                 parts.plans[s].versions[role] = (struct snapshot_version_plan){
-                    parts.versions[s][role], &parts.targets[s][role], 1};
+                    parts.versions[s][role], &parts.targets[s][role], 1, PROXY_PROTOCOL_NONE};
             }
         }
     }

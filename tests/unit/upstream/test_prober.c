@@ -410,8 +410,8 @@ static void of_doubles_the_first_counts(void **state)
     struct conf_health other = bench.health;
     other.path = "/second";
     const struct prober_target targets[] = {
-        {bench.endpoint, BYTES("a"), &bench.origin.address, 1, &bench.health},
-        {bench.endpoint, BYTES("b"), &bench.origin.address, 1, &other},
+        {bench.endpoint, BYTES("a"), &bench.origin.address, 1, &bench.health, PROXY_PROTOCOL_NONE},
+        {bench.endpoint, BYTES("b"), &bench.origin.address, 1, &other, PROXY_PROTOCOL_NONE},
     };
 
     assert_int_equal(prober_set(bench.prober, targets, 2), OK);
@@ -431,8 +431,8 @@ static void want_of_memory_leaves_the_set_as_it_was(void **state)
     assert_int_equal(endpoint_create(BYTES("second:80"), 1, &second), OK);
     set(&bench);
     const struct prober_target targets[] = {
-        {bench.endpoint, BYTES("a"), &bench.origin.address, 1, &bench.health},
-        {second, BYTES("b"), &bench.origin.address, 1, &bench.health},
+        {bench.endpoint, BYTES("a"), &bench.origin.address, 1, &bench.health, PROXY_PROTOCOL_NONE},
+        {second, BYTES("b"), &bench.origin.address, 1, &bench.health, PROXY_PROTOCOL_NONE},
     };
     for (size_t turn = 0; alloc_fail_begin(turn); turn++) {
         enum err err = prober_set(bench.prober, targets, 2);

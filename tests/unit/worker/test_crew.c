@@ -121,7 +121,8 @@ static void publish(void)
     struct snapshot_endpoint_plan target = {endpoint, endpoint->name, &address, 1};
     struct snapshot_service_plan plan = {
         .service = service, .conf = &base->conf->services[0], .rollout = 1};
-    plan.versions[ROLE_PREVIOUS] = (struct snapshot_version_plan){version, &target, 1};
+    plan.versions[ROLE_PREVIOUS] =
+        (struct snapshot_version_plan){version, &target, 1, PROXY_PROTOCOL_NONE};
     struct snapshot *snapshot = NULL;
     assert_int_equal(snapshot_create(base, &plan, 1, WORKERS, ++number, &snapshot), OK);
     crew_publish(crew, snapshot);
