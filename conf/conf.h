@@ -310,6 +310,14 @@ struct conf_assets {
     uint64_t timeout_us; /* for the other version's head; then the first answer is given */
 };
 
+/* When rollbacks are rehearsed. */
+struct conf_drill {
+    bool is_on;
+    uint64_t every_us; /* counted from the beginning of 1970, UTC, plus: */
+    uint64_t at_us;    /* less than every_us */
+    struct conf_place place;
+};
+
 struct conf_rescue {
     bool is_on;
     enum conf_rescue_when *when;
@@ -367,6 +375,8 @@ struct conf_service {
     size_t observe_count;
     struct conf_failures failures;
     struct conf_rescue rescue;
+    struct conf_drill drill;
+    uint64_t rto_target_us; /* for a rollback: what drills are held to */
     struct conf_platform platform;
     struct conf_place place;
     struct conf_place hosts_place;

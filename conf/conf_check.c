@@ -298,6 +298,13 @@ static void check_health(const struct conf_health *health, struct conf_errors *e
     }
 }
 
+static void check_drill(const struct conf_drill *drill, struct conf_errors *errors)
+{
+    if (drill->is_on && drill->every_us > 0 && drill->at_us >= drill->every_us) {
+        conf_errors_add(errors, drill->place, "services.drill.at: is not shorter than every");
+    }
+}
+
 enum { FAILURE_STATUS_MIN = 300, STATUS_NOT_FOUND = 404 };
 
 static void check_failures(const struct conf_failures *failures, struct conf_errors *errors)
@@ -500,6 +507,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_shift(&service->rollback, errors);
         check_move(&service->rollback.move, errors);
         check_health(&service->health, errors);
+        check_drill(&service->drill, errors);
         check_policies(service, errors);
         check_failures(&service->failures, errors);
         check_platform(service, errors);

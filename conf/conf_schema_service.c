@@ -441,6 +441,35 @@ static const struct conf_section rescue_section = {
     .size = sizeof(struct conf_rescue),
 };
 
+static const struct conf_key drill_keys[] = {
+    {.name = "every",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_drill, every_us),
+     FROM_TO(10 * SECOND, 366 * DAY),
+     .fallback = "7d",
+     .help = "One drill in each period of this length. Periods are counted from the beginning of "
+             "1970 in UTC, so `1d` is at midnight and `7d` on Thursdays, whenever the process "
+             "began."},
+    {.name = "at",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_drill, at_us),
+     FROM_TO(0, 366 * DAY),
+     .fallback = "0s",
+     .help = "How long after the period's beginning; shorter than `every`. With `every: 1d` and "
+             "`at: 3h` it is at 3 in the morning, UTC."},
+};
+
+static const struct conf_section drill_section = {
+    .title = "services.drill",
+    .help = "Rollbacks are rehearsed: a judge and a rollout of their own get failures that are "
+            "made up, workers get the split that they have once more, the platform is only looked "
+            "at. No request, weight, counter or quarantine is touched. A drill that is due while a "
+            "rollout or a rollback runs is skipped, and one that runs gives way to them.",
+    KEYS(drill_keys),
+    .size = sizeof(struct conf_drill),
+    .place_offset = offsetof(struct conf_drill, place),
+};
+
 #define SERVICE(type_, member) .type = (type_), .offset = offsetof(struct conf_service, member)
 
 static const struct conf_key service_keys[] = {
@@ -568,6 +597,19 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .section = &rescue_section,
      .help = "Repeating on the stable version what the canary failed."},
+    {.name = "drill",
+     SERVICE(CONF_TYPE_SECTION, drill),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, drill.is_on),
+     .fallback = "off",
+     .section = &drill_section,
+     .help = "Rehearsing rollbacks by schedule; `serin drill` does it at once, with or without."},
+    {.name = "rto_target",
+     SERVICE(CONF_TYPE_DURATION, rto_target_us),
+     FROM_TO(MS, DAY),
+     .fallback = "120s",
+     .help = "How long a rollback may take from the first bad response until all of it is "
+             "confirmed: a drill that takes longer, or fails, raises an alert."},
     {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
     {.name = "platform",
      SERVICE(CONF_TYPE_SECTION, platform),

@@ -76,6 +76,14 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "From the first bad response to the end of the phase.")                                      \
     X(LAST_ROLLBACK_TIMESTAMP, last_rollback_timestamp, "serin_last_rollback_timestamp_seconds",   \
       GAUGE, "seconds", "service", "When the latest rollback began; absent before the first.")     \
+    X(LAST_DRILL_TIMESTAMP, last_drill_timestamp, "serin_last_drill_timestamp_seconds", GAUGE,     \
+      "seconds", "service",                                                                        \
+      "When the latest drill that was not dropped ended; absent before the first.")                \
+    X(DRILL_DURATION, drill_duration, "serin_drill_duration_seconds", GAUGE, "seconds", "service", \
+      "What a rollback took in that drill, by the same phases; absent when it failed. No other "   \
+      "family of durations has it.")                                                               \
+    X(DRILL_IN_TIME, drill_in_time, "serin_drill_in_time", GAUGE, "", "service",                   \
+      "1 when that drill met the target of its time, 0 when it was slower or failed.")             \
     X(DEPLOYMENT_INFO, deployment_info, "serin_deployment_info", GAUGE, "",                        \
       "service, role, deployment, url", "Always 1: which deployment plays which role.")            \
     X(CLIENT_CONNECTIONS, client_connections, "serin_client_connections", GAUGE, "", "state",      \

@@ -331,6 +331,30 @@ static void write_rollback_phase_duration(struct writer *w,
     }
 }
 
+static void write_last_drill_timestamp(struct writer *w, const struct exposition_service *service)
+{
+    if (!isnan(service->last_drill_s)) {
+        labels_service(w, service);
+        value(w, service->last_drill_s);
+    }
+}
+
+static void write_drill_duration(struct writer *w, const struct exposition_service *service)
+{
+    if (!isnan(service->last_drill_s) && !isnan(service->drill_duration_s)) {
+        labels_service(w, service);
+        value(w, service->drill_duration_s);
+    }
+}
+
+static void write_drill_in_time(struct writer *w, const struct exposition_service *service)
+{
+    if (!isnan(service->last_drill_s)) {
+        labels_service(w, service);
+        count(w, service->is_drill_in_time ? 1 : 0);
+    }
+}
+
 static void write_last_rollback_timestamp(struct writer *w,
                                           const struct exposition_service *service)
 {

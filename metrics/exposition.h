@@ -77,7 +77,10 @@ struct exposition_service {
     const struct histogram *rollback_durations; /* NULL: nothing to show */
     const struct exposition_durations *phase_durations;
     size_t phase_duration_count;
-    double last_rollback_s; /* Unix time; NaN before the first */
+    double last_rollback_s;  /* Unix time; NaN before the first */
+    double last_drill_s;     /* the same; what is about drills is shown only with it */
+    double drill_duration_s; /* NaN: it failed */
+    bool is_drill_in_time;
 };
 
 struct exposition {

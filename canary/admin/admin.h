@@ -193,6 +193,13 @@ struct admin_rollback {
     const char *actor;
 };
 
+struct admin_drill {
+    const char *service;
+    const char *key; /* Idempotency-Key, or NULL */
+    const char *fingerprint;
+    const char *actor;
+};
+
 /* A rollout of a version that the configuration need not know. */
 struct admin_start {
     const char *service;
@@ -253,6 +260,7 @@ struct admin_ops {
     void (*rollback)(void *context, struct admin_call *call, const struct admin_rollback *rollback);
     void (*rollout)(void *context, struct admin_call *call, const struct admin_rollout *rollout);
     void (*start)(void *context, struct admin_call *call, const struct admin_start *start);
+    void (*drill)(void *context, struct admin_call *call, const struct admin_drill *drill);
     void (*release)(void *context, struct admin_call *call, const struct admin_release *release);
     void (*reload)(void *context, struct admin_call *call, const char *actor);
     /* Checks `text`, or with NULL data the file that is in use: DONE, or INVALID with all `errors`.

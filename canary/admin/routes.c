@@ -16,6 +16,7 @@ static const struct route routes[] = {
     {METHOD_PUT, "/api/v1/services/{}/weight", ROUTE_OPERATOR, route_weight},
     {METHOD_POST, "/api/v1/services/{}/rollback", ROUTE_OPERATOR, route_start_rollback},
     {METHOD_POST, "/api/v1/services/{}/build-failures", ROUTE_OPERATOR, route_build_failure},
+    {METHOD_POST, "/api/v1/services/{}/drill", ROUTE_OPERATOR, route_drill},
     {METHOD_POST, "/api/v1/services/{}/rollout", ROUTE_OPERATOR, route_start_rollout},
     {METHOD_POST, "/api/v1/services/{}/rollout/pause", ROUTE_OPERATOR, route_pause},
     {METHOD_POST, "/api/v1/services/{}/rollout/resume", ROUTE_OPERATOR, route_resume},

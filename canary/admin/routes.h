@@ -44,6 +44,7 @@ void route_pause(struct admin_call *call);
 void route_resume(struct admin_call *call);
 void route_promote(struct admin_call *call);
 void route_abort(struct admin_call *call);
+void route_drill(struct admin_call *call);
 void route_release(struct admin_call *call);
 void route_config_check(struct admin_call *call);
 void route_reload(struct admin_call *call);

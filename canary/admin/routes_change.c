@@ -193,6 +193,17 @@ void route_abort(struct admin_call *call)
     change_rollout(call, ADMIN_ABORT);
 }
 
+void route_drill(struct admin_call *call)
+{
+    char fingerprint[PRECONDITION_FINGERPRINT_SIZE];
+    precondition_fingerprint(call, fingerprint);
+    struct admin_drill drill = {
+        .service = call->parameters[0], .fingerprint = fingerprint, .actor = call->actor};
+    if (has_empty_body(call) && precondition_key(call, &drill.key)) {
+        ops_of(call)->drill(context_of(call), call, &drill);
+    }
+}
+
 void route_release(struct admin_call *call)
 {
     struct body_member members[] = {{"reason", BODY_STRING, true, NULL}};

@@ -29,7 +29,7 @@ static const struct option options[] = {
     {CLI_OPTION_DEPLOYMENT, "--deployment", 'd', "ID",
      "its name (default: from a pages.dev host, else a hash)"},
     {CLI_OPTION_STEPS, "--steps", 0, "LIST", "as 1%,5%,pause,100% (default: as configured)"},
-    {CLI_OPTION_WAIT_END, "--wait", 'w', NULL, "until it has ended, as the verb wait"},
+    {CLI_OPTION_WAIT_END, "--wait", 'w', NULL, "until it has ended; the exit code says how"},
     {CLI_OPTION_INSTANT, "--instant", 0, NULL, "all at once instead of in steps"},
     {CLI_OPTION_FULL, "--full", 0, NULL, "past all steps, to the bake at 100 %"},
     {CLI_OPTION_DRY_RUN, "--dry-run", 'n', NULL, "say what would happen, change nothing"},

@@ -251,10 +251,10 @@ static void add_rollback(struct table *table, const json_t *record)
     char duration[NUMBER_SIZE];
     char status[LABEL_SIZE];
     const char *trigger = text_of(record, "trigger");
-    bool is_manual = strcmp(trigger, "manual") == 0;
+    bool has_words = strcmp(trigger, "manual") == 0 || strcmp(trigger, "drill") == 0;
     char reason[LABEL_SIZE];
-    (void)snprintf(reason, sizeof reason, "%s%s%s", trigger_text(trigger), is_manual ? ": " : "",
-                   is_manual ? text_of(record, "reason") : "");
+    (void)snprintf(reason, sizeof reason, "%s%s%s", trigger_text(trigger), has_words ? ": " : "",
+                   has_words ? text_of(record, "reason") : "");
     table_add(table, time_text(text_of(record, "timestamp"), at));
     table_add(table, text_of(record, "deployment"));
     table_add(table, reason);

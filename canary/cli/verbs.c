@@ -408,6 +408,13 @@ const struct cli_verb cli_verbs[] = {
      verb_run_wait},
     {"abort", NULL, ON_SERVICE, 0, "shift back and end the rollout, without quarantine", NULL,
      verb_run_abort},
+    {"drill", NULL, ON_SERVICE | CLI_OPTION_WAIT_END, 0, "rehearse a rollback, and time it",
+     "Failures that are made up go to a judge and a rollout of their own; workers get the split\n"
+     "that they have once more, the platform is only looked at. No request, weight or quarantine\n"
+     "is touched. Refused while a rollout or a rollback runs; dropped when one begins.\n"
+     "With --wait: 0 when it met `rto_target`, 1 when it was slower, failed or was dropped, and\n"
+     "--timeout is for all of it.",
+     verb_run_drill},
     {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,
      "let a deployment that was rolled back be tried again", NULL, run_release},
     {"history", NULL,

@@ -67,6 +67,15 @@ static bool has_failed_build(const struct controller *controller, const struct s
     return build_has_failed_lately(controller, steward);
 }
 
+/* After a restart nothing is known of drills: what was active stays until one says otherwise. */
+static bool has_missed_drill(const struct controller *controller, const struct steward *steward)
+{
+    const struct drills *drills = &steward->drills;
+    (void)controller;
+    return !drills->has_judged ||
+           drills_is_missed(drills, (double)steward->conf->rto_target_us / 1e6);
+}
+
 static const struct rule rules[] = {
     {"breach", "SerinBreach", "critical", has_breach},
     {"rollback.start", "SerinRollback", "critical", is_rolling_back},
@@ -75,6 +84,7 @@ static const struct rule rules[] = {
     {"rollout.unready", "SerinRolloutPaused", "warning", is_paused},
     {"rollout.max_time", "SerinRolloutPaused", "warning", is_paused},
     {"build.failure", "SerinBuildFailed", "warning", has_failed_build},
+    {"drill.missed", "SerinDrillMissed", "warning", has_missed_drill},
     {NULL, "SerinContained", "warning", is_contained},
 };
 
@@ -115,6 +125,12 @@ static const char *reason_of(const struct steward *steward)
     return judge_reason_name(steward->engine.finding.reason);
 }
 
+/* Of the service, whichever its versions are. */
+static bool is_of_drill(const struct rule *rule)
+{
+    return rule != NULL && rule->holds == has_missed_drill;
+}
+
 static void fire(struct controller *controller, const struct steward *steward,
                  const struct rule *rule, const char *summary)
 {
@@ -124,9 +140,9 @@ static void fire(struct controller *controller, const struct steward *steward,
     struct event_facts facts = {
         .name = rule->name,
         .service = steward->conf->name,
-        .deployment = steward_deployment(steward, ROLE_CURRENT),
+        .deployment = is_of_drill(rule) ? NULL : steward_deployment(steward, ROLE_CURRENT),
         .severity = is_by_hand ? "warning" : rule->severity,
-        .reason = reason_of(steward),
+        .reason = is_of_drill(rule) ? "drill" : reason_of(steward),
         .summary = summary,
     };
     alerts_raise(controller->alerts, &facts);
@@ -224,8 +240,15 @@ static bool is_over(struct controller *controller, const struct condition condit
         return !rule->holds(controller, steward); /* whichever deployment it was the build of */
     }
     say_end(steward, ret_note);
-    return steward == NULL || rule == NULL || !is_about_canary(event, steward) ||
-           !rule->holds(controller, steward);
+    if (steward == NULL || rule == NULL) {
+        return true;
+    }
+    if (is_of_drill(rule)) {
+        note_set(ret_note, "a drill met the target of %.3g s",
+                 (double)steward->conf->rto_target_us / 1e6);
+        return !rule->holds(controller, steward);
+    }
+    return !is_about_canary(event, steward) || !rule->holds(controller, steward);
 }
 
 static void resolve_over(struct controller *controller,

@@ -75,6 +75,8 @@ static void on_adopted(void *context, const struct snapshot *snapshot)
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_note_landed(controller->stewards[i], snapshot->number,
                             controller_now_us(controller));
+        drills_note_landed(&controller->stewards[i]->drills, snapshot->number,
+                           controller_now_us(controller));
     }
 }
 
@@ -332,6 +334,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
         controller_act(controller, steward, &actions, NULL);
     }
     controller_tell_platform(controller, steward);
+    controller_drill_tick(controller, steward, now_us, wall_us);
     controller_tell_observed(controller, steward);
     controller_tell_hold(controller, steward);
     controller_tell_verdict(controller, steward);
@@ -355,6 +358,7 @@ static void tick_second(struct controller *controller)
     rotate_tickets(controller);
     for (size_t i = 0; i < controller->steward_count; i++) {
         steward_note_second(controller->stewards[i]);
+        controller_drill_schedule(controller, controller->stewards[i]);
     }
     controller_alarm_tick(controller);
     controller_retain_tick(controller);
@@ -713,6 +717,7 @@ void controller_drain(struct controller *controller)
     switch (controller->stage) {
     case CONTROLLER_SERVING:
         log_info("draining");
+        controller_drop_drills(controller, "the process is about to end");
         controller_reload_cancel(controller, "The process is about to end.");
         controller->stage = CONTROLLER_DELAYING;
         controller->stage_until_us =

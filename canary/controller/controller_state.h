@@ -206,6 +206,9 @@ void controller_close_platforms(struct controller *controller);
 /* Each tick: a rollback whose shift is over is told. */
 void controller_tell_platform(struct controller *controller, struct steward *steward);
 
+/* What the platform may know the version by; there is one. Borrowed from the steward. */
+const char *controller_platform_name(const struct steward *steward, enum role role);
+
 /* ---- builds that failed (builds.c) ---- */
 
 /* Is that deployment the canary, with weight or on its way up? NULL is none. */
@@ -215,6 +218,21 @@ bool build_has_failed_lately(const struct controller *controller, const struct s
 /* Nothing is rolled back: it goes into history, audit trail, log and alerts. Answers the call. */
 void controller_record_build(struct controller *controller, struct steward *steward,
                              const struct admin_rollback *failure, struct admin_call *call);
+
+/* ---- rehearsals (drills.c) ---- */
+
+/* The admin's op. */
+void controller_drill(void *context, struct admin_call *call, const struct admin_drill *wish);
+/* Each tick, when the service's own actions are done. */
+void controller_drill_tick(struct controller *controller, struct steward *steward, uint64_t now_us,
+                           int64_t wall_us);
+/* Once a second: begins what is due, or says why not. */
+void controller_drill_schedule(struct controller *controller, struct steward *steward);
+/* What runs is recorded as dropped; the reason is for people. */
+void controller_drop_drill(struct controller *controller, struct steward *steward, const char *why);
+void controller_drop_drills(struct controller *controller, const char *why);
+/* The record of one that runs, or of the last; gives the value. NULL: it is another one's. */
+json_t *controller_drill_find(const struct steward *steward, const char *id);
 
 /* ---- doing (acts.c) ---- */
 
@@ -315,6 +333,11 @@ size_t controller_view_observed(const struct steward *steward,
 MUST_USE enum err controller_recording_around(const struct steward *steward, int64_t wall_us,
                                               uint64_t before_us, uint64_t after_us,
                                               struct buf *out);
+
+/* True when the Idempotency-Key (or NULL) decided the matter: the call is answered, now or later.
+ */
+bool controller_is_replay(struct controller *controller, struct admin_call *call, const char *key,
+                          const char *fingerprint);
 
 /* ---- the admin's ops (ops.c, views.c, recording.c) ---- */
 

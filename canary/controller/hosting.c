@@ -250,6 +250,11 @@ static const char *platform_name(const struct conf_version *version)
     return is_pages ? host : version->deployment;
 }
 
+const char *controller_platform_name(const struct steward *steward, enum role role)
+{
+    return platform_name(steward->lineup.versions[role]);
+}
+
 static void begin(struct controller *controller, struct steward *steward)
 {
     const struct record *record = &steward->engine.rollout.record;
@@ -259,8 +264,8 @@ static void begin(struct controller *controller, struct steward *steward)
         .rollback = record->id,
         .service = steward->conf->name,
         .deployment = steward->recorded.deployment,
-        .current = platform_name(&steward->conf->current),
-        .target = platform_name(&steward->conf->previous),
+        .current = controller_platform_name(steward, ROLE_CURRENT),
+        .target = controller_platform_name(steward, ROLE_PREVIOUS),
         .reason = record->reason_text.text,
         .record = text,
         .first_bad_us = record->first_bad_wall_us,

@@ -107,16 +107,14 @@ static void on_replayed(void *context, enum err err, json_t *result)
     admin_reply(call, &(struct admin_reply){.result = ADMIN_REPLAYED, .body = result});
 }
 
-/* True when the key decided the matter. */
-static bool is_replay(struct controller *controller, const struct steward *steward,
-                      const struct admin_rollback *rollback, struct admin_call *call)
+bool controller_is_replay(struct controller *controller, struct admin_call *call, const char *key,
+                          const char *fingerprint)
 {
     const char *id = NULL;
-    if (rollback->key == NULL) {
+    if (key == NULL) {
         return false;
     }
-    switch (keys_find(controller->keys, rollback->key, rollback->fingerprint,
-                      clock_wall_us(controller->clock), &id)) {
+    switch (keys_find(controller->keys, key, fingerprint, clock_wall_us(controller->clock), &id)) {
     case KEYS_UNKNOWN:
         return false;
     case KEYS_MISUSED:
@@ -126,10 +124,9 @@ static bool is_replay(struct controller *controller, const struct steward *stewa
     case KEYS_REPLAY:
         break;
     }
-    const struct rollout *rollout = &steward->engine.rollout;
-    if (rollout->has_record && strcmp(rollout->record.id, id) == 0) {
+    json_t *body = view_record_find(controller, id);
+    if (body != NULL) {
         /* The file may not have it yet. */
-        json_t *body = record_to_json(&rollout->record, steward);
         admin_reply(call, &(struct admin_reply){.result = ADMIN_REPLAYED, .body = body});
         json_decref(body);
         return true;
@@ -145,7 +142,8 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
     struct controller *controller = context;
     struct steward *steward = rollback->is_build ? find_any(controller, call, rollback->service)
                                                  : find(controller, call, rollback->service);
-    if (steward == NULL || is_replay(controller, steward, rollback, call)) {
+    if (steward == NULL ||
+        controller_is_replay(controller, call, rollback->key, rollback->fingerprint)) {
         return;
     }
     if (rollback->is_build && !build_is_in_use(steward, rollback->expect_current)) {
@@ -334,6 +332,7 @@ const struct admin_ops controller_admin_ops = {
     .rollback = roll_back,
     .rollout = roll_out,
     .start = controller_start,
+    .drill = controller_drill,
     .release = release,
     .reload = reload,
     .config_check = config_check,

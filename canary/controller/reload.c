@@ -231,6 +231,7 @@ static void take_over(struct controller *controller, struct takeover *takeover,
     size_t old_count = controller->steward_count;
     controller->is_taking_over = true;
     controller_forget_starts(controller);
+    controller_drop_drills(controller, "the configuration was loaded again");
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
             controller_remember(controller, old[i]);

@@ -24,7 +24,7 @@ void controller_retain_tick(struct controller *controller)
         return;
     }
     controller->retain_us = controller->loop->now_us + RETAIN_US;
-    int64_t now_us = clock_wall_us(clock_system());
+    int64_t now_us = clock_wall_us(controller->clock);
     enum err err = history_retain(controller->history, now_us - (int64_t)keep_us, now_us,
                                   on_retained, controller);
     if (err != OK && err != ERR_EXISTS) {

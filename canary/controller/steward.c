@@ -138,6 +138,7 @@ void steward_destroy(struct steward *steward)
     service_unref(steward->service);
     observe_finish(&steward->observe);
     recorder_destroy(steward->recorder);
+    drills_finish(&steward->drills);
     free(steward);
 }
 
@@ -265,8 +266,7 @@ static unsigned failing_count(const struct steward *steward, enum role role)
     return failing;
 }
 
-/* Ejected endpoints come back by themselves: they may be shifted to. */
-static unsigned reachable_count(const struct steward *steward, enum role role)
+unsigned steward_reachable_count(const struct steward *steward, enum role role)
 {
     const struct steward_version *version = &steward->versions[role];
     unsigned reachable = 0;
@@ -375,7 +375,7 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
         .endpoints = {.canary_endpoints = (uint32_t)canary->endpoint_count,
                       .canary_failing = failing,
                       .canary_live = steward_live_count(steward, ROLE_CURRENT),
-                      .stable_live = reachable_count(steward, ROLE_PREVIOUS),
+                      .stable_live = steward_reachable_count(steward, ROLE_PREVIOUS),
                       .is_contained = steward_contained_count(steward) > 0},
         .canary_down_since_us = steward->canary_down_since_us,
         .landed_revision = steward->landed_revision,

@@ -5,6 +5,7 @@
  * versions (shared with the snapshots), feeds its engine with their counts each tick, and remembers
  * what the workers have been told. Control only. */
 #pragma once
+#include "canary/controller/drills.h"
 #include "canary/controller/lineup.h"
 #include "canary/controller/recorder.h"
 #include "canary/controller/registry.h"
@@ -92,6 +93,7 @@ struct steward {
     struct steward_hold hold;         /* containment, as it was last told */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
+    struct drills drills;
     bool has_written; /* a record, last: */
     struct record written;
 };
@@ -150,6 +152,8 @@ void steward_note_second(struct steward *steward);
 double steward_realised(const struct steward *steward);
 /* How many endpoints of the role are live, and how many there are. */
 unsigned steward_live_count(const struct steward *steward, enum role role);
+/* ... and how many could be shifted to: ejected ones come back by themselves. */
+unsigned steward_reachable_count(const struct steward *steward, enum role role);
 /* How many workers hold the canary at a trickle. */
 unsigned steward_contained_count(const struct steward *steward);
 /* How often a worker began to. */

@@ -130,6 +130,10 @@ json_t *view_record_find(void *context, const char *id)
         if (steward->has_written && strcmp(steward->written.id, id) == 0) {
             return record_to_json(&steward->written, steward);
         }
+        json_t *drill = controller_drill_find(steward, id);
+        if (drill != NULL) {
+            return drill;
+        }
     }
     return NULL;
 }
@@ -318,6 +322,10 @@ static enum err expose_service(const struct steward *steward, struct service_par
         .last_rollback_s = steward->rollbacks.last_wall_us > 0
                                ? (double)steward->rollbacks.last_wall_us / 1e6
                                : (double)NAN,
+        .last_drill_s =
+            steward->drills.has_judged ? (double)steward->drills.judged_wall_us / 1e6 : (double)NAN,
+        .drill_duration_s = steward->drills.duration_s,
+        .is_drill_in_time = !drills_is_missed(&steward->drills, steward->drills.judged_target_s),
     };
     expose_version(steward, ROLE_CURRENT, &ret_service->versions[METRIC_ROLE_CURRENT]);
     expose_version(steward, ROLE_PREVIOUS, &ret_service->versions[METRIC_ROLE_PREVIOUS]);

@@ -6,8 +6,8 @@
 
 #include "proxy/base/check.h"
 
-static const char *const TRIGGER_NAMES[] = {"error_rate", "latency", "connect",
-                                            "health",     "manual",  "build"};
+static const char *const TRIGGER_NAMES[] = {"error_rate", "latency", "connect", "health",
+                                            "manual",     "build",   "drill"};
 static const char *const STATUS_NAMES[] = {"in_progress", "success", "failed", "superseded",
                                            "dry_run"};
 static const char *const MODE_NAMES[] = {"gradual", "instant"};

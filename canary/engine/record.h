@@ -19,6 +19,7 @@ enum record_trigger {
     RECORD_HEALTH,
     RECORD_MANUAL,
     RECORD_BUILD, /* somebody said that its build failed */
+    RECORD_DRILL, /* a rehearsal; see drill.h */
     RECORD_TRIGGER_COUNT
 };
 

@@ -355,6 +355,21 @@ bool teller_has(const struct teller *teller, const char *service)
     return find_seat(teller, service) != NULL;
 }
 
+enum err teller_look(struct teller *teller, const char *service, const struct platform_ask *ask,
+                     platform_on_done *on_done, void *context, struct note *note)
+{
+    const struct seat *seat = find_seat(teller, service);
+    CHECK(ask->operation == PLATFORM_LOOK);
+    if (seat == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    if (seat->provider == NULL) {
+        *note = seat->why;
+        return ERR_STATE;
+    }
+    return provider_start(seat->provider, ask, on_done, context, NULL);
+}
+
 enum err teller_seat(struct teller *teller, const char *service, struct provider *provider,
                      const char *why)
 {

@@ -66,6 +66,13 @@ void teller_sweep(struct teller *teller);
 /* Has the service a platform? */
 bool teller_has(const struct teller *teller, const char *service);
 
+/* Looks at the service's platform (PLATFORM_LOOK alone), once and beside all tasks; see
+ * provider_start for further errors. ERR_NOT_FOUND: it has none; ERR_STATE: there is nobody to ask,
+ * and the note says why. */
+MUST_USE enum err teller_look(struct teller *teller, const char *service,
+                              const struct platform_ask *ask, platform_on_done *on_done,
+                              void *context, struct note *note);
+
 /* Begins a task; copies all. Other tasks of the service are given up. ERR_NOMEM. */
 MUST_USE enum err teller_begin(struct teller *teller, const struct teller_facts *facts);
 /* The journal has it (or cannot have it): it may be asked. */

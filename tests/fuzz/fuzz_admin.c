@@ -99,6 +99,14 @@ static void release(void *context, struct admin_call *call, const struct admin_r
     done(call);
 }
 
+static void drill(void *context, struct admin_call *call, const struct admin_drill *drill)
+{
+    (void)context;
+    CHECK(drill->service[0] != '\0');
+    CHECK(drill->fingerprint[0] != '\0');
+    done(call);
+}
+
 static void reload(void *context, struct admin_call *call, const char *actor)
 {
     (void)context;
@@ -151,6 +159,7 @@ static const struct admin_ops ops = {
     .rollback = rollback,
     .rollout = rollout,
     .start = start,
+    .drill = drill,
     .release = release,
     .reload = reload,
     .config_check = config_check,

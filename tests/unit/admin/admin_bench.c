@@ -198,6 +198,14 @@ static void fake_release(void *context, struct admin_call *call,
     asked(fake, call);
 }
 
+static void fake_drill(void *context, struct admin_call *call, const struct admin_drill *drill)
+{
+    struct fake_controller *fake = context;
+    (void)snprintf(fake->last, sizeof fake->last, "drill %s key %s by %s", drill->service,
+                   drill->key != NULL ? drill->key : "-", drill->actor);
+    asked(fake, call);
+}
+
 static void fake_reload(void *context, struct admin_call *call, const char *actor)
 {
     struct fake_controller *fake = context;
@@ -235,6 +243,7 @@ const struct admin_ops fake_ops = {
     .rollback = fake_rollback,
     .rollout = fake_rollout,
     .start = fake_start,
+    .drill = fake_drill,
     .release = fake_release,
     .reload = fake_reload,
     .config_check = fake_config_check,

@@ -213,7 +213,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 25);
+    assert_int_equal(count, 26);
     json_decref(document);
 }
 

@@ -13,6 +13,7 @@
 #define WEIGHT   "/api/v1/services/showcase/weight"
 #define BUILD    "/api/v1/services/showcase/build-failures"
 #define ROLLBACK "/api/v1/services/showcase/rollback"
+#define DRILL    "/api/v1/services/showcase/drill"
 #define ROLLOUT  "/api/v1/services/showcase/rollout"
 
 static int setup(void **state)
@@ -143,6 +144,20 @@ static void rollback_is_accepted_with_its_record(void **state)
     bench->fake.result = ADMIN_REPLAYED;
     assert_int_equal(ask_json(bench, METHOD_POST, ROLLBACK, "{\"reason\": \"it breaks\"}"), 200);
     assert_string_equal(bench->fake.last, "rollback showcase 'it breaks' key=- by local");
+}
+
+static void drill_is_accepted_and_says_nothing_else(void **state)
+{
+    struct admin_bench *bench = *state;
+    bench->fake.result = ADMIN_ACCEPTED;
+    with(bench, "Idempotency-Key", "d-1");
+    assert_int_equal(ask_json(bench, METHOD_POST, DRILL, "{}"), 202);
+    assert_string_equal(bench->fake.last, "drill showcase key d-1 by local");
+    assert_int_equal(ask_json(bench, METHOD_POST, DRILL, ""), 202);
+    assert_string_equal(bench->fake.last, "drill showcase key - by local");
+    (void)ask_json(bench, METHOD_POST, DRILL, "{\"reason\": \"why not\"}");
+    assert_problem(bench, 422, "reason");
+    assert_int_equal(ask_json(bench, METHOD_GET, DRILL, NULL), 405);
 }
 
 static void rollback_needs_a_reason_on_one_line(void **state)
@@ -351,6 +366,7 @@ int main(void)
         TEST(body_must_say_that_it_is_json),
         TEST(large_body_is_refused),
         TEST(rollback_is_accepted_with_its_record),
+        TEST(drill_is_accepted_and_says_nothing_else),
         TEST(rollback_needs_a_reason_on_one_line),
         TEST(rollout_verbs_take_no_body),
         TEST(promote_may_be_full),

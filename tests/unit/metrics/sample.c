@@ -89,7 +89,10 @@ static void fill_service(struct sample *sample, size_t i)
         .rollback_durations = &sample->durations,
         .phase_durations = sample->phase_durations,
         .phase_duration_count = COUNT_OF(sample->phase_durations),
-        .last_rollback_s = i == 0 ? 1795411543.25 : NAN};
+        .last_rollback_s = i == 0 ? 1795411543.25 : NAN,
+        .last_drill_s = i == 0 ? 1795411600.5 : NAN,
+        .drill_duration_s = 4.25,
+        .is_drill_in_time = true};
 }
 
 struct sample *sample_create(void)
