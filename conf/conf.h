@@ -148,7 +148,7 @@ struct conf_limits {
     struct conf_place header_line_place;
 };
 
-enum conf_scheme { CONF_SCHEME_HTTP };
+enum conf_scheme { CONF_SCHEME_HTTP, CONF_SCHEME_HTTPS };
 
 /* One origin server: scheme, host and port of a URL without a path. */
 struct conf_endpoint {
@@ -188,8 +188,16 @@ struct conf_sticky {
 };
 
 enum conf_opt_in { CONF_OPT_IN_OFF, CONF_OPT_IN_TRUSTED, CONF_OPT_IN_ON };
-enum conf_host { CONF_HOST_KEEP, CONF_HOST_ORIGIN };
+enum conf_host { CONF_HOST_AUTO, CONF_HOST_KEEP, CONF_HOST_ORIGIN };
 enum conf_forwarded { CONF_FORWARDED_X, CONF_FORWARDED_RFC7239, CONF_FORWARDED_BOTH };
+
+/* How https endpoints are spoken to. */
+struct conf_origin_tls {
+    const char *ca;   /* PEM: whom to trust; NULL: the system's authorities */
+    const char *name; /* whose certificate it must be, and the SNI; NULL: the endpoint's host */
+    bool is_verified;
+    struct conf_place place;
+};
 
 struct conf_outlier {
     bool is_on;
@@ -366,6 +374,7 @@ struct conf_service {
     struct conf_sticky sticky;
     enum conf_opt_in opt_in;
     enum conf_host host;
+    struct conf_origin_tls origin_tls;
     enum conf_forwarded forwarded;
     struct conf_outlier outlier;
     struct conf_health health;

@@ -5,7 +5,7 @@
 
 #include "proxy/base/check.h"
 
-enum { LABEL_MAX = 63, PORT_MAX = 65535, HTTP_PORT = 80 };
+enum { LABEL_MAX = 63, PORT_MAX = 65535, HTTP_PORT = 80, HTTPS_PORT = 443 };
 
 static bool is_digit(char byte)
 {
@@ -178,10 +178,32 @@ enum err conf_address_parse(const struct conf_value_context *context, bool may_b
     return ERR_SYNTAX;
 }
 
-static enum err fill_endpoint(const struct conf_value_context *context, struct bytes host,
-                              uint16_t port, struct conf_endpoint *ret_endpoint)
+/* What may stand before the host of an origin. */
+struct scheme {
+    struct bytes text;
+    enum conf_scheme scheme;
+    uint16_t port;
+};
+
+static const struct scheme *find_scheme(struct bytes text)
 {
-    struct conf_endpoint endpoint = {.scheme = CONF_SCHEME_HTTP, .port = port};
+    static const struct scheme schemes[] = {
+        {{"http://", 7}, CONF_SCHEME_HTTP, HTTP_PORT},
+        {{"https://", 8}, CONF_SCHEME_HTTPS, HTTPS_PORT},
+    };
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        size_t size = schemes[i].text.size;
+        if (text.size >= size && bytes_equal_nocase(bytes_slice(text, 0, size), schemes[i].text)) {
+            return &schemes[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err fill_endpoint(const struct conf_value_context *context, const struct scheme *scheme,
+                              struct bytes host, uint16_t port, struct conf_endpoint *ret_endpoint)
+{
+    struct conf_endpoint endpoint = {.scheme = scheme->scheme, .port = port};
     char text[CONF_HOST_MAX + 1];
     endpoint.is_ip = ip_parse(host, &endpoint.ip);
     if (endpoint.is_ip) {
@@ -194,10 +216,10 @@ static enum err fill_endpoint(const struct conf_value_context *context, struct b
         text[host.size] = '\0';
     }
     bool is_v6 = endpoint.is_ip && !ip_is_v4(&endpoint.ip);
-    unsigned shown_port = port == HTTP_PORT ? 0 : port;
+    unsigned shown_port = port == scheme->port ? 0 : port;
     endpoint.host = print_text(context, "", text, false, 0);
     endpoint.authority = print_text(context, "", text, is_v6, shown_port);
-    endpoint.url = print_text(context, "http://", text, is_v6, shown_port);
+    endpoint.url = print_text(context, scheme->text.data, text, is_v6, shown_port);
     if (endpoint.host == NULL || endpoint.authority == NULL || endpoint.url == NULL) {
         return ERR_NOMEM;
     }
@@ -208,16 +230,13 @@ static enum err fill_endpoint(const struct conf_value_context *context, struct b
 enum err conf_endpoint_parse(const struct conf_value_context *context, struct bytes text,
                              struct note *note, struct conf_endpoint *ret_endpoint)
 {
-    struct bytes scheme = BYTES("http://");
-    if (text.size >= 8 && bytes_equal_nocase(bytes_slice(text, 0, 8), BYTES("https://"))) {
-        note_set(note, "cannot be reached: https to origins is not built yet");
-        return ERR_UNSUPPORTED;
-    }
-    if (text.size < scheme.size || !bytes_equal_nocase(bytes_slice(text, 0, scheme.size), scheme)) {
+    const struct scheme *scheme = find_scheme(text);
+    if (scheme == NULL) {
         note_set(note, "is not a URL as in http://127.0.0.1:3000");
         return ERR_SYNTAX;
     }
-    struct bytes host = bytes_slice(text, scheme.size, text.size - scheme.size);
+    size_t begin = scheme->text.size;
+    struct bytes host = bytes_slice(text, begin, text.size - begin);
     size_t slash = bytes_find(host, '/');
     if (slash + 1 < host.size) {
         note_set(note, "has a path, and requests keep their own: leave it out");
@@ -228,7 +247,7 @@ enum err conf_endpoint_parse(const struct conf_value_context *context, struct by
         note_set(note, "has a user or password, which are not sent");
         return ERR_SYNTAX;
     }
-    uint16_t port = HTTP_PORT;
+    uint16_t port = scheme->port;
     bool has_port =
         host.size > 0 && host.data[host.size - 1] != ']' && bytes_find(host, ':') < host.size;
     if (has_port && !split_port(host, &host, &port)) {
@@ -236,7 +255,7 @@ enum err conf_endpoint_parse(const struct conf_value_context *context, struct by
         return ERR_SYNTAX;
     }
     enum err err = conf_host_check(host, note);
-    return err != OK ? err : fill_endpoint(context, host, port, ret_endpoint);
+    return err != OK ? err : fill_endpoint(context, scheme, host, port, ret_endpoint);
 }
 
 static bool is_url_byte(char byte)

@@ -20,6 +20,6 @@ MUST_USE enum err conf_address_parse(const struct conf_value_context *context, b
  * fragment. */
 MUST_USE enum err conf_url_check(struct bytes text, struct note *note);
 
-/* http://host[:port][/]. `place` stays zeros. */
+/* http://host[:port][/], or https. `place` stays zeros. */
 MUST_USE enum err conf_endpoint_parse(const struct conf_value_context *context, struct bytes text,
                                       struct note *note, struct conf_endpoint *ret_endpoint);

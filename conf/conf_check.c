@@ -174,14 +174,20 @@ const struct conf_listener *conf_own_listener(const struct conf *conf,
     return NULL;
 }
 
+/* One endpoint that is there twice, with and without TLS, would be one label and one health. */
+static bool is_double(const struct conf_endpoint *a, const struct conf_endpoint *b)
+{
+    bool is_read = a->url != NULL && b->url != NULL;
+    return is_read && strcmp(a->authority, b->authority) == 0;
+}
+
 static void check_version(const struct conf *conf, const struct conf_version *version,
                           const char *key, struct conf_errors *errors)
 {
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct conf_endpoint *endpoint = &version->endpoints[i];
-        for (size_t j = 0; j < i && endpoint->url != NULL; j++) {
-            const char *other = version->endpoints[j].url;
-            if (other != NULL && strcmp(other, endpoint->url) == 0) {
+        for (size_t j = 0; j < i; j++) {
+            if (is_double(&version->endpoints[j], endpoint)) {
                 conf_errors_add(errors, endpoint->place, "services.%s.endpoints: %s is there twice",
                                 key, endpoint->url);
                 break;
@@ -219,6 +225,14 @@ static void check_versions(const struct conf *conf, const struct conf_service *s
     } else {
         conf_errors_add(errors, service->current.place,
                         "services.current.deployment: \"%s\" is the name of previous too", current);
+    }
+}
+
+static void check_origin_tls(const struct conf_origin_tls *tls, struct conf_errors *errors)
+{
+    if (!tls->is_verified && tls->ca != NULL) {
+        conf_errors_add(errors, tls->place,
+                        "services.origin_tls: `ca` is not looked at with `verify: off`");
     }
 }
 
@@ -503,6 +517,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         const struct conf_service *service = &conf->services[i];
         check_versions(conf, service, errors);
         check_sticky(&service->sticky, errors);
+        check_origin_tls(&service->origin_tls, errors);
         check_rollout(&service->rollout, errors);
         check_shift(&service->rollback, errors);
         check_move(&service->rollback.move, errors);

@@ -14,7 +14,7 @@
 
 static const char *const sticky_words[] = {"none", "cookie", "client_ip", "header", NULL};
 static const char *const opt_in_words[] = {"off", "trusted", "on", NULL};
-static const char *const host_words[] = {"keep", "origin", NULL};
+static const char *const host_words[] = {"auto", "keep", "origin", NULL};
 static const char *const forwarded_words[] = {"x_forwarded", "rfc7239", "both", NULL};
 static const char *const relative_words[] = {"off", "hold", "rollback", "confirm", NULL};
 static const char *const rescue_words[] = {"connect", "reset", "timeout", "500",
@@ -37,7 +37,7 @@ static const struct conf_key version_keys[] = {
     {.name = "url",
      ENDPOINTS,
      .flags = CONF_KEY_SINGLE,
-     .help = "The one origin: `http://host:port`."},
+     .help = "The one origin: `http://host:port` or `https://host:port`."},
     {.name = "endpoints", ENDPOINTS, .help = "Several origins that serve the same release."},
     {.name = "proxy_protocol",
      .type = CONF_TYPE_CHOICE,
@@ -83,6 +83,35 @@ static const struct conf_section sticky_section = {
     KEYS(sticky_keys),
     .size = sizeof(struct conf_sticky),
     .place_offset = offsetof(struct conf_sticky, place),
+};
+
+static const struct conf_key origin_tls_keys[] = {
+    {.name = "ca",
+     .type = CONF_TYPE_FILE,
+     .offset = offsetof(struct conf_origin_tls, ca),
+     .help =
+         "PEM file of the authorities whose certificates are accepted. Left out, the system's."},
+    {.name = "verify",
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_origin_tls, is_verified),
+     .fallback = "on",
+     .help = "Whether the certificate must lead to one of them and carry the endpoint's name. "
+             "`off` believes whoever answers: for a test bench, never across a network."},
+    {.name = "name",
+     .type = CONF_TYPE_HOST,
+     .offset = offsetof(struct conf_origin_tls, name),
+     .help = "The name that the certificate must carry and that is asked for (SNI). Left out, the "
+             "endpoint's host; needed where endpoints are given by address."},
+};
+
+static const struct conf_section origin_tls_section = {
+    .title = "services.origin_tls",
+    .help = "How `https` endpoints are spoken to: TLS 1.2 or 1.3, HTTP/1.1, sessions resumed, "
+            "each endpoint over connections of its own. It holds for health checks and for "
+            "versions that are started at run time too.",
+    KEYS(origin_tls_keys),
+    .size = sizeof(struct conf_origin_tls),
+    .place_offset = offsetof(struct conf_origin_tls, place),
 };
 
 static const struct conf_key outlier_keys[] = {
@@ -542,9 +571,15 @@ static const struct conf_key service_keys[] = {
              "`trusted` proxies, nobody."},
     {.name = "host",
      SERVICE(CONF_TYPE_CHOICE, host),
-     .fallback = "keep",
+     .fallback = "auto",
      .choices = host_words,
-     .help = "The Host that origins get: the client's, or the endpoint's own name."},
+     .help = "The Host that origins get: the client's (`keep`), or the endpoint's own name "
+             "(`origin`). `auto` keeps it for `http` endpoints and sends `https` ones their own."},
+    {.name = "origin_tls",
+     SERVICE(CONF_TYPE_SECTION, origin_tls),
+     .fallback = "on",
+     .section = &origin_tls_section,
+     .help = "Verification of `https` endpoints."},
     {.name = "forwarded",
      SERVICE(CONF_TYPE_CHOICE, forwarded),
      .fallback = "x_forwarded",

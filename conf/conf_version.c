@@ -51,6 +51,16 @@ enum err conf_version_derive(struct arena *arena, struct conf_version *version)
     return OK;
 }
 
+static bool has_authority(const struct conf_version *version, const char *authority)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        if (strcmp(version->endpoints[i].authority, authority) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool has_endpoint(const struct conf_version *version, const char *url)
 {
     for (size_t i = 0; i < version->endpoint_count; i++) {
@@ -72,7 +82,7 @@ static enum err add_endpoint(struct holder *holder, const char *url, struct note
         note_set(note, "%s %s", url, why.text);
         return err;
     }
-    if (err == OK && has_endpoint(version, endpoint.url)) {
+    if (err == OK && has_authority(version, endpoint.authority)) {
         note_set(note, "%s is there twice", endpoint.url);
         return ERR_EXISTS;
     }

@@ -10,9 +10,8 @@
 MUST_USE enum err conf_deployment_check(const char *deployment, struct note *note);
 
 /* Makes a version that is reached at `urls`. `deployment` was checked, or is NULL: then it is
- * derived as in a file. ERR_SYNTAX, ERR_LIMIT, ERR_EXISTS (the same endpoint twice),
- * ERR_UNSUPPORTED with a note that begins with the URL at fault; ERR_NOMEM. Gives the version to
- * the caller. */
+ * derived as in a file. ERR_SYNTAX, ERR_LIMIT, ERR_EXISTS (the same endpoint twice)
+ * with a note that begins with the URL at fault; ERR_NOMEM. Gives the version to the caller. */
 MUST_USE enum err conf_version_create(const char *deployment, const char *const *urls,
                                       size_t url_count, struct note *note,
                                       struct conf_version **ret_version);

@@ -190,30 +190,46 @@ static size_t conf_endpoint_total(const struct conf *conf)
     return total;
 }
 
-static size_t list_targets(const struct controller *controller, struct prober_target *targets)
+static enum err make_target(const struct controller *controller, const struct steward *steward,
+                            enum role role, size_t index, struct prober_target *target)
 {
+    const struct steward_endpoint *endpoint = &steward->versions[role].endpoints[index];
+    const struct conf_endpoint *conf = endpoint->conf;
+    struct address_entry entry = {0};
+    (void)!address_book_find(controller->book, bytes_of(conf->host), conf->port, &entry);
+    *target = (struct prober_target){
+        .endpoint = endpoint->endpoint,
+        .authority = bytes_of(conf->authority),
+        .addresses = entry.addresses,
+        .address_count = entry.address_count,
+        .host = bytes_of(conf->host),
+        .health = &steward->conf->health,
+        .proxy_protocol = steward_proxy_protocol(steward, role),
+    };
+    if (conf->scheme != CONF_SCHEME_HTTPS) {
+        return OK;
+    }
+    struct snapshot_base *base = controller->base;
+    size_t service = (size_t)(steward->conf - base->conf->services);
+    return snapshot_base_origin_tls(base, service, &target->tls);
+}
+
+static enum err list_targets(const struct controller *controller, struct prober_target *targets,
+                             size_t *ret_count)
+{
+    enum err err = OK;
     size_t count = 0;
     for (size_t i = 0; i < controller->steward_count; i++) {
         const struct steward *steward = controller->stewards[i];
         for (size_t role = 0; role < ROLE_COUNT && steward->conf->health.is_on; role++) {
             const struct steward_version *version = &steward->versions[role];
-            for (size_t e = 0; e < version->endpoint_count; e++) {
-                const struct conf_endpoint *conf = version->endpoints[e].conf;
-                struct address_entry entry = {0};
-                (void)!address_book_find(controller->book, bytes_of(conf->host), conf->port,
-                                         &entry);
-                targets[count++] = (struct prober_target){
-                    .endpoint = version->endpoints[e].endpoint,
-                    .authority = bytes_of(conf->authority),
-                    .addresses = entry.addresses,
-                    .address_count = entry.address_count,
-                    .health = &steward->conf->health,
-                    .proxy_protocol = steward_proxy_protocol(steward, (enum role)role),
-                };
+            for (size_t e = 0; e < version->endpoint_count && err == OK; e++) {
+                err = make_target(controller, steward, (enum role)role, e, &targets[count++]);
             }
         }
     }
-    return count;
+    *ret_count = count;
+    return err;
 }
 
 static enum err watch_health(struct controller *controller)
@@ -222,7 +238,11 @@ static enum err watch_health(struct controller *controller)
     if (targets == NULL) {
         return ERR_NOMEM;
     }
-    enum err err = prober_set(controller->prober, targets, list_targets(controller, targets));
+    size_t count = 0;
+    enum err err = list_targets(controller, targets, &count);
+    if (err == OK) {
+        err = prober_set(controller->prober, targets, count);
+    }
     free(targets);
     return err;
 }
@@ -552,6 +572,7 @@ static enum err start(struct controller *controller, struct note *note)
     if (err == OK) {
         controller->is_started = true;
         controller_audit(controller, "serin", "start", NULL, controller->version);
+        controller_tell_trust(controller);
     }
     return err;
 }

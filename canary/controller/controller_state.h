@@ -315,6 +315,8 @@ void controller_tell_verdict(struct controller *controller, struct steward *stew
 /* Tells log and event stream when workers begin to hold the canary back, and when the last one
  * ends. A hold that was over before anybody looked is told too. */
 void controller_tell_hold(struct controller *controller, struct steward *steward);
+/* Warns of services that believe any origin. */
+void controller_tell_trust(const struct controller *controller);
 
 /* ---- policies that look on (observing.c) ---- */
 

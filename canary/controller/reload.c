@@ -384,6 +384,7 @@ static void finish(struct controller *controller)
     controller_audit(controller, reload.actor, "config.reload", NULL,
                      "the configuration was loaded again");
     admin_publish(controller->admin, "config", NULL, NULL);
+    controller_tell_trust(controller);
     log_info("reload: done");
     answer_success(reload.call);
 }

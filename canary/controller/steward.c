@@ -457,6 +457,7 @@ static size_t plan_version(const struct steward_version *version, const struct a
         targets[i] = (struct snapshot_endpoint_plan){
             .endpoint = from->endpoint,
             .authority = from->endpoint->name,
+            .conf = from->conf,
         };
         struct address_entry entry;
         if (address_book_find(book, bytes_of(from->conf->host), from->conf->port, &entry)) {

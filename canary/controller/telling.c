@@ -75,6 +75,17 @@ static void publish_hold(struct controller *controller, const struct steward *st
     admin_publish(controller->admin, "contained", steward->conf->name, detail);
 }
 
+void controller_tell_trust(const struct controller *controller)
+{
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct conf_service *conf = controller->stewards[i]->conf;
+        if (!conf->origin_tls.is_verified) {
+            log_warn("%s: the certificates of its origins are not verified (origin_tls.verify)",
+                     conf->name);
+        }
+    }
+}
+
 static void tell_hold_begins(struct controller *controller, struct steward *steward)
 {
     steward->hold.is_on = true;

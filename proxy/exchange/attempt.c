@@ -1,5 +1,6 @@
 /* proxy/exchange/attempt.c — one try at one endpoint: where, how it is counted, and what comes of
  * its failure. */
+#include "proxy/base/log.h"
 #include "proxy/exchange/asset.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
@@ -34,7 +35,8 @@ static void judge_outcome(struct exchange *exchange, const struct outcome *outco
     }
     outcome_enter(outcome, facts, cells);
     bool is_timing = (facts->end == ATTEMPT_HEAD_READ && !outcome->is_failure) ||
-                     facts->end == ATTEMPT_HEAD_TIMEOUT || facts->end == ATTEMPT_CONNECT_TIMEOUT;
+                     facts->end == ATTEMPT_HEAD_TIMEOUT || facts->end == ATTEMPT_CONNECT_TIMEOUT ||
+                     facts->end == ATTEMPT_TLS_TIMEOUT;
     if (is_timing && !attempt->is_latency_counted) {
         histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
         attempt->is_latency_counted = true;
@@ -205,6 +207,13 @@ static enum role role_of(const struct exchange *exchange)
     return exchange->is_rescued ? ROLE_PREVIOUS : exchange->decision.role;
 }
 
+/* The client's, where the endpoint gets that and there is one (HTTP/1.0 may have none). */
+void exchange_set_host(const struct snapshot_endpoint *target, struct request *out)
+{
+    bool is_kept = target->is_host_kept && out->authority.size > 0;
+    forward_set_host(out, is_kept ? out->authority : target->authority);
+}
+
 static void begin(struct exchange *exchange, const struct snapshot_version *version, size_t index)
 {
     struct exchange_host *host = exchange->host;
@@ -224,9 +233,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
     note_epoch(exchange, exchange->attempt.seat);
     exchange->attempt.seat->in_flight++;
     cell_increment(&exchange->attempt.seat->cells->in_flight);
-    if (exchange->service->conf->host == CONF_HOST_ORIGIN) {
-        forward_set_host(&exchange->forwarded, target->authority);
-    }
+    exchange_set_host(target, &exchange->forwarded);
     watch_slowness(exchange);
 }
 
@@ -296,10 +303,13 @@ static void connect_endpoint(struct exchange *exchange)
     struct attempt *attempt = &exchange->attempt;
     const struct snapshot_endpoint *target = attempt->target;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
-    enum err err = seat_connect(
-        attempt->seat, &host->seats, host->loop, &target->addresses[attempt->address].any,
-        &host->upstream_limits, exchange->lease->snapshot->base->conf->timeouts.connect_us,
-        host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
+    struct client_way way = {.address = &target->addresses[attempt->address].any,
+                             .tls = target->tls,
+                             .name = target->host};
+    enum err err =
+        seat_connect(attempt->seat, &host->seats, host->loop, &way, &host->upstream_limits,
+                     exchange->lease->snapshot->base->conf->timeouts.connect_us,
+                     host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
     if (err == OK && attempt->proxy_protocol != PROXY_PROTOCOL_NONE) {
         struct proxy_ends ends = exchange_ends(exchange);
         http1_client_announce(attempt->client, attempt->proxy_protocol, &ends);
@@ -331,7 +341,9 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
         attempt->address = (uint32_t)random_below(&exchange->host->loop->random, address_count);
     }
     bool is_new = is_fresh || attempt->proxy_protocol != PROXY_PROTOCOL_NONE;
-    attempt->client = is_new ? NULL : seat_checkout(attempt->seat, &exchange_client_ops, exchange);
+    attempt->client =
+        is_new ? NULL
+               : seat_checkout(attempt->seat, attempt->target->tls, &exchange_client_ops, exchange);
     if (attempt->client != NULL) {
         send_request(exchange);
     } else {
@@ -347,6 +359,10 @@ static enum attempt_end end_of(const struct exchange *exchange, enum client_fail
     switch (failure) {
     case CLIENT_REFUSED:
         return ATTEMPT_CONNECT_FAILED;
+    case CLIENT_TLS:
+        return ATTEMPT_TLS_FAILED;
+    case CLIENT_TLS_TIMEOUT:
+        return ATTEMPT_TLS_TIMEOUT;
     case CLIENT_TIMEOUT:
         return exchange->state == EXCHANGE_CONNECTING ? ATTEMPT_CONNECT_TIMEOUT
                : has_head                             ? ATTEMPT_BODY_TIMEOUT
@@ -380,10 +396,24 @@ static bool tries_next_address(struct exchange *exchange, enum client_failure fa
     return true;
 }
 
+/* What only a human can mend; one line for each worker until a handshake goes well again. */
+static void tell_tls_trouble(const struct attempt *attempt)
+{
+    if (!attempt->seat->is_tls_trouble_told) {
+        struct note why = {""};
+        attempt->seat->is_tls_trouble_told = true;
+        http1_client_explain(attempt->client, &why);
+        log_warn("endpoint %.*s: %s", BYTES_ARGS(attempt->target->endpoint->name), why.text);
+    }
+}
+
 static void on_failed(void *call, enum client_failure failure)
 {
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
+    if (failure == CLIENT_TLS) {
+        tell_tls_trouble(&exchange->attempt);
+    }
     if (tries_next_address(exchange, failure)) {
         return;
     }
@@ -440,6 +470,7 @@ static void on_connected(void *call)
 {
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
+    exchange->attempt.seat->is_tls_trouble_told = false;
     send_request(exchange);
 }
 

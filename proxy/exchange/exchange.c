@@ -333,7 +333,7 @@ static enum err forward(struct exchange *exchange, bool is_trusted)
         .peer_address = bytes_of(exchange->peer_text),
         .scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http"),
         .origin_authority = service->versions[exchange->decision.role].endpoints[0].authority,
-        .is_host_kept = service->conf->host == CONF_HOST_KEEP,
+        .is_host_kept = true, /* each attempt says what its endpoint gets */
         .is_peer_trusted = is_trusted,
         .client_fields = client_fields[service->conf->forwarded],
     };

@@ -84,6 +84,8 @@ struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint 
 bool exchange_is_allowed(const struct exchange_host *host, struct endpoint_seat *seat);
 /* Moves to the next state; CHECKs that the picture in exchange.h has the arrow. */
 void exchange_enter(struct exchange *exchange, enum exchange_state next);
+/* Gives the request the Host that this endpoint gets. */
+void exchange_set_host(const struct snapshot_endpoint *target, struct request *out);
 /* Starts an attempt at the decided version; `avoid` is an endpoint that just failed, or
  * BALANCE_NONE. */
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh);

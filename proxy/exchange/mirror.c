@@ -25,6 +25,8 @@ struct mirror {
     struct request request;             /* in the arena */
     enum proxy_protocol proxy_protocol; /* what its connection begins with ... */
     struct proxy_ends ends;             /* ... and says */
+    struct tls_client *tls;             /* shared; NULL: plain */
+    const char *name;                   /* with tls; in the arena */
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count;
     uint32_t address;
@@ -77,6 +79,7 @@ static void destroy(struct mirror *mirror)
     service_seat_of(mirror)->mirror_count--;
     list_remove(&mirror->link);
     deadline_finish(&mirror->deadline);
+    tls_client_unref(mirror->tls);
     arena_finish(&mirror->arena);
     mirror->tag = 0;
     free(mirror);
@@ -162,10 +165,12 @@ static const struct client_ops mirror_client_ops;
 static void connect_endpoint(struct mirror *mirror)
 {
     struct exchange_host *host = mirror->host;
-    enum err err = seat_connect(mirror->seat, &host->seats, host->loop,
-                                &mirror->addresses[mirror->address].any, &host->upstream_limits,
-                                mirror->connect_us, host->upstream_open_max, &mirror_client_ops,
-                                mirror, &mirror->client);
+    struct client_way way = {.address = &mirror->addresses[mirror->address].any,
+                             .tls = mirror->tls,
+                             .name = mirror->name};
+    enum err err = seat_connect(mirror->seat, &host->seats, host->loop, &way,
+                                &host->upstream_limits, mirror->connect_us, host->upstream_open_max,
+                                &mirror_client_ops, mirror, &mirror->client);
     if (err == OK && mirror->proxy_protocol != PROXY_PROTOCOL_NONE) {
         http1_client_announce(mirror->client, mirror->proxy_protocol, &mirror->ends);
     } else if (err == ERR_LIMIT || err == ERR_NOMEM) {
@@ -181,7 +186,7 @@ void mirror_start(struct mirror *mirror)
         return;
     }
     mirror->client = mirror->proxy_protocol == PROXY_PROTOCOL_NONE
-                         ? seat_checkout(mirror->seat, &mirror_client_ops, mirror)
+                         ? seat_checkout(mirror->seat, mirror->tls, &mirror_client_ops, mirror)
                          : NULL;
     if (mirror->client != NULL) {
         send_request(mirror);
@@ -242,6 +247,10 @@ static enum attempt_end end_of(const struct mirror *mirror, enum client_failure 
     switch (failure) {
     case CLIENT_REFUSED:
         return ATTEMPT_CONNECT_FAILED;
+    case CLIENT_TLS:
+        return ATTEMPT_TLS_FAILED;
+    case CLIENT_TLS_TIMEOUT:
+        return ATTEMPT_TLS_TIMEOUT;
     case CLIENT_TIMEOUT:
         return mirror->is_sent ? ATTEMPT_HEAD_TIMEOUT : ATTEMPT_CONNECT_TIMEOUT;
     case CLIENT_RESET:
@@ -295,6 +304,12 @@ static bool copy_field(struct arena *arena, const struct field *from, struct fie
            copy_into(arena, from->value, &ret_to->value);
 }
 
+static bool copy_name(const char *from, struct arena *arena, const char **ret_to)
+{
+    *ret_to = from != NULL ? arena_copy(arena, bytes_make(from, strlen(from) + 1)).data : NULL;
+    return from == NULL || *ret_to != NULL;
+}
+
 /* The request as origins get it, marked for what it is. */
 static bool copy_request(const struct request *from, struct arena *arena, struct request *ret_to)
 {
@@ -315,8 +330,7 @@ static bool copy_request(const struct request *from, struct arena *arena, struct
     return true;
 }
 
-static void aim(struct mirror *mirror, const struct exchange *exchange,
-                const struct snapshot_endpoint *target)
+static void aim(struct mirror *mirror, const struct snapshot_endpoint *target)
 {
     struct exchange_host *host = mirror->host;
     const struct conf_timeouts *timeouts = &host->snapshot->base->conf->timeouts;
@@ -335,9 +349,8 @@ static void aim(struct mirror *mirror, const struct exchange *exchange,
     mirror->head_us = is_bounded ? timeouts->response_header_us : MIRROR_HEAD_US_MAX;
     mirror->connect_us = timeouts->connect_us;
     mirror->idle_us = timeouts->upstream_idle_us;
-    if (exchange->service->conf->host == CONF_HOST_ORIGIN) {
-        forward_set_host(&mirror->request, target->authority);
-    }
+    mirror->tls = target->tls != NULL ? tls_client_ref(target->tls) : NULL;
+    exchange_set_host(target, &mirror->request);
 }
 
 static struct mirror *create(const struct exchange *exchange,
@@ -359,14 +372,16 @@ static struct mirror *create(const struct exchange *exchange,
     if (mirror->proxy_protocol != PROXY_PROTOCOL_NONE) {
         mirror->ends = exchange_ends(exchange);
     }
-    if (!copy_request(&exchange->forwarded, &mirror->arena, &mirror->request)) {
+    bool is_copied = copy_name(target->host, &mirror->arena, &mirror->name) &&
+                     copy_request(&exchange->forwarded, &mirror->arena, &mirror->request);
+    if (!is_copied) {
         arena_finish(&mirror->arena);
         free(mirror);
         return NULL;
     }
     list_init(&mirror->link);
     deadline_init(&mirror->deadline, on_deadline);
-    aim(mirror, exchange, target);
+    aim(mirror, target);
     return mirror;
 }
 

@@ -4,6 +4,7 @@
  *     connect failed   1 1 1  connect        502      no address, refused, unreachable
  *     connect timeout  1 1 1  connect        504
  *     tls failed       1 1 1  tls            502
+ *     tls timeout      1 1 1  tls            504
  *     head timeout     1 1 1  timeout        504
  *     reset, new       1 1 1  reset          502      before a byte
  *     reset, reused    1 1 0  reset          502      before a byte, and not retried
@@ -47,6 +48,7 @@ static const struct row rows[] = {
     [ATTEMPT_CONNECT_FAILED] = {true, true, METRIC_FAILURE_CONNECT, STATUS_BAD_GATEWAY},
     [ATTEMPT_CONNECT_TIMEOUT] = {true, true, METRIC_FAILURE_CONNECT, STATUS_GATEWAY_TIMEOUT},
     [ATTEMPT_TLS_FAILED] = {true, true, METRIC_FAILURE_TLS, STATUS_BAD_GATEWAY},
+    [ATTEMPT_TLS_TIMEOUT] = {true, true, METRIC_FAILURE_TLS, STATUS_GATEWAY_TIMEOUT},
     [ATTEMPT_HEAD_TIMEOUT] = {true, true, METRIC_FAILURE_TIMEOUT, STATUS_GATEWAY_TIMEOUT},
     [ATTEMPT_RESET] = {true, true, METRIC_FAILURE_RESET, STATUS_BAD_GATEWAY},
     [ATTEMPT_BAD_RESPONSE] = {true, false, METRIC_FAILURE_BAD_RESPONSE, STATUS_BAD_GATEWAY},

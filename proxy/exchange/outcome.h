@@ -20,6 +20,7 @@ enum attempt_end {
     ATTEMPT_CONNECT_FAILED,  /* no address, refused, unreachable */
     ATTEMPT_CONNECT_TIMEOUT, /* no connection within `connect` */
     ATTEMPT_TLS_FAILED,      /* handshake or verification */
+    ATTEMPT_TLS_TIMEOUT,     /* the handshake was not over within `connect` */
     ATTEMPT_HEAD_TIMEOUT,    /* no whole head within `response_header`, or `total` */
     ATTEMPT_RESET,           /* closed or reset before the head was whole */
     ATTEMPT_BAD_RESPONSE,    /* what came is not HTTP, or can be read in two ways */

@@ -42,6 +42,7 @@ static unsigned rescue_bit(const struct attempt_facts *attempt)
     case ATTEMPT_CONNECT_FAILED:
     case ATTEMPT_CONNECT_TIMEOUT:
     case ATTEMPT_TLS_FAILED:
+    case ATTEMPT_TLS_TIMEOUT:
         return 1u << CONF_RESCUE_CONNECT;
     case ATTEMPT_HEAD_TIMEOUT:
         return 1u << CONF_RESCUE_TIMEOUT;

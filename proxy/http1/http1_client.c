@@ -7,6 +7,7 @@
 #include "proxy/http1/http1_parser.h"
 #include "proxy/http1/http1_writer.h"
 #include "proxy/io/tcp_stream.h"
+#include "proxy/tls/tls_stream.h"
 
 enum {
     CLIENT_TAG = TAG('h', '1', 'c', 'l'),
@@ -375,6 +376,13 @@ static void on_read(struct stream *stream, struct bytes bytes)
     }
 }
 
+/* Is the origin reached, and TLS what is missing? */
+static bool is_shaking(const struct http1_client *client)
+{
+    return client->state == CLIENT_CONNECTING && tls_stream_is(client->stream) &&
+           tls_stream_is_reached(client->stream);
+}
+
 static void end_of_stream(struct http1_client *client, bool is_orderly)
 {
     switch ((enum client_state)client->state) {
@@ -400,7 +408,7 @@ static void end_of_stream(struct http1_client *client, bool is_orderly)
         fail(client, CLIENT_RESET);
         break;
     case CLIENT_CONNECTING:
-        fail(client, CLIENT_REFUSED);
+        fail(client, is_shaking(client) ? CLIENT_TLS : CLIENT_REFUSED);
         break;
     case CLIENT_DONE:
         client->is_keep_alive = false;
@@ -439,7 +447,9 @@ static void on_connected(struct stream *stream, enum err err)
         return;
     }
     if (err != OK) {
-        fail(client, err == ERR_TIMEOUT ? CLIENT_TIMEOUT : CLIENT_REFUSED);
+        fail(client, is_shaking(client)   ? CLIENT_TLS
+                     : err == ERR_TIMEOUT ? CLIENT_TIMEOUT
+                                          : CLIENT_REFUSED);
         return;
     }
     client->state = CLIENT_READY;
@@ -475,13 +485,23 @@ static void on_deadline(struct deadline *deadline)
     if (client->state == CLIENT_IDLE) {
         end_idle(client);
     } else if (client->state != CLIENT_CLOSED && client->state != CLIENT_DONE) {
-        fail(client, CLIENT_TIMEOUT);
+        fail(client, is_shaking(client) ? CLIENT_TLS_TIMEOUT : CLIENT_TIMEOUT);
     }
 }
 
 /* ---- the user's calls ---- */
 
-enum err http1_client_connect(struct loop *loop, const struct sockaddr *address,
+static enum err open_stream(struct loop *loop, const struct client_way *way,
+                            struct http1_client *client)
+{
+    if (way->tls == NULL) {
+        return tcp_stream_connect(loop, way->address, &listener, client, &client->stream);
+    }
+    struct tls_connect connect = {way->address, way->tls, way->name, way->resume};
+    return tls_stream_connect(loop, &connect, &listener, client, &client->stream);
+}
+
+enum err http1_client_connect(struct loop *loop, const struct client_way *way,
                               const struct framing_limits *limits, uint64_t connect_us,
                               struct client_keeper *keeper, const struct client_ops *ops,
                               void *call, struct http1_client **ret_client)
@@ -499,7 +519,7 @@ enum err http1_client_connect(struct loop *loop, const struct sockaddr *address,
     client->is_wanted = true;
     list_init(&client->link);
     deadline_init(&client->deadline, on_deadline);
-    enum err err = tcp_stream_connect(loop, address, &listener, client, &client->stream);
+    enum err err = open_stream(loop, way, client);
     if (err != OK) {
         free(client);
         return err;
@@ -670,6 +690,19 @@ void http1_client_rest(struct http1_client *client, uint64_t idle_us)
     drop_reading(client);
     stream_read_start(client->stream);
     http1_client_arm(client, idle_us);
+}
+
+bool http1_client_is_sealed_by(const struct http1_client *client, const struct tls_client *tls)
+{
+    const struct tls_client *made_by =
+        tls_stream_is(client->stream) ? tls_stream_client(client->stream) : NULL;
+    return tls_client_is_same(made_by, tls);
+}
+
+void http1_client_explain(const struct http1_client *client, struct note *ret_note)
+{
+    CHECK(tls_stream_is(client->stream));
+    tls_stream_explain(client->stream, ret_note);
 }
 
 bool http1_client_is_quiet(const struct http1_client *client)

@@ -14,17 +14,20 @@
 #include "proxy/http/handler.h"
 #include "proxy/io/proxy_protocol.h"
 #include "proxy/io/stream.h"
+#include "proxy/tls/tls_client.h"
 
 struct http1_client;
 
 /* How a call failed. */
 enum client_failure {
-    CLIENT_REFUSED,   /* the connection could not be made */
-    CLIENT_TIMEOUT,   /* the armed deadline passed */
-    CLIENT_RESET,     /* the connection ended before the answer's head was complete */
-    CLIENT_MALFORMED, /* the answer breaks the rules (reject says which) */
-    CLIENT_TRUNCATED, /* the connection ended within the body */
-    CLIENT_MEMORY     /* no memory to go on: not the origin's fault */
+    CLIENT_REFUSED,     /* the connection could not be made */
+    CLIENT_TLS,         /* it was, and then there was no TLS: by handshake or certificate */
+    CLIENT_TLS_TIMEOUT, /* the deadline passed in the handshake */
+    CLIENT_TIMEOUT,     /* the armed deadline passed */
+    CLIENT_RESET,       /* the connection ended before the answer's head was complete */
+    CLIENT_MALFORMED,   /* the answer breaks the rules (reject says which) */
+    CLIENT_TRUNCATED,   /* the connection ended within the body */
+    CLIENT_MEMORY       /* no memory to go on: not the origin's fault */
 };
 
 struct client_ops {
@@ -51,10 +54,19 @@ struct client_keeper {
     void (*on_closed)(struct client_keeper *keeper, struct http1_client *client);
 };
 
-/* Starts to connect for `call`; on_connected or on_failed tell how it went, the deadline is
- * `connect_us`. `keeper` and `limits` are borrowed while the connection lives. ERR_NOMEM, ERR_LIMIT
- * (descriptors), ERR_IO. */
-MUST_USE enum err http1_client_connect(struct loop *loop, const struct sockaddr *address,
+/* Where a connection goes. All is lent for the call but `resume`, which is borrowed while the
+ * connection lives. */
+struct client_way {
+    const struct sockaddr *address;
+    struct tls_client *tls;    /* NULL: not sealed */
+    const char *name;          /* with tls: the origin's host */
+    struct tls_resume *resume; /* with tls; NULL: every handshake is a full one */
+};
+
+/* Starts to connect for `call`; on_connected or on_failed tell how it went, the deadline for all of
+ * it, the TLS handshake included, is `connect_us`. `keeper` and `limits` are borrowed while the
+ * connection lives. ERR_NOMEM, ERR_LIMIT (descriptors), ERR_IO. */
+MUST_USE enum err http1_client_connect(struct loop *loop, const struct client_way *way,
                                        const struct framing_limits *limits, uint64_t connect_us,
                                        struct client_keeper *keeper, const struct client_ops *ops,
                                        void *call, struct http1_client **ret_client);
@@ -62,6 +74,10 @@ MUST_USE enum err http1_client_connect(struct loop *loop, const struct sockaddr 
  * this client's and carries no other call. Inside an event. */
 void http1_client_announce(struct http1_client *client, enum proxy_protocol version,
                            const struct proxy_ends *ends);
+/* Was the connection made as `tls` would make it now? */
+bool http1_client_is_sealed_by(const struct http1_client *client, const struct tls_client *tls);
+/* After CLIENT_TLS: why, in words. */
+void http1_client_explain(const struct http1_client *client, struct note *ret_note);
 /* Idle: has the origin neither said anything since its answer, nor ended? As far as
  * stream_has_unread can know. */
 bool http1_client_is_quiet(const struct http1_client *client);

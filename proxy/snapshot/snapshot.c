@@ -30,6 +30,11 @@ static enum err compile_routes(const struct conf *conf, struct note *note,
     return err;
 }
 
+static bool is_same_text(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
 static enum err compile_tls(const struct conf_listener *listener, struct tls_ticket_keys *tickets,
                             struct note *note, struct tls_server **ret_server)
 {
@@ -72,6 +77,70 @@ static enum err compile_listeners(struct snapshot_base *base, struct tls_ticket_
     return err;
 }
 
+/* Services with the same settings share what was made of them: an authority's file is read once,
+ * and the system's, which are many, too. */
+static struct tls_client *find_origin_tls(const struct snapshot_base *base,
+                                          const struct conf_origin_tls *conf)
+{
+    for (size_t i = 0; i < base->conf->service_count; i++) {
+        const struct conf_origin_tls *other = &base->conf->services[i].origin_tls;
+        bool is_same = conf->is_verified == other->is_verified &&
+                       is_same_text(conf->ca, other->ca) && is_same_text(conf->name, other->name);
+        if (is_same && base->origin_tls[i] != NULL) {
+            return base->origin_tls[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err make_origin_tls(struct snapshot_base *base, size_t index, struct note *note)
+{
+    const struct conf_service *service = &base->conf->services[index];
+    const struct conf_origin_tls *conf = &service->origin_tls;
+    struct tls_client *shared = find_origin_tls(base, conf);
+    if (shared != NULL) {
+        base->origin_tls[index] = tls_client_ref(shared);
+        return OK;
+    }
+    struct tls_client_config config = {
+        .ca = conf->ca, .name = conf->name, .is_unverified = !conf->is_verified};
+    struct note why = {""};
+    enum err err = tls_client_create(&config, &why, &base->origin_tls[index]);
+    if (err != OK) {
+        note_set(note, "service %s: origin_tls: %s", service->name,
+                 why.text[0] != '\0' ? why.text : err_text(err));
+    }
+    return err;
+}
+
+enum err snapshot_base_origin_tls(struct snapshot_base *base, size_t index,
+                                  struct tls_client **ret_client)
+{
+    CHECK(index < base->conf->service_count);
+    enum err err = base->origin_tls[index] == NULL ? make_origin_tls(base, index, NULL) : OK;
+    if (err == OK) {
+        *ret_client = base->origin_tls[index];
+    }
+    return err;
+}
+
+/* Files of one's own are read now, so that what is wrong with them is told now. */
+static enum err compile_origin_tls(struct snapshot_base *base, struct note *note)
+{
+    const struct conf *conf = base->conf;
+    enum err err = OK;
+    base->origin_tls = calloc(conf->service_count + 1, sizeof(struct tls_client *));
+    if (base->origin_tls == NULL) {
+        return ERR_NOMEM;
+    }
+    for (size_t i = 0; i < conf->service_count && err == OK; i++) {
+        if (conf->services[i].origin_tls.ca != NULL) {
+            err = make_origin_tls(base, i, note);
+        }
+    }
+    return err;
+}
+
 enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets, struct note *note,
                               struct snapshot_base **ret_base)
 {
@@ -85,6 +154,9 @@ enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets
     enum err err = compile_routes(conf, note, &base->routes);
     if (err == OK) {
         err = compile_listeners(base, tickets, note);
+    }
+    if (err == OK) {
+        err = compile_origin_tls(base, note);
     }
     if (err != OK) {
         snapshot_base_unref(base);
@@ -109,6 +181,10 @@ void snapshot_base_unref(struct snapshot_base *base)
         tls_server_unref(base->tls[i]);
     }
     free(base->tls);
+    for (size_t i = 0; base->origin_tls != NULL && i < base->conf->service_count; i++) {
+        tls_client_unref(base->origin_tls[i]);
+    }
+    free(base->origin_tls);
     route_table_destroy(base->routes);
     conf_destroy(base->conf);
     free(base);
@@ -186,9 +262,41 @@ static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot
                            conf->rollback.error_rate_ppm);
 }
 
-static enum err fill_version(struct arena *arena, const struct snapshot_version_plan *plan,
+/* Which Host an origin gets; virtual hosts behind TLS go by the name in their certificate. */
+static bool keeps_host(enum conf_host host, bool is_tls)
+{
+    return host == CONF_HOST_KEEP || (host == CONF_HOST_AUTO && !is_tls);
+}
+
+static enum err fill_endpoint(struct snapshot *snapshot, const struct conf_service *service,
+                              const struct snapshot_endpoint_plan *from,
+                              struct snapshot_endpoint *to)
+{
+    const struct conf *conf = snapshot->base->conf;
+    bool is_tls = from->conf != NULL && from->conf->scheme == CONF_SCHEME_HTTPS;
+    to->is_host_kept = keeps_host(service->host, is_tls);
+    to->address_count =
+        (uint32_t)(from->address_count < SNAPSHOT_ADDRESSES_MAX ? from->address_count
+                                                                : SNAPSHOT_ADDRESSES_MAX);
+    for (size_t a = 0; a < to->address_count; a++) {
+        to->addresses[a] = from->addresses[a];
+    }
+    if (!is_tls) {
+        return OK;
+    }
+    struct bytes host = bytes_make(from->conf->host, strlen(from->conf->host) + 1);
+    to->host = arena_copy(&snapshot->arena, host).data;
+    if (to->host == NULL) {
+        return ERR_NOMEM;
+    }
+    return snapshot_base_origin_tls(snapshot->base, (size_t)(service - conf->services), &to->tls);
+}
+
+static enum err fill_version(struct snapshot *snapshot, const struct conf_service *service,
+                             const struct snapshot_version_plan *plan,
                              struct snapshot_version *version)
 {
+    struct arena *arena = &snapshot->arena;
     if (plan->version == NULL) {
         return OK;
     }
@@ -201,13 +309,11 @@ static enum err fill_version(struct arena *arena, const struct snapshot_version_
     for (size_t i = 0; i < plan->endpoint_count; i++) {
         const struct snapshot_endpoint_plan *from = &plan->endpoints[i];
         struct snapshot_endpoint *to = &version->endpoints[version->endpoint_count++];
-        size_t count = from->address_count < SNAPSHOT_ADDRESSES_MAX ? from->address_count
-                                                                    : SNAPSHOT_ADDRESSES_MAX;
         to->endpoint = endpoint_ref(from->endpoint);
         to->authority = from->authority;
-        to->address_count = (uint32_t)count;
-        for (size_t a = 0; a < count; a++) {
-            to->addresses[a] = from->addresses[a];
+        enum err err = fill_endpoint(snapshot, service, from, to);
+        if (err != OK) {
+            return err;
         }
     }
     return OK;
@@ -221,7 +327,7 @@ static enum err fill_service(struct snapshot *snapshot, const struct snapshot_se
     fill_rules(plan, service);
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         enum err err =
-            fill_version(&snapshot->arena, &plan->versions[role], &service->versions[role]);
+            fill_version(snapshot, plan->conf, &plan->versions[role], &service->versions[role]);
         if (err != OK) {
             return err;
         }

@@ -16,6 +16,7 @@
 #include "proxy/io/inbox.h"
 #include "proxy/io/proxy_protocol.h"
 #include "proxy/snapshot/parts.h"
+#include "proxy/tls/tls_client.h"
 #include "proxy/tls/tls_server.h"
 #include "proxy/upstream/endpoint.h"
 #include "router/decide.h"
@@ -28,6 +29,9 @@ struct snapshot_endpoint {
     struct bytes authority;    /* host[:port] for the Host field; borrowed from the endpoint */
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count; /* 0: not resolved, and so not live */
+    struct tls_client *tls; /* borrowed from the base; NULL: without */
+    const char *host;       /* with tls: the origin's name, in the snapshot's arena */
+    bool is_host_kept;      /* it gets the client's Host, else its own authority */
 };
 
 struct snapshot_version {
@@ -53,9 +57,10 @@ struct snapshot_service {
 /* The configuration and what was compiled from it; shared by reference, control counts. */
 struct snapshot_base {
     size_t reference_count;
-    struct conf *conf;          /* owned */
-    struct route_table *routes; /* owned */
-    struct tls_server **tls;    /* owned: of each listener, NULL where it is plain */
+    struct conf *conf;              /* owned */
+    struct route_table *routes;     /* owned */
+    struct tls_server **tls;        /* owned: of each listener, NULL where it is plain */
+    struct tls_client **origin_tls; /* owned: of each service, NULL until an endpoint needs it */
 };
 
 /* A worker's count of the requests that use a snapshot; its own cache line. */
@@ -85,6 +90,10 @@ struct snapshot {
  * the route table or tls_server_create say, with a note. */
 MUST_USE enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets,
                                        struct note *note, struct snapshot_base **ret_base);
+/* How the base's service number `index` speaks TLS to its origins; borrowed from the base.
+ * ERR_NOMEM; its `ca` was read with the base. Control. */
+MUST_USE enum err snapshot_base_origin_tls(struct snapshot_base *base, size_t index,
+                                           struct tls_client **ret_client);
 struct snapshot_base *snapshot_base_ref(struct snapshot_base *base);
 void snapshot_base_unref(struct snapshot_base *base); /* NULL is fine */
 
@@ -94,6 +103,7 @@ struct snapshot_endpoint_plan {
     struct bytes authority; /* must live as long as the endpoint */
     const union address *addresses;
     size_t address_count;
+    const struct conf_endpoint *conf; /* NULL is plain HTTP */
 };
 
 struct snapshot_version_plan {

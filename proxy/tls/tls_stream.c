@@ -31,7 +31,8 @@ struct tls_stream {
     struct watch turn;         /* reading goes on without news from below */
     enum err under_end;        /* how the stream below ended, once it has */
     unsigned closed_parts;
-    bool is_ended; /* on_end was told */
+    bool is_reached; /* the stream below was connected */
+    bool is_ended;   /* on_end was told */
 };
 
 static struct tls_stream *tls_of(const struct stream *stream)
@@ -323,6 +324,7 @@ static void on_under_connected(struct stream *under, enum err err)
         return;
     }
     tls->state = TLS_SHAKING;
+    tls->is_reached = true;
     stream_read_start(under);
     move(tls);
 }
@@ -431,18 +433,33 @@ enum err tls_stream_accept(struct stream *under, struct tls_server *server,
 /* Whose certificate is accepted, and the SNI (which an address may not be, RFC 6066 section 3). */
 static enum err set_name(struct tls_stream *tls, const struct tls_connect *connect)
 {
+    const char *own = tls_client_name(connect->client);
+    const char *name = own != NULL ? own : connect->name;
     unsigned char address[sizeof(struct in6_addr)];
-    bool is_address = inet_pton(AF_INET, connect->name, address) == 1 ||
-                      inet_pton(AF_INET6, connect->name, address) == 1;
-    bool is_set = is_address || SSL_set_tlsext_host_name(tls->ssl, connect->name) == 1;
+    bool is_address =
+        inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
+    bool is_set = is_address || SSL_set_tlsext_host_name(tls->ssl, name) == 1;
     if (is_set && !tls_client_is_unverified(connect->client)) {
         X509_VERIFY_PARAM *wanted = SSL_get0_param(tls->ssl);
         X509_VERIFY_PARAM_set_hostflags(wanted, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        is_set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(wanted, connect->name) == 1
-                            : SSL_set1_host(tls->ssl, connect->name) == 1;
+        is_set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(wanted, name) == 1
+                            : SSL_set1_host(tls->ssl, name) == 1;
     }
     ERR_clear_error();
     return is_set ? OK : ERR_NOMEM;
+}
+
+/* What is known of the endpoint from connections before. */
+static void remember(struct tls_stream *tls, const struct tls_connect *connect)
+{
+    struct tls_resume *resume = connect->resume;
+    SSL_set_app_data(tls->ssl, resume);
+    if (resume != NULL) {
+        tls_resume_follow(resume, connect->client);
+        if (resume->session != NULL) {
+            (void)SSL_set_session(tls->ssl, resume->session);
+        }
+    }
 }
 
 enum err tls_stream_connect(struct loop *loop, const struct tls_connect *connect,
@@ -467,10 +484,7 @@ enum err tls_stream_connect(struct loop *loop, const struct tls_connect *connect
     stream_attach(&tls->base, listener, owner);
     put_over(tls, under);
     SSL_set_connect_state(tls->ssl);
-    SSL_set_app_data(tls->ssl, connect->resume);
-    if (connect->resume != NULL && connect->resume->session != NULL) {
-        (void)SSL_set_session(tls->ssl, connect->resume->session);
-    }
+    remember(tls, connect);
     tls->state = TLS_CONNECTING;
     *ret_stream = &tls->base;
     return OK;
@@ -494,6 +508,16 @@ struct bytes tls_stream_protocol(const struct stream *stream)
     unsigned size = 0;
     SSL_get0_alpn_selected(tls_of(stream)->ssl, &name, &size);
     return bytes_make((const char *)name, size);
+}
+
+bool tls_stream_is_reached(const struct stream *stream)
+{
+    return tls_of(stream)->is_reached;
+}
+
+const struct tls_client *tls_stream_client(const struct stream *stream)
+{
+    return tls_of(stream)->client;
 }
 
 const char *tls_stream_version(const struct stream *stream)

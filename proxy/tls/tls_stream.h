@@ -23,8 +23,8 @@ MUST_USE enum err tls_stream_accept(struct stream *under, struct tls_server *ser
 struct tls_connect {
     const struct sockaddr *address;
     struct tls_client *client; /* shared while the stream lives */
-    const char *name;          /* whose certificate it must be, and the SNI unless it is an address;
-                                  lent until return */
+    const char *name;          /* whose certificate it must be, and the SNI unless it is an address,
+                                  if the client has no name of its own; lent until return */
     struct tls_resume *resume; /* borrowed while the stream lives; NULL: nothing to resume */
 };
 /* Connects and shakes hands. on_connected: those of tcp_stream_connect, ERR_DENIED: not the
@@ -40,6 +40,10 @@ bool tls_stream_is(const struct stream *stream);
 enum tls_result tls_stream_result(const struct stream *stream);
 /* After a good handshake: what ALPN agreed on, empty without. Lent while the stream lives. */
 struct bytes tls_stream_protocol(const struct stream *stream);
+/* Was the other side reached at all? Else a failure is the network's, not the handshake's. */
+bool tls_stream_is_reached(const struct stream *stream);
+/* Who connected, or NULL where a client was waited for; borrowed. */
+const struct tls_client *tls_stream_client(const struct stream *stream);
 /* "TLSv1.3"; static. */
 const char *tls_stream_version(const struct stream *stream);
 /* Why a handshake failed, in words. */

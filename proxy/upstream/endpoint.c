@@ -43,8 +43,9 @@ void endpoint_unref(struct endpoint *endpoint)
         return;
     }
     for (size_t i = 0; i < endpoint->seats->worker_count; i++) {
-        const struct endpoint_seat *seat = block_cells(endpoint->seats, i);
+        struct endpoint_seat *seat = block_cells(endpoint->seats, i);
         CHECK(cell_read(&seat->open_count) == 0);
+        tls_resume_finish(&seat->resume);
     }
     block_unref(endpoint->cells);
     block_unref(endpoint->seats);
@@ -115,12 +116,12 @@ static void close_idle_one(struct endpoint_seat *seat, struct list *link)
 
 /* What an origin said on an idle connection was asked by nobody: taken for an answer it would be
  * the wrong one, for this request and all that follow (decision 19). */
-struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
-                                   void *call)
+struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct tls_client *tls,
+                                   const struct client_ops *ops, void *call)
 {
     while (!list_is_empty(&seat->idle)) {
         struct http1_client *client = http1_client_of_link(seat->idle.next);
-        if (!http1_client_is_quiet(client)) {
+        if (!http1_client_is_sealed_by(client, tls) || !http1_client_is_quiet(client)) {
             close_idle_one(seat, seat->idle.next);
             continue;
         }
@@ -135,7 +136,7 @@ struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct clie
 }
 
 enum err seat_connect(struct endpoint_seat *seat, struct list *seats, struct loop *loop,
-                      const struct sockaddr *address, const struct framing_limits *limits,
+                      const struct client_way *way, const struct framing_limits *limits,
                       uint64_t connect_us, uint32_t open_max, const struct client_ops *ops,
                       void *call, struct http1_client **ret_client)
 {
@@ -145,8 +146,10 @@ enum err seat_connect(struct endpoint_seat *seat, struct list *seats, struct loo
     if (seat->live_count >= open_max) {
         return ERR_LIMIT;
     }
-    enum err err = http1_client_connect(loop, address, limits, connect_us, &seat->keeper, ops, call,
-                                        ret_client);
+    struct client_way own = *way;
+    own.resume = &seat->resume;
+    enum err err =
+        http1_client_connect(loop, &own, limits, connect_us, &seat->keeper, ops, call, ret_client);
     if (err != OK) {
         return err;
     }

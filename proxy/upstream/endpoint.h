@@ -35,6 +35,8 @@ struct endpoint_seat {
     uint64_t epoch;         /* the newest snapshot that is known to name the endpoint */
     bool is_retired;        /* the configuration has forgotten it: connections are not kept */
     struct eject_state eject;
+    struct tls_resume resume; /* its connections' newest TLS session */
+    bool is_tls_trouble_told; /* why handshakes fail was logged; until one goes well */
 };
 
 /* Healthy until told otherwise; one reference, the caller's. ERR_NOMEM. Control. */
@@ -57,16 +59,18 @@ static inline bool endpoint_is_healthy(const struct endpoint *endpoint)
     return atomic_load_explicit(&endpoint->is_healthy, memory_order_relaxed);
 }
 
-/* The most recently used idle connection, now busy, or NULL. One on which the origin has spoken out
- * of turn, or that it has ended, is closed and passed over. The seat's worker, as all below. */
-struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct client_ops *ops,
-                                   void *call);
-/* Opens a further connection for the call; `seats` is the worker's list of seats with connections.
+/* The most recently used idle connection that was made as `tls` (NULL: without) makes them now; it
+ * is busy then. NULL: there is none. One on which the origin has spoken out of turn, or that it has
+ * ended, is closed and passed over. The seat's worker, as all below. */
+struct http1_client *seat_checkout(struct endpoint_seat *seat, const struct tls_client *tls,
+                                   const struct client_ops *ops, void *call);
+/* Opens a further connection for the call; `seats` is the worker's list of seats with connections;
+ * `way` needs no `resume`, which is the seat's.
  * `open_max` bounds this worker's connections to the endpoint: the longest idle one makes room,
  * without one the error is ERR_LIMIT, as when the process is out of descriptors:
  * our own lack, never the endpoint's failure. ERR_NOMEM and ERR_IO are the kernel's. */
 MUST_USE enum err seat_connect(struct endpoint_seat *seat, struct list *seats, struct loop *loop,
-                               const struct sockaddr *address, const struct framing_limits *limits,
+                               const struct client_way *way, const struct framing_limits *limits,
                                uint64_t connect_us, uint32_t open_max, const struct client_ops *ops,
                                void *call, struct http1_client **ret_client);
 /* The call is over: keeps the connection for the next one where it can carry one, else closes it.

@@ -42,7 +42,8 @@ enum err check_create(const struct prober_target *target, struct check **ret_che
         return ERR_RANGE;
     }
     size_t path_size = strlen(health->path) + 1;
-    struct check *check = calloc(1, sizeof *check + path_size + target->authority.size);
+    struct check *check =
+        calloc(1, sizeof *check + path_size + target->authority.size + target->host.size + 1);
     if (check == NULL) {
         return ERR_NOMEM;
     }
@@ -54,6 +55,12 @@ enum err check_create(const struct prober_target *target, struct check **ret_che
     memcpy(check->text, health->path, path_size);
     memcpy(check->text + path_size, target->authority.data, target->authority.size);
     check->authority = bytes_make(check->text + path_size, target->authority.size);
+    if (target->tls != NULL) {
+        char *host = check->text + path_size + target->authority.size;
+        memcpy(host, target->host.data, target->host.size);
+        check->host = host;
+        check->tls = tls_client_ref(target->tls);
+    }
     memcpy(check->statuses, health->statuses, health->status_count * sizeof *health->statuses);
     check->address_count =
         target->address_count < PROBE_ADDRESSES_MAX ? target->address_count : PROBE_ADDRESSES_MAX;
@@ -74,6 +81,7 @@ struct check *check_ref(struct check *check)
 void check_unref(struct check *check)
 {
     if (check != NULL && --check->reference_count == 0) {
+        tls_client_unref(check->tls);
         free(check);
     }
 }
@@ -177,9 +185,12 @@ static enum err connect_next(struct probe *probe)
         uint64_t timeout_us = left_us(probe) / probe->addresses_left;
         probe->addresses_left--;
         probe->address_index = (probe->address_index + 1) % check->address_count;
-        err = http1_client_connect(probe->host->loop, &check->addresses[probe->address_index].any,
-                                   &probe->host->limits, timeout_us > 0 ? timeout_us : 1,
-                                   &probe->keeper, &probe_ops, probe, &probe->client);
+        struct client_way way = {.address = &check->addresses[probe->address_index].any,
+                                 .tls = check->tls,
+                                 .name = check->host};
+        err = http1_client_connect(probe->host->loop, &way, &probe->host->limits,
+                                   timeout_us > 0 ? timeout_us : 1, &probe->keeper, &probe_ops,
+                                   probe, &probe->client);
     }
     if (err == OK) {
         probe->connection_count++;
@@ -261,6 +272,9 @@ static enum probe_result result_of(enum client_failure failure)
     switch (failure) {
     case CLIENT_REFUSED:
         return PROBE_NO_CONNECTION;
+    case CLIENT_TLS:
+    case CLIENT_TLS_TIMEOUT:
+        return PROBE_NO_TLS;
     case CLIENT_TIMEOUT:
         return PROBE_TIMEOUT;
     case CLIENT_RESET:

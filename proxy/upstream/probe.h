@@ -14,6 +14,7 @@ enum { PROBE_ADDRESSES_MAX = 8 };
     X(GOOD, "accepted status")                                                                     \
     X(BAD_STATUS, "status not accepted")                                                           \
     X(NO_CONNECTION, "no connection")                                                              \
+    X(NO_TLS, "TLS handshake failed")                                                              \
     X(TIMEOUT, "timeout")                                                                          \
     X(RESET, "connection reset")                                                                   \
     X(MALFORMED, "malformed answer")                                                               \
@@ -36,7 +37,9 @@ struct check {
     struct conf_health health; /* path and statuses point in here */
     struct bytes authority;    /* points in here */
     enum proxy_protocol proxy_protocol;
-    size_t address_count; /* 0: nobody to ask */
+    struct tls_client *tls; /* shared; NULL: without */
+    const char *host;       /* points in here */
+    size_t address_count;   /* 0: nobody to ask */
     union address addresses[PROBE_ADDRESSES_MAX];
     struct conf_statuses statuses[CONF_STATUSES_MAX];
     char text[];

@@ -35,6 +35,8 @@ struct prober_target {
     struct bytes authority; /* for the Host field */
     const union address *addresses;
     size_t address_count;             /* 0: not resolved: not probed for now */
+    struct tls_client *tls;           /* NULL: without */
+    struct bytes host;                /* with tls: whose certificate it must be; terminated */
     const struct conf_health *health; /* is_on */
     enum proxy_protocol proxy_protocol;
 };

@@ -21,16 +21,31 @@ class Authority:
     def path(self, file):
         return os.path.join(self.folder, file)
 
-    def make(self, file, names, kind="ec"):
-        """Makes FILE.pem and FILE.key for the names; gives what goes into the configuration's `tls`."""
+    def make(self, file, names, kind="ec", ended=False):
+        """Makes FILE.pem and FILE.key for the names; gives what goes into the configuration's `tls`. One that has
+        ended was good in January 2020."""
         key = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else ["rsa:2048"]
         with open(self.path(f"{file}.ext"), "w", encoding="utf-8") as out:
             out.write(f"subjectAltName={names}\n")
         _openssl(self.folder, "req", "-new", "-newkey", *key, "-nodes", "-subj", f"/CN={file}", "-keyout", f"{file}.key",
                  "-out", f"{file}.csr")
-        _openssl(self.folder, "x509", "-req", "-in", f"{file}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                 "-days", "10", "-extfile", f"{file}.ext", "-out", f"{file}.pem")
+        if ended:
+            self._sign_ended(file)
+        else:
+            _openssl(self.folder, "x509", "-req", "-in", f"{file}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+                     "-CAcreateserial", "-days", "10", "-extfile", f"{file}.ext", "-out", f"{file}.pem")
         return {"certificate": self.path(f"{file}.pem"), "key": self.path(f"{file}.key")}
+
+    def _sign_ended(self, file):
+        """Only `openssl ca` of OpenSSL 3.0 takes dates, and it wants to keep books."""
+        with open(self.path("books.cnf"), "w", encoding="utf-8") as out:
+            out.write("[ca]\ndefault_ca=books\n[books]\ndatabase=books.txt\nserial=books.serial\nnew_certs_dir=.\n"
+                      "default_md=sha256\npolicy=any\nrand_serial=yes\n[any]\ncommonName=supplied\n")
+        with open(self.path("books.txt"), "w", encoding="utf-8"):
+            pass
+        _openssl(self.folder, "ca", "-batch", "-notext", "-config", "books.cnf", "-in", f"{file}.csr", "-cert", "ca.pem",
+                 "-keyfile", "ca.key", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-extfile",
+                 f"{file}.ext", "-out", f"{file}.pem")
 
     def context(self, **wishes):
         """A client's context that trusts this authority alone."""

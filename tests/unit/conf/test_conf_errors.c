@@ -101,9 +101,6 @@ static void features_not_built_yet_say_so(void **state)
          ":4:1: fleet: is not built yet: leave it out\n:5:9: admin.tls: is not built yet: leave it "
          "out\n"},
         {PLAY_BOTH("  cache: off\n"), ":6:3: services.cache: is not built yet: leave it out\n"},
-        {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}}]\n",
-         ":2:38: services.previous.url: \"https://x\" cannot be reached: https to origins is not "
-         "built yet\n"},
     };
     play_table(refusals, COUNT_OF(refusals));
 }
@@ -223,7 +220,8 @@ static void values_have_their_form(void **state)
          ":6:10: services.weight: \"\" is not a number: write it as percent, as in 5%\n"},
         {PLAY_BOTH("  opt_in: maybe\n"),
          ":6:11: services.opt_in: \"maybe\" is none of off, trusted or on\n"},
-        {PLAY_BOTH("  host: off\n"), ":6:9: services.host: \"off\" is none of keep or origin\n"},
+        {PLAY_BOTH("  host: off\n"),
+         ":6:9: services.host: \"off\" is none of auto, keep or origin\n"},
         {PLAY_BOTH("  rollback: {latency: 5}\n"),
          ":6:23: services.rollback.latency: \"5\" is neither on nor off\n"},
         {PLAY_BOTH("  sticky: {by: header, name: 'X Y'}\n"),
@@ -367,6 +365,11 @@ static void fields_are_held_against_each_other(void **state)
          ":2:73: services.current.deployment: \"d\" is the name of previous too\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {endpoints: [http://x, http://X:80]}}]\n",
          ":2:55: services.previous.endpoints: http://x is there twice\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {endpoints: [http://x, https://x]}}]\n",
+         ":2:55: services.previous.endpoints: https://x is there twice\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}, origin_tls: {ca: a.pem, "
+                     "verify: off}}]\n",
+         ":2:62: services.origin_tls: `ca` is not looked at with `verify: off`\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {deployment: d}, current: {url: http://y, "
                      "endpoints: []}}]\n",
          ":2:32: services.previous: needs exactly one of \"url\" and \"endpoints\"\n"

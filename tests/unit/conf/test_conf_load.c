@@ -45,7 +45,7 @@ static void service_gets_the_documented_defaults(void **state)
     assert_false(service->has_weight);
     assert_int_equal(service->sticky.by, CONF_STICKY_COOKIE);
     assert_int_equal(service->opt_in, CONF_OPT_IN_ON);
-    assert_int_equal(service->host, CONF_HOST_KEEP);
+    assert_int_equal(service->host, CONF_HOST_AUTO);
     assert_int_equal(service->forwarded, CONF_FORWARDED_X);
     assert_true(service->outlier.is_on);
     assert_int_equal(service->outlier.consecutive, 5);
@@ -135,6 +135,10 @@ static void endpoint_knows_its_authority(void **state)
         {"http://[2001:DB8::1]", "2001:db8::1", 80, true, "[2001:db8::1]"},
         {"http://[::1]:65535", "::1", 65535, true, "[::1]:65535"},
         {"http://1.example", "1.example", 80, false, "1.example"},
+        {"https://a.example", "a.example", 443, false, "a.example"},
+        {"HTTPS://a.example:443/", "a.example", 443, false, "a.example"},
+        {"https://a.example:80", "a.example", 80, false, "a.example:80"},
+        {"https://[::1]:8443", "::1", 8443, true, "[::1]:8443"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char text[256];
@@ -148,7 +152,10 @@ static void endpoint_knows_its_authority(void **state)
         assert_int_equal(endpoint->port, cases[i].port);
         assert_int_equal(endpoint->is_ip, cases[i].is_ip);
         assert_string_equal(endpoint->authority, cases[i].authority);
-        assert_string_equal(endpoint->url + sizeof "http://" - 1, cases[i].authority);
+        bool is_tls = endpoint->scheme == CONF_SCHEME_HTTPS;
+        assert_int_equal(is_tls, (cases[i].url[4] | 0x20) == 's');
+        assert_string_equal(endpoint->url + strlen(is_tls ? "https://" : "http://"),
+                            cases[i].authority);
         conf_destroy(conf);
     }
 }

@@ -177,6 +177,7 @@ static void schema_words_are_the_enums(void **state)
         {"opt_in", "off", CONF_OPT_IN_OFF},
         {"opt_in", "trusted", CONF_OPT_IN_TRUSTED},
         {"opt_in", "on", CONF_OPT_IN_ON},
+        {"host", "auto", CONF_HOST_AUTO},
         {"host", "keep", CONF_HOST_KEEP},
         {"host", "origin", CONF_HOST_ORIGIN},
         {"forwarded", "x_forwarded", CONF_FORWARDED_X},

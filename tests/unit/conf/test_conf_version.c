@@ -53,11 +53,12 @@ static void what_is_wrong_with_a_place_is_told(void **state)
         enum err err;
         const char *note;
     } cases[] = {
-        {{"https://a", NULL}, ERR_UNSUPPORTED, "https://a cannot be reached"},
+        {{"ftp://a", NULL}, ERR_SYNTAX, "ftp://a is not a URL"},
         {{"a", NULL}, ERR_SYNTAX, "a is not a URL"},
         {{"http://a/b", NULL}, ERR_SYNTAX, "http://a/b has a path"},
         {{"http://a:0", NULL}, ERR_SYNTAX, "http://a:0 has a port"},
         {{"http://a", "http://A:80/"}, ERR_EXISTS, "http://a is there twice"},
+        {{"http://a", "https://a"}, ERR_EXISTS, "https://a is there twice"},
         {{NULL, NULL}, ERR_LIMIT, "a version has 1 to"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {

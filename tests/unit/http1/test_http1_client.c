@@ -115,8 +115,9 @@ static void connect_to(unsigned port)
     user.keeper = (struct client_keeper){on_idle_ended, on_closed};
     begin_call();
     loop_enter(&loop);
-    assert_int_equal(http1_client_connect(&loop, (struct sockaddr *)&address, &limits, 2000000,
-                                          &user.keeper, &ops, &user, &user.client),
+    struct client_way way = {.address = (struct sockaddr *)&address};
+    assert_int_equal(http1_client_connect(&loop, &way, &limits, 2000000, &user.keeper, &ops, &user,
+                                          &user.client),
                      OK);
     loop_leave(&loop);
 }

@@ -69,7 +69,7 @@ static int set_up(void **state)
             assert_int_equal(version_create(BYTES("v"), WORKERS, &parts.versions[s][role]), OK);
             assert_int_equal(endpoint_create(BYTES("e"), WORKERS, &parts.endpoints[s][role]), OK);
             parts.targets[s][role] = (struct snapshot_endpoint_plan){
-                parts.endpoints[s][role], BYTES("authority"), &parts.address, 1};
+                parts.endpoints[s][role], BYTES("authority"), &parts.address, 1, NULL};
             if (s == 0 || role == ROLE_PREVIOUS) {
                 parts.plans[s].versions[role] = (struct snapshot_version_plan){
                     parts.versions[s][role], &parts.targets[s][role], 1, PROXY_PROTOCOL_NONE};

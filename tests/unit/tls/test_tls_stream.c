@@ -275,6 +275,66 @@ static void a_session_is_resumed_also_after_one_rotation(void **state)
     tls_resume_finish(&resume);
 }
 
+/* The same wishes made again resume; what passed without verification does not vouch for more. */
+static void sessions_belong_to_the_settings_they_were_made_with(void **state)
+{
+    (void)state;
+    const struct {
+        const char *name;
+        bool is_unverified;
+        enum tls_result expected;
+    } cases[] = {
+        {NULL, false, TLS_FULL},
+        {NULL, false, TLS_RESUMED},
+        {NULL, true, TLS_FULL},
+        {NULL, true, TLS_RESUMED},
+        {NULL, false, TLS_FULL},
+        {"www.site.example", false, TLS_FULL},
+        {"www.site.example", false, TLS_RESUMED},
+    };
+    struct tls_resume resume = {NULL};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct note note = {""};
+        struct tls_client_config config = {
+            .ca = cases[i].is_unverified ? NULL : certificates_path("ca.pem"),
+            .name = cases[i].name,
+            .is_unverified = cases[i].is_unverified};
+        tls_client_unref(client);
+        client = NULL;
+        assert_int_equal(tls_client_create(&config, &note, &client), OK);
+        clear_side(&client_side);
+        clear_side(&server_side);
+        shake_hands("site.example", &resume);
+        assert_int_equal(tls_stream_result(client_side.stream), cases[i].expected);
+        say(&server_side, "x"); /* the tickets come before it */
+        play_until(&loop, has_read(&client_side, "x"));
+        close_side(&client_side);
+        close_side(&server_side);
+    }
+    tls_resume_finish(&resume);
+}
+
+/* One that was let in before the settings changed brings its ticket after. */
+static void a_connection_of_before_brings_no_session(void **state)
+{
+    (void)state;
+    struct note note = {""};
+    struct tls_resume resume = {NULL};
+    struct tls_client_config config = {.is_unverified = true};
+    struct tls_client *other = NULL;
+    shake_hands("site.example", &resume);
+    assert_int_equal(tls_client_create(&config, &note, &other), OK);
+    tls_resume_follow(&resume, other);
+    say(&server_side, "x"); /* the tickets come before it */
+    play_until(&loop, has_read(&client_side, "x"));
+    assert_null(resume.session);
+    assert_false(tls_client_is_same(client, other));
+    assert_false(tls_client_is_same(client, NULL));
+    assert_true(tls_client_is_same(NULL, NULL));
+    tls_resume_finish(&resume);
+    tls_client_unref(other);
+}
+
 static void a_certificate_of_another_name_is_refused(void **state)
 {
     (void)state;
@@ -484,6 +544,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(both_sides_understand_each_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sessions_belong_to_the_settings_they_were_made_with, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_connection_of_before_brings_no_session, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_session_is_resumed_also_after_one_rotation, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_certificate_of_another_name_is_refused, set_up,

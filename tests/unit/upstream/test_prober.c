@@ -402,6 +402,16 @@ static void close_ends_a_probe_under_way(void **state)
     tear_down(&bench);
 }
 
+static struct prober_target target_of(const struct bench *bench, struct endpoint *endpoint,
+                                      struct bytes authority, const struct conf_health *health)
+{
+    return (struct prober_target){.endpoint = endpoint,
+                                  .authority = authority,
+                                  .addresses = &bench->origin.address,
+                                  .address_count = 1,
+                                  .health = health};
+}
+
 static void of_doubles_the_first_counts(void **state)
 {
     (void)state;
@@ -410,8 +420,8 @@ static void of_doubles_the_first_counts(void **state)
     struct conf_health other = bench.health;
     other.path = "/second";
     const struct prober_target targets[] = {
-        {bench.endpoint, BYTES("a"), &bench.origin.address, 1, &bench.health, PROXY_PROTOCOL_NONE},
-        {bench.endpoint, BYTES("b"), &bench.origin.address, 1, &other, PROXY_PROTOCOL_NONE},
+        target_of(&bench, bench.endpoint, BYTES("a"), &bench.health),
+        target_of(&bench, bench.endpoint, BYTES("b"), &other),
     };
 
     assert_int_equal(prober_set(bench.prober, targets, 2), OK);
@@ -431,8 +441,8 @@ static void want_of_memory_leaves_the_set_as_it_was(void **state)
     assert_int_equal(endpoint_create(BYTES("second:80"), 1, &second), OK);
     set(&bench);
     const struct prober_target targets[] = {
-        {bench.endpoint, BYTES("a"), &bench.origin.address, 1, &bench.health, PROXY_PROTOCOL_NONE},
-        {second, BYTES("b"), &bench.origin.address, 1, &bench.health, PROXY_PROTOCOL_NONE},
+        target_of(&bench, bench.endpoint, BYTES("a"), &bench.health),
+        target_of(&bench, second, BYTES("b"), &bench.health),
     };
     for (size_t turn = 0; alloc_fail_begin(turn); turn++) {
         enum err err = prober_set(bench.prober, targets, 2);

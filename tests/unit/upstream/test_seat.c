@@ -53,7 +53,7 @@ static void on_end(void *object, const struct fields *trailers)
     struct call *call = object;
     call->end_count++;
     if (call->is_greedy) {
-        call->took = seat_checkout(seat, &ops, call);
+        call->took = seat_checkout(seat, NULL, &ops, call);
     }
 }
 
@@ -74,8 +74,9 @@ static const struct client_ops ops = {on_connected, on_response, on_response, on
 static enum err try_connect(struct call *call)
 {
     loop_enter(&loop);
-    enum err err = seat_connect(seat, &seats, &loop, (struct sockaddr *)&address, &limits, 1000000,
-                                OPEN_MAX, &ops, call, &call->client);
+    struct client_way way = {.address = (struct sockaddr *)&address};
+    enum err err = seat_connect(seat, &seats, &loop, &way, &limits, 1000000, OPEN_MAX, &ops, call,
+                                &call->client);
     loop_leave(&loop);
     return err;
 }
@@ -115,7 +116,7 @@ static void finish_call(size_t i)
 static struct http1_client *checkout(size_t i)
 {
     loop_enter(&loop);
-    struct http1_client *client = seat_checkout(seat, &ops, &calls[i]);
+    struct http1_client *client = seat_checkout(seat, NULL, &ops, &calls[i]);
     loop_leave(&loop);
     return client;
 }
@@ -264,7 +265,7 @@ static void what_was_said_out_of_turn_is_never_an_answer(void **state)
     assert_int_equal(shutdown(origins[1].fd, SHUT_WR), 0);
     loop.asked_us -= 2 * (uint64_t)LOOP_LATE_US;
     loop_enter(&loop);
-    struct http1_client *client = seat_checkout(seat, &ops, &calls[3]);
+    struct http1_client *client = seat_checkout(seat, NULL, &ops, &calls[3]);
     assert_ptr_equal(client, calls[0].client);
     assert_int_equal(connections(METRIC_CONNECTION_IDLE), 0);
     assert_int_equal(seat->live_count, 1);

@@ -118,7 +118,7 @@ static void publish(void)
     address.v4 = (struct sockaddr_in){.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)origin_port),
                                       .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    struct snapshot_endpoint_plan target = {endpoint, endpoint->name, &address, 1};
+    struct snapshot_endpoint_plan target = {endpoint, endpoint->name, &address, 1, NULL};
     struct snapshot_service_plan plan = {
         .service = service, .conf = &base->conf->services[0], .rollout = 1};
     plan.versions[ROLE_PREVIOUS] =
