@@ -185,6 +185,7 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
     switch (bit) {
     case CLI_OPTION_ADMIN:
         parsed->admin = value;
+        parsed->has_admin = true;
         return OK;
     case CLI_OPTION_TOKEN_FILE:
         parsed->token_file = value;
@@ -313,6 +314,12 @@ static enum err check_complete(const struct cli_options *parsed, unsigned given,
     return OK;
 }
 
+/* The first word of a command: it and all that follow are not ours to read. */
+static bool takes_rest(const struct cli_verb *verb)
+{
+    return verb->argument != NULL && strstr(verb->argument, "...") != NULL;
+}
+
 static bool is_option(const char *word)
 {
     return word[0] == '-' && word[1] != '\0';
@@ -324,6 +331,7 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
     bool has_admin = environment_admin != NULL && environment_admin[0] != '\0';
     struct cli_options parsed = {.verb = argc >= 2 ? cli_verb_find(argv[1]) : NULL,
                                  .admin = has_admin ? environment_admin : CLI_ADMIN_DEFAULT,
+                                 .has_admin = has_admin,
                                  .timeout_ms = TIMEOUT_DEFAULT_MS,
                                  .wait_ms = WAIT_DEFAULT_MS,
                                  .limit = LIMIT_DEFAULT};
@@ -343,9 +351,14 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
             is_words_only = true;
             continue;
         }
-        enum err err = !is_words_only && is_option(argv[i])
-                           ? parse_option(argc, argv, &i, &parsed, &given, note)
-                           : take_argument(&parsed, argv[i], note);
+        bool is_word = is_words_only || !is_option(argv[i]);
+        if (is_word && takes_rest(parsed.verb)) {
+            parsed.argument = argv[i];
+            parsed.command = &argv[i];
+            break;
+        }
+        enum err err = !is_word ? parse_option(argc, argv, &i, &parsed, &given, note)
+                                : take_argument(&parsed, argv[i], note);
         if (err != OK) {
             return err;
         }
@@ -407,8 +420,9 @@ static void print_option(FILE *out, const struct option *option)
 
 void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
 {
+    bool is_last = takes_rest(verb);
     (void)fprintf(out, "usage: serin %s", verb->name);
-    if (verb->argument != NULL) {
+    if (verb->argument != NULL && !is_last) {
         (void)fprintf(out, " %s", verb->argument);
     }
     for (size_t i = 0; i < COUNT_OF(options); i++) {
@@ -416,7 +430,8 @@ void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
             (void)fprintf(out, " %s %s", options[i].name, options[i].value);
         }
     }
-    (void)fprintf(out, " [OPTION...]\n\n%s.\n", verb->summary);
+    (void)fprintf(out, " [OPTION...]%s%s\n\n%s.\n", is_last ? " " : "",
+                  is_last ? verb->argument : "", verb->summary);
     if (verb->help != NULL) {
         (void)fprintf(out, "%s\n", verb->help);
     }

@@ -70,6 +70,7 @@ struct cli_options {
     const char *summary;    /* day, week or month; NULL: none */
     const char *headers[CLI_HEADERS_MAX];
     size_t header_count;
+    char *const *command; /* of a verb that takes one: its words, ended by NULL */
     const char *argument; /* PERCENT, URL, DEPLOYMENT; NULL: none */
     const char *project;
     const char *account;
@@ -79,6 +80,7 @@ struct cli_options {
     uint64_t wait_ms; /* for a rollback at the platform to be seen */
     uint64_t timeout_ms;
     bool has_timeout; /* it was given */
+    bool has_admin;   /* it was given, here or by the environment */
     unsigned limit;
     bool is_json;
     bool is_instant;
@@ -96,9 +98,10 @@ struct cli_options {
 struct cli_verb {
     const char *name;
     const char
-        *argument;     /* "PERCENT", "[PERCENT]" when it may be left out, NULL when there is none */
-    unsigned options;  /* bits of enum cli_option, the common ones included */
-    unsigned required; /* those that must be given */
+        *argument;       /* "PERCENT", "[PERCENT]" when it may be left out, "-- COMMAND..." when all
+                            words from the first one on belong to it, NULL when there is none */
+    unsigned options;    /* bits of enum cli_option, the common ones included */
+    unsigned required;   /* those that must be given */
     const char *summary; /* one line */
     const char *help;    /* more of it, or NULL */
     int (*run)(const struct cli_options *options);

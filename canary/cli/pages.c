@@ -4,27 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "canary/cli/client.h"
 #include "canary/cli/github.h"
+#include "canary/cli/pages_desk.h"
 #include "canary/cli/pages_show.h"
 #include "canary/cli/table.h"
-#include "canary/platform/pages.h"
-#include "proxy/base/check.h"
 
 enum { DEADLINE_MORE_MS = 60000 };
 
-/* One run: a loop, a provider, one question. */
+/* One run: one question. */
 struct run {
     const struct cli_options *options;
     struct pages_shown shown;
     bool is_list;
     bool is_job;
     FILE *commands; /* where workflow commands go: not into the JSON */
-    uv_loop_t loop;
-    struct fetch *fetch;
-    struct provider *provider;
-    bool is_told;
-    bool has_closed;
     int exit;
 };
 
@@ -129,7 +122,6 @@ static void tell_job(const struct run *run, const struct platform_answer *answer
 static void on_done(void *context, const struct platform_answer *answer)
 {
     struct run *run = context;
-    run->is_told = true;
     run->exit = pages_exit_of((int)answer->result);
     if (run->is_job) {
         tell_job(run, answer);
@@ -143,58 +135,7 @@ static void on_done(void *context, const struct platform_answer *answer)
 
 /* ---- asking ---- */
 
-static const char *or_environment(const char *given, const char *variable)
-{
-    const char *value = given != NULL ? given : getenv(variable);
-    return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
-static int find_token(struct run *run, char token[CLOUDFLARE_TOKEN_MAX + 2])
-{
-    struct note note = {""};
-    const char *file = run->options->token_file;
-    const char *environment = or_environment(NULL, "CLOUDFLARE_API_TOKEN");
-    if (file != NULL) {
-        if (client_read_token(file, token, CLOUDFLARE_TOKEN_MAX + 2, &note) != OK) {
-            return fail(run, CLI_DENIED, note.text);
-        }
-        if (run->is_job) {
-            github_mask(run->commands, token);
-        }
-        return CLI_DONE;
-    }
-    if (environment == NULL) {
-        return fail(run, CLI_DENIED, "there is no token: set CLOUDFLARE_API_TOKEN or --token-file");
-    }
-    (void)snprintf(token, CLOUDFLARE_TOKEN_MAX + 2, "%s", environment);
-    return CLI_DONE;
-}
-
-static int open_provider(struct run *run)
-{
-    char token[CLOUDFLARE_TOKEN_MAX + 2];
-    struct note note = {""};
-    int exit = find_token(run, token);
-    if (exit != CLI_DONE) {
-        return exit;
-    }
-    struct cloudflare_options options = {
-        .loop = &run->loop,
-        .fetch = run->fetch,
-        .base = or_environment(NULL, "CLOUDFLARE_API_BASE_URL"),
-        .account = or_environment(run->options->account, "CLOUDFLARE_ACCOUNT_ID"),
-        .token = token,
-    };
-    enum err err = pages_create(&options, run->options->project, &run->provider, &note);
-    explicit_bzero(token, sizeof token);
-    if (err != OK) {
-        return fail(run, err == ERR_SYNTAX ? CLI_USAGE : CLI_FAILED,
-                    note.text[0] != '\0' ? note.text : err_text(err));
-    }
-    return CLI_DONE;
-}
-
-static int ask(struct run *run)
+static int ask(struct run *run, struct pages_desk *desk)
 {
     const struct cli_options *options = run->options;
     enum platform_operation change = options->is_dry_run ? PLATFORM_LOOK : PLATFORM_ROLL_BACK;
@@ -208,31 +149,16 @@ static int ask(struct run *run)
             options->has_timeout ? options->timeout_ms : options->wait_ms + DEADLINE_MORE_MS,
         .wait_ms = options->wait_ms,
     };
-    enum err err = provider_start(run->provider, &wish, on_done, run, NULL);
+    enum err err = pages_desk_ask(desk, &wish, on_done, run);
     if (err != OK) {
         return fail(run, err == ERR_SYNTAX ? CLI_USAGE : CLI_FAILED,
                     err == ERR_SYNTAX ? "--to, --expect-current or --environment cannot be one"
                                       : err_text(err));
     }
-    while (!run->is_told) {
-        (void)uv_run(&run->loop, UV_RUN_ONCE);
-    }
     return run->exit;
 }
 
 /* ---- its life ---- */
-
-static void on_closed(void *context)
-{
-    struct run *run = context;
-    run->has_closed = true;
-}
-
-static void on_provider_closed(void *context)
-{
-    struct run *run = context;
-    fetch_close(run->fetch, on_closed, run);
-}
 
 static int check(const struct run *run)
 {
@@ -266,21 +192,15 @@ int pages_run(const struct cli_options *options)
     if (exit != CLI_DONE) {
         return exit;
     }
-    if (uv_loop_init(&run.loop) != 0) {
-        return fail(&run, CLI_FAILED, err_text(ERR_NOMEM));
-    }
-    if (fetch_create(&run.loop, &run.fetch) != OK) {
-        (void)uv_loop_close(&run.loop);
-        return fail(&run, CLI_FAILED, err_text(ERR_NOMEM));
-    }
-    exit = open_provider(&run);
+    struct pages_token token = {""};
+    struct pages_desk *desk = NULL;
+    struct note note = {""};
+    exit = pages_find_token(options, run.is_job ? run.commands : NULL, &token, &note);
     if (exit == CLI_DONE) {
-        exit = ask(&run);
+        exit = pages_desk_open(options, &token, &desk, &note);
     }
-    provider_close(run.provider, on_provider_closed, &run);
-    while (!run.has_closed) {
-        (void)uv_run(&run.loop, UV_RUN_ONCE);
-    }
-    (void)uv_loop_close(&run.loop);
+    explicit_bzero(&token, sizeof token);
+    exit = exit == CLI_DONE ? ask(&run, desk) : fail(&run, exit, note.text);
+    pages_desk_close(desk);
     return exit;
 }

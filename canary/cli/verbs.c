@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "canary/cli/guard.h"
 #include "canary/cli/pages.h"
 #include "canary/cli/verb.h"
 #include "conf/conf_number.h"
@@ -378,7 +379,13 @@ static int run_reload(const struct cli_options *options)
 
 /* ---- the table ---- */
 
-enum { ON_SERVICE = CLI_OPTION_COMMON | CLI_OPTION_SERVICE };
+enum {
+    ON_SERVICE = CLI_OPTION_COMMON | CLI_OPTION_SERVICE,
+    ON_GUARD = CLI_OPTION_SERVICE | CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_TIMEOUT |
+               CLI_OPTION_PROJECT | CLI_OPTION_ACCOUNT | CLI_OPTION_TO | CLI_OPTION_EXPECT_CURRENT |
+               CLI_OPTION_DEPLOYMENT | CLI_OPTION_REASON | CLI_OPTION_INSTANT | CLI_OPTION_WAIT |
+               CLI_OPTION_DRY_RUN | CLI_OPTION_GITHUB,
+};
 
 const struct cli_verb cli_verbs[] = {
     {"status", NULL, ON_SERVICE, 0, "what every service does now, and what is wrong", NULL,
@@ -436,6 +443,17 @@ const struct cli_verb cli_verbs[] = {
      NULL, run_events},
     {"reload", NULL, CLI_OPTION_COMMON, 0, "load the configuration file again",
      "A file with errors changes nothing; every error is listed.", run_reload},
+    {"guard", "-- COMMAND...", ON_GUARD, 0,
+     "run a build or deploy command, and roll back if it fails with its work live",
+     "Output, signals and exit code are the command's (127: not found, 128+N: ended by signal N).\n"
+     "With --project it guards a Cloudflare Pages project, asking Cloudflare's API as serin pages\n"
+     "does; otherwise a service of a running Serin. When the command fails, what is live is "
+     "rolled\n"
+     "back only if it went live while the command ran, or is the one that --expect-current names\n"
+     "(then nothing else is). Otherwise the failure is only recorded: in the history of the Serin\n"
+     "that runs, and in a job's outputs and summary. Put -- before COMMAND. Its words are not\n"
+     "repeated in what guard says.",
+     guard_run},
     {"pages", "list|rollback",
      CLI_OPTION_PROJECT | CLI_OPTION_ACCOUNT | CLI_OPTION_TOKEN_FILE | CLI_OPTION_TO |
          CLI_OPTION_EXPECT_CURRENT | CLI_OPTION_ENVIRONMENT | CLI_OPTION_LIMIT | CLI_OPTION_REASON |

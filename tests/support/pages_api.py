@@ -19,6 +19,7 @@ target) it answers INVENTED_BAD_TARGET; nothing may depend on that number.
 By hand: pages_api.py [--port N] [--seconds N] serves a project "demo" with five deployments and ends by itself."""
 
 import argparse
+import email
 import json
 import re
 import threading
@@ -30,6 +31,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 DEPLOYMENTS_PER_PAGE_MAX = 25
 PROJECTS_PER_PAGE_MAX = 10
 INVENTED_BAD_TARGET = 8000099
+INVENTED_BAD_FORM = 8000098
 STAGES = ("queued", "initialize", "clone_repo", "build", "deploy")
 EPOCH = 1767225600  # 2026-01-01T00:00:00Z: the first deployment of every project
 PATIENCE_S = 60.0
@@ -139,6 +141,16 @@ def stamp(seconds):
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1e6):06d}Z"
 
 
+def form_of(told):
+    """The parts of a multipart/form-data body that are text."""
+    head = f"Content-Type: {told.get('Content-Type') or ''}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + told.body)
+    if message.get_content_type() != "multipart/form-data":
+        raise ApiError(400, INVENTED_BAD_FORM, "EMU: a deployment is created by multipart/form-data")
+    return {part.get_param("name", header="content-disposition"): part.get_payload(decode=True).decode(errors="replace")
+            for part in message.get_payload()}
+
+
 def stages_of(reached, state, at):
     """All five stages, with `reached` in `state`, those before it done and those after it not begun."""
     found = []
@@ -180,6 +192,13 @@ class Project:
             if self.is_good(made):
                 self.canonical = identity
             return made
+
+    def upload(self, told):
+        """A direct upload, as a form: to production, or from another branch a preview."""
+        form = form_of(told)
+        branch = form.get("branch", "main")
+        return self.deploy(form.get("commit_hash", "0" * 40), form.get("commit_message", ""), branch,
+                           "production" if branch == "main" else "preview")
 
     def finish(self, identity, state="success"):
         """Ends a build that was under way."""
@@ -426,6 +445,8 @@ class PagesApi:
             wanted = told.query.get("env")
             items = [one for one in reversed(project.deployments) if wanted in (None, one["environment"])]
             return self._page(told, items, DEPLOYMENTS_PER_PAGE_MAX, DEPLOYMENTS_PER_PAGE_MAX)
+        if what == ("POST", 2, "deployments"):
+            return envelope(project.upload(told))
         return self._deployment(told, project, steps)
 
     @staticmethod

@@ -105,6 +105,27 @@ static void two_dashes_end_the_options(void **state)
     assert_false(options.is_help);
 }
 
+static void command_begins_at_its_first_word(void **state)
+{
+    (void)state;
+    struct cli_options options;
+    struct note note;
+    assert_int_equal(parse(&options, &note, "serin guard -p x --admin a:1 -- make -n --help -- y"),
+                     OK);
+    assert_string_equal(options.project, "x");
+    assert_true(options.has_admin);
+    assert_false(options.is_dry_run);
+    assert_false(options.is_help);
+    assert_string_equal(options.command[0], "make");
+    assert_string_equal(options.command[2], "--help");
+    assert_string_equal(options.command[4], "y");
+    assert_int_equal(parse(&options, &note, "serin guard make -p x"), OK);
+    assert_null(options.project);
+    assert_string_equal(options.command[1], "-p");
+    assert_int_equal(parse(&options, &note, "serin guard --project x --"), ERR_SYNTAX);
+    assert_string_equal(note.text, "guard needs -- COMMAND...");
+}
+
 static void help_asks_for_nothing_else(void **state)
 {
     (void)state;
@@ -248,6 +269,7 @@ int main(void)
         cmocka_unit_test(admin_address_has_an_order),
         cmocka_unit_test(headers_gather),
         cmocka_unit_test(two_dashes_end_the_options),
+        cmocka_unit_test(command_begins_at_its_first_word),
         cmocka_unit_test(help_asks_for_nothing_else),
         cmocka_unit_test(mistakes_are_named),
         cmocka_unit_test(every_verb_has_help),
