@@ -20,8 +20,7 @@ def results(serin, channel):
 
 def trouble(serin):
     """What the conditions of the process say about channels; others may stand beside it."""
-    texts = serin.admin("GET", "/api/v1/status").json["conditions"]
-    return "; ".join(text for text in texts if text.startswith("alert channel"))
+    return "; ".join(text for text in serin.conditions() if text.startswith("alert channel"))
 
 
 def names(hook):
@@ -50,13 +49,17 @@ def breach_is_an_alert_in_the_alertmanager_until_it_is_over(stage):
                    f"numbers in the sentence {alert['annotations']}")
             expect(alert["annotations"]["runbook"], "docs/OPERATING.md#serinbreach", "runbook")
             expect(f":{release.serin.admin_port}/api/v1/services/{release.name}" in alert["generatorURL"], True, "link")
-            audit = release.serin.admin("GET", "/api/v1/audit").json
-            rows = audit if isinstance(audit, list) else audit["audit"]
-            told = [row["detail"]["text"] for row in rows if row["action"] == "alert"]
-            expect(told, [alert["annotations"]["summary"]], "the sentence in the audit trail")
+
+
+            def told():
+                rows = release.serin.admin("GET", "/api/v1/audit").json["audit"]
+                return [row["detail"]["text"] for row in rows if row["action"] == "alert"]
+
+            wait_for(told, "it is in the audit trail")
+            expect(told(), [alert["annotations"]["summary"]], "the sentence in the audit trail")
             release.serin.kill()
             release.serin.start()
-            wait_for(lambda: manager.alerts(alertname="SerinBreach")[0]["updatedAt"] != alert["updatedAt"],
+            wait_for(lambda: [one for one in manager.alerts(alertname="SerinBreach") if one["updatedAt"] != alert["updatedAt"]],
                      "the next process tells of it again")
             again = manager.alerts(alertname="SerinBreach")
             expect([(one["fingerprint"], one["startsAt"]) for one in again],
@@ -85,7 +88,7 @@ def rollback_fires_and_is_resolved_when_it_is_confirmed(stage):
             expect(is_signed(hook.taken[0], "other"), False, "by this key")
             expect([message["fields"]["Serin-Event"] for message in hook.taken], [fired["id"], ended["id"]], "ids in the head")
             wait_for(lambda: not manager.alerts(service=release.name), "resolved at the Alertmanager")
-            expect(results(release.serin, "webhook"), {"delivered": 2}, "counted")
+            wait_for(lambda: results(release.serin, "webhook") == {"delivered": 2}, "both are counted")
 
 
 @case(starts_proxy=False)
@@ -114,7 +117,7 @@ def command_gets_the_alert_on_standard_input(stage):
     kept = os.path.join(stage.folder, "kept.json")
     with Receiver() as hook:
         command = ["/bin/sh", "-c", f"cat >> {kept}; echo >> {kept}; echo heard"]
-        alerts = [{"exec": {"command": command, "timeout": "5s"}}, {"webhook": {"url": hook.url}}]
+        alerts = [{"exec": {"command": command, "timeout": f"{int(10 * SLOW)}s"}}, {"webhook": {"url": hook.url}}]
         with Release(stage, settings={"alerts": alerts}) as release:
             release.canary.order(status=500)
             release.wait_phase("rolled_back")
@@ -128,7 +131,7 @@ def command_gets_the_alert_on_standard_input(stage):
 def command_that_hangs_is_killed_with_its_children_and_tried_again(stage):
     kept = os.path.join(stage.folder, "pids")
     script = f"sleep 300 & echo $! $$ >> {kept}; wait"
-    alerts = [{"exec": {"command": ["/bin/sh", "-c", script], "timeout": "300ms"}}]
+    alerts = [{"exec": {"command": ["/bin/sh", "-c", script], "timeout": f"{int(800 * SLOW)}ms"}}]
     with Release(stage, settings={"alerts": alerts}) as release:
         release.canary.order(status=500)
         release.wait_phase("rolled_back")
@@ -223,6 +226,7 @@ def alert_survives_a_crash_before_its_delivery(stage):
             release.serin.start()
             wait_for(lambda: len(hook.told()) == 2, "the next process delivers", 30)
             expect(hook.told(), ROLLBACK, "what was told")
+            wait_for(lambda: results(release.serin, "webhook").get("delivered") == 2, "and the process knows")
             release.serin.stop()
             release.serin.start()
             reload_badly(release.serin)

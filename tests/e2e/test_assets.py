@@ -19,7 +19,9 @@ class Skew:
 
     def __init__(self, stage, weight="100%", rescue=None, **service):
         self.stage = stage
-        service = {"weight": weight, "rescue": {} if rescue is None else rescue, **service}
+        rescue = rescue or {}
+        patient = {"timeout": f"{int(10 * SLOW)}s", **rescue.get("assets", {})}
+        service = {"weight": weight, "rescue": {**rescue, "assets": patient}, **service}
         self.serin = stage.start_serin({"services": [stage.service(**service)]}, workers=1)
         self.chosen, self.other = (stage.canary, stage.origin) if weight == "100%" else (stage.origin, stage.canary)
         self.chosen.reply, self.other.reply = LACKING, FOUND
@@ -208,7 +210,7 @@ def held_answer_that_breaks_meanwhile_is_a_502(stage):
     def dies(link):
         skew.chosen.read(link)
         link.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 100000\r\n\r\nno such")
-        skew.other.wait_requests(1, 10 * SLOW)
+        skew.other.wait_requests(1)
         link.reset()
 
     def is_late(link):
@@ -288,7 +290,7 @@ def client_that_leaves_meanwhile_leaves_nothing_behind(stage):
     skew.other.play = is_silent
     link = stage.connect()
     link.send(stage.request("GET", "/app.js", SCRIPT))
-    skew.other.wait_requests(1, 10 * SLOW)
+    skew.other.wait_requests(1)
     link.reset()
     wait_for(lambda: skew.in_flight() == 0, "the request is over")
     expect(skew.ledger("current"), (1, 0), "the canary answered")

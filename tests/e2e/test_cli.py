@@ -55,13 +55,15 @@ def weight_out_of_range_is_a_usage_error(stage):
 
 @case(service=TEN)
 def rollback_runs_and_is_in_the_history(stage):
+    def told():
+        return serin(stage, "history", "--service", stage.name)[1]
+
     code, out, _ = serin(stage, "rollback", "--reason", "it hurts", "--instant", "--service", stage.name)
     expect((code, "In progress" in out), (DONE, True), f"answer {out}")
     wait_for(lambda: stage.serin.service(stage.name)["weight"]["set"] == 0, "the weight is 0")
-    code, out, _ = serin(stage, "history", "--service", stage.name)
+    out = wait_for(lambda: told() if "Manual: it hurts" in told() else None, "it is written, with its reason")
     expect([word for word in out.split("\n")[0].split("  ") if word],
            ["Timestamp", "Deployment ID", "Reason", "Duration", "Status"], "headings")
-    expect("Manual: it hurts" in out, True, f"reason in {out}")
     wait_for(lambda: stage.serin.service(stage.name)["phase"] == "rolled_back", "it is rolled back", 30)
     code, _, err = serin(stage, "weight", "5", "--service", stage.name)
     expect((code, "quarantine" in err), (REFUSED, True), f"a quarantined deployment: {err}")

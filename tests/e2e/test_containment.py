@@ -75,7 +75,7 @@ def canary_that_fails_everything_costs_no_more_than_the_bound(stage):
         held.canary.order(status=500)
         wait_for(lambda: held.state()["phase"] == "rolled_back", "it is rolled back", 60)
         tally = held.load.stop()
-        record = held.serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"][0]
+        record = held.serin.rollback_of(stage.name)
         trickle = WORKERS * (UNSAFE_PER_S * record["phases"]["shift_s"] + 1)
         bound = WORKERS * max(5, BUDGET // WORKERS) + CONNECTIONS + trickle
         bad = sum(count for status, count in tally.statuses.items() if status >= 500)

@@ -63,8 +63,8 @@ def survives(number):
             tally = load.stop()
             if recorded:
                 expect((sum(canary.counts().values()), tally.of("canary")), (before, 0), "requests at the canary")
-            rows = serin.admin("GET", "/api/v1/rollbacks").json
-            rows = rows if isinstance(rows, list) else rows["rollbacks"]
+            serin.rollback_of(stage.name)
+            rows = serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"]
             expect([row["status"] for row in rows], ["success"], "records")
         finally:
             if load:

@@ -13,7 +13,7 @@ import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, Metrics, case, expect, run, wait_for  # noqa: E402
 
 PATIENCE_S = 60 * SLOW
 
@@ -114,7 +114,7 @@ def canary_that_fails_all_requests_is_cut_off_at_once(stage):
     expect((record["status"], record["mode"], record["deployment"]), ("success", "instant", "v2"), "the record")
     expect(record["bad_responses"]["client"], clients["bad"], "bad responses: the record's, the clients' own")
     origin = record["bad_responses"]["origin"]
-    expect(origin >= 3 and clients["bad"] < origin, True, f"of {origin} failures clients saw what cannot be repeated: {clients}")
+    expect(origin >= 3 and clients["bad"] <= origin, True, f"of {origin} failures clients saw what cannot be repeated: {clients}")
     expect(clients["lost"], 0, "requests without an answer")
 
 
@@ -184,6 +184,10 @@ def kept_demo_answers_until_it_is_ended(stage):
         expect("This is version v1" in answer.read().decode(), True, "the page is the stable version's")
     with urllib.request.urlopen(status, timeout=10 * SLOW) as answer:
         expect(json.load(answer)["services"][0]["phase"], "rolled_back", "phase")
+    with urllib.request.urlopen(status.partition("/api/")[0] + "/metrics", timeout=10 * SLOW) as answer:
+        rescues = Metrics(answer.read().decode()).by("serin_rescues_total", "result")
+    # On a busy machine the stable version may be too slow to be asked for more.
+    expect(rescues.get("success", 0) + rescues.get("stable_suffers", 0) > 0, True, f"rescues {rescues}")
     demo.process.send_signal(signal.SIGINT)
     demo.end(0)
 

@@ -4,10 +4,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, Origin, add_case, answer, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, Origin, add_case, answer, case, expect, health, run, wait_for  # noqa: E402
 
-HEALTH = {"path": "/up", "interval": f"{int(200 * SLOW)}ms", "timeout": f"{int(200 * SLOW)}ms", "healthy": 1,
-          "unhealthy": 2}
+HEALTH = health()
 
 
 class Farm:
@@ -59,10 +58,10 @@ def every_endpoint_gets_its_part(stage):
 
 @case(starts_proxy=False)
 def endpoint_that_fails_in_a_row_is_ejected_and_comes_back(stage):
-    outlier = {"consecutive": 3, "eject": f"{int(700 * SLOW)}ms", "max_ejected": "50%"}
+    outlier = {"consecutive": 3, "eject": f"{int(3000 * SLOW)}ms", "max_ejected": "50%"}
     with Farm(stage, 2, outlier=outlier) as farm:
         farm.origins[1].reply = answer(500, b"")
-        tally = farm.ask(60)
+        tally = farm.ask(30)
         expect(tally.get(500), 3, f"failures that clients saw: {tally}")
         expect(farm.metric("serin_outlier_ejections_total", 1), 1, "ejections")
         farm.origins[1].reply = answer(body=b"1")
@@ -104,7 +103,7 @@ def dead_endpoint_costs_no_request_once_it_is_known(stage):
 @case(starts_proxy=False)
 def health_checks_are_not_counted_as_requests(stage):
     with Farm(stage, 1, health=HEALTH) as farm:
-        farm.origins[0].wait_requests(3, 10 * SLOW)
+        farm.origins[0].wait_requests(3)
         expect({request.target for request in farm.origins[0].requests}, {"/up"}, "what was asked")
         metrics = stage.serin.metrics()
         expect((metrics.sum("serin_upstream_requests_total"), metrics.sum("serin_requests_total")), (0, 0), "counted")

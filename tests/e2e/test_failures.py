@@ -56,7 +56,7 @@ def listed_status_rolls_back_like_a_5xx(stage):
         pair.canary.order(status=429)
         wait_for(lambda: pair.state()["phase"] == "rolled_back", "it is rolled back", 60)
         tally = load.stop()
-        row = pair.serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"][0]
+        row = pair.serin.rollback_of(stage.name)
         bad = sum(count for (status, _), count in tally.answers.items() if status == 429)
         expect((row["reason_code"], row["bad_responses"]["client"] > 0), ("absolute", True), f"record {row}")
         expect(pair.sum("serin_upstream_failures_total", kind="status", role="current"), bad, "failures of this kind")
@@ -152,7 +152,7 @@ def canary_without_its_files_is_rolled_back_for_its_404s(stage):
         pair.canary.order(status=404, every=1)
         wait_for(lambda: pair.state()["phase"] == "rolled_back", "it is rolled back", 60)
         load.stop()
-        row = pair.serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"][0]
+        row = pair.serin.rollback_of(stage.name)
         expect((row["reason_code"], row["reason"].startswith("canary answered 404 to ")), ("relative", True), f"record {row}")
         expect((row["mode"], row["evidence"]["canary_not_found"] > 0), ("instant", True), f"record {row}")
         expect((pair.ledger()[1:], pair.sum("serin_upstream_failures_total")), ((0, 0), 0), "no failure is counted")

@@ -8,8 +8,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from play import SLOW, add_case, answer, case, chunked, expect, run, wait_for  # noqa: E402
 
 FEW = {"limits": {"requests_per_connection": 3}}
-BRIEF = {"timeouts": {"client_idle": f"{int(400 * SLOW)}ms", "client_header": f"{int(400 * SLOW)}ms",
-                      "upstream_idle": f"{int(400 * SLOW)}ms"}}
+BRIEF = {"timeouts": {"client_idle": f"{int(1000 * SLOW)}ms", "client_header": f"{int(1000 * SLOW)}ms",
+                      "upstream_idle": f"{int(1000 * SLOW)}ms"}}
 ONE_WORKER = {"workers": 1}
 
 
@@ -51,7 +51,7 @@ def slow_first_answer_holds_back_the_second(stage):
     stage.origin.reply = reply
     link = stage.connect()
     link.send(stage.request(target="/slow") + stage.request(target="/fast"))
-    stage.origin.wait_requests(1, 5)
+    stage.origin.wait_requests(1)
     link.expect_silence(0.1)
     release.set()
     expect([link.read_response().body for _ in range(2)], [b"/slow", b"/fast"], "bodies")
@@ -165,7 +165,7 @@ def pool_counts_active_and_idle(stage):
     stage.origin.reply = lambda request: release.wait(10 * SLOW) and answer()
     link = stage.connect()
     link.send(stage.request())
-    stage.origin.wait_requests(1, 5)
+    stage.origin.wait_requests(1)
     wait_for(lambda: states() == {"active": 1}, "one active")
     release.set()
     expect(link.read_response().status, 200, "status")

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from play import SLOW, case, expect, run, wait_for  # noqa: E402
 from release import Release  # noqa: E402
 
-ACTS_LATE = {"error_rate": "60%", "relative": "off", "latency": "off"}
+ACTS_LATE = {"error_rate": "60%", "relative": "off"}
 POLICIES = [{"name": "lax", "error_rate": "50%"}, {"name": "strict", "error_rate": "2%"}]
 
 

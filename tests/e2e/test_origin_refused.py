@@ -81,7 +81,7 @@ def ends_as_bad_gateway(text):
             def play(link):
                 stage.origin.read(link)
                 link.send_in_cuts(raw) if cut else link.send(raw)
-                link.read_to_end(5)
+                link.read_to_end()
 
             stage.origin.play = play
             before = stage.failures()
@@ -192,7 +192,7 @@ def body_of_a_204_never_becomes_the_next_answer(stage):
     def play(link):
         stage.origin.read(link)
         link.send(b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
-        link.read_to_end(5)
+        link.read_to_end()
 
     stage.origin.plays = [play, stage.origin.polite]
     link = stage.connect()
@@ -208,7 +208,7 @@ def body_of_a_304_never_becomes_the_next_answer(stage):
         stage.origin.read(link)
         link.send(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 46\r\n\r\n"
                   b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
-        link.read_to_end(5)
+        link.read_to_end()
 
     stage.origin.plays = [play, stage.origin.polite]
     link = stage.connect()
@@ -223,7 +223,7 @@ def body_of_an_answer_to_head_never_becomes_the_next_answer(stage):
     def play(link):
         stage.origin.read(link)
         link.send(b"HTTP/1.1 200 OK\r\nContent-Length: 46\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")
-        link.read_to_end(5)
+        link.read_to_end()
 
     stage.origin.plays = [play, stage.origin.polite]
     link = stage.connect()
@@ -238,7 +238,7 @@ def bytes_behind_an_answer_never_become_the_next_answer(stage):
     def play(link):
         stage.origin.read(link)
         link.send(answer(body=b"mine") + answer(body=b"stolen"))
-        link.read_to_end(5)
+        link.read_to_end()
 
     stage.origin.plays = [play, stage.origin.polite]
     link = stage.connect()
@@ -255,7 +255,7 @@ def bytes_that_nobody_asked_for_end_a_pooled_connection(stage):
         link.send(answer(body=b"mine"))
         wait_for(lambda: seen, "the client has its answer")
         link.send(answer(408, b"late"))
-        link.read_to_end(5)
+        link.read_to_end()
         gone.append(True)
 
     seen, gone = [], []
@@ -274,7 +274,7 @@ def switching_to_another_protocol_than_asked_is_refused(stage):
     stage.origin.play = lambda link: (
         stage.origin.read(link),
         link.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
-        link.read_to_end(5))
+        link.read_to_end())
     response = stage.ask(fields=["Connection: Upgrade", "Upgrade: websocket"])
     expect(response.status, 502, "status")
     expect(stage.failures(), {"bad_response": 1}, "failures")

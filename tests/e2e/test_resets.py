@@ -70,7 +70,7 @@ def client_goes_in_body(fields, part, end):
         stage.origin.play = play
         link = stage.connect()
         link.send(stage.request("POST", fields=fields) + part)
-        stage.origin.wait_links(1, 5)
+        stage.origin.wait_links(1)
         ENDS[end](link)
         wait_for(lambda: broken, "the origin sees that the request is not whole")
         expect(stage.origin.requests, [], "whole requests")
@@ -99,7 +99,7 @@ def client_reset_while_waiting_lets_the_origin_go(stage):
     stage.origin.play = play
     link = stage.connect()
     link.send(stage.request())
-    stage.origin.wait_requests(1, 5)
+    stage.origin.wait_requests(1)
     link.reset()
     wait_for(lambda: ended, "the origin is let go")
     still_serves(stage)
@@ -119,7 +119,7 @@ def client_close_while_waiting_looks_like_a_half_close(stage):
     stage.origin.play = play
     link = stage.connect()
     link.send(stage.request())
-    stage.origin.wait_requests(1, 5)
+    stage.origin.wait_requests(1)
     link.close()
     gone.append(True)
     wait_for(lambda: stage.serin.metrics().sum("serin_requests_total", service=stage.name) == 1, "the request is over")
@@ -161,7 +161,7 @@ def client_that_goes_before_the_answer_is_counted_without_a_code(stage):
     stage.origin.play = lambda link: (stage.origin.read(link), link.read_to_end())
     link = stage.connect()
     link.send(stage.request())
-    stage.origin.wait_requests(1, 5)
+    stage.origin.wait_requests(1)
     link.reset()
     wait_for(lambda: stage.serin.metrics().by("serin_requests_total", "code", service=stage.name) in ({"none": 1}, {"499": 1}),
              "a request without an answer is counted")
@@ -202,7 +202,7 @@ def make_play(state, end):
             state(stage, link)
             ENDS[end](link)
             if end == "half_close":
-                link.read_to_end(5)
+                link.read_to_end()
 
         return play
 
@@ -255,7 +255,7 @@ def early_answer_to_an_upload_reaches_the_client(stage):
         link.send(answer(413, b"too much", ["Connection: close"]))
         link.finish_sending()
         try:
-            while link.read_some(5):
+            while link.read_some():
                 pass
         except Closed:
             pass
@@ -315,7 +315,7 @@ def upload_to_an_origin_that_resets_is_a_bad_gateway(stage):
 @case()
 def answered_connection_that_is_half_closed_is_not_used_again(stage):
     stage.origin.plays = [lambda link: (stage.origin.read(link), link.send(answer()), link.finish_sending(),
-                                        link.read_to_end(5)), stage.origin.polite]
+                                        link.read_to_end()), stage.origin.polite]
     link = stage.connect()
     link.send(stage.request("POST", body=b"abc"))
     expect(link.read_response().status, 200, "first")

@@ -2,27 +2,24 @@
 
 import os
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, case, expect, health, run, wait_for  # noqa: E402
 from release import Release, is_whole  # noqa: E402
 
 
 @case(starts_proxy=False)
 def canary_that_fails_every_request_is_gone_at_once(stage):
     with Release(stage) as release:
-        broken_at = time.monotonic()
         release.canary.order(status=500)
         release.wait_weight(0)
-        took_s = time.monotonic() - broken_at
         release.stays_quiet()
         record = release.record()
         is_whole(record)
         expect((record["trigger"], record["status"], record["mode"]), ("error_rate", "success", "instant"), "record")
         expect(record["bad_responses"]["client"], release.canary.counts()["500"], "bad answers that clients saw")
         release.saw(20, 0)
-        expect(took_s < 10 * SLOW, True, f"it took {took_s:.1f} s")
+        expect(record["bad_responses"]["client"] <= 200, True, f"it took {record['bad_responses']}")
         expect(release.state()["phase"], "rolled_back", "phase")
         tally = release.load.stop()
         expect(dict(tally.errors), {}, "errors at the clients")
@@ -82,14 +79,13 @@ def canary_that_is_slow_is_rolled_back(stage):
 
 @case(starts_proxy=False)
 def ten_requests_a_second_are_enough(stage):
-    """Every request of the canary fails at 10 requests a second and half of the weight: under 3 s, plus our reserve."""
+    """Every request of the canary fails at 10 requests a second and half of the weight: under 3 s, which is 15 of them,
+    and as many again for a machine that is slow."""
     with Release(stage, weight="50%", rate=10, starts=False) as release:
         wait_for(lambda: release.load.tally.of("canary") >= 10, "traffic flows", 30)
         release.canary.order(status=500)
-        broken_at = time.monotonic()
         release.wait_weight(0, 60)
-        took_s = time.monotonic() - broken_at
-        expect(took_s < 8 * SLOW, True, f"it took {took_s:.1f} s")
+        expect(release.canary.counts()["500"] <= 30, True, f"answers that it took: {release.canary.counts()}")
 
 
 @case(starts_proxy=False)
@@ -122,8 +118,7 @@ def both_versions_failing_is_a_shared_outage(stage):
 
 @case(starts_proxy=False)
 def canary_whose_health_checks_all_fail_is_gone_at_once(stage):
-    health = {"path": "/up", "interval": f"{int(200 * SLOW)}ms", "timeout": f"{int(200 * SLOW)}ms", "healthy": 1, "unhealthy": 2}
-    with Release(stage, weight="20%", health=health, rate=5, starts=False) as release:
+    with Release(stage, weight="20%", health=health(), rate=5, starts=False) as release:
         wait_for(lambda: release.serin.metrics().sum("serin_endpoint_up", service=stage.name) == 2, "both are healthy")
         release.canary.order(listen=False)
         release.wait_weight(0)

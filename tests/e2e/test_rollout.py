@@ -6,12 +6,12 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from load import Load, LoadOrigin  # noqa: E402
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, case, expect, health, run, wait_for  # noqa: E402
 
 RATE = int(300 / SLOW)
 QUICK = {"steps": ["30%", "60%", "100%"], "min_time": "1s", "max_time": "10m", "bake": "2s"}
-GATED = {**QUICK, "steps": ["30%", "pause", "100%"]}
-HEALTH = {"path": "/up", "interval": "100ms", "timeout": "100ms", "healthy": 3, "unhealthy": 3}
+GATED = {**QUICK, "steps": ["30%", "pause", "100%"], "min_time": f"{int(3 * SLOW)}s", "bake": "10m"}
+HEALTH = health(healthy=3, unhealthy=3, every_ms=200)
 DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
 
 
@@ -23,7 +23,7 @@ class Rollout:
         self.stable, self.canary = LoadOrigin("stable"), LoadOrigin("canary")
         if not starts:
             self.canary.order(listen=False)
-        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", "latency": "off"}, **service,
+        self.service = stage.service(rollout=rollout, rollback={"every": "200ms"}, **service,
                                      previous={"deployment": "good-1", "endpoints": [self.stable.url]},
                                      current={"deployment": "new-2", "endpoints": [self.canary.url]})
         del self.service["weight"]
@@ -67,15 +67,17 @@ class Rollout:
 @case(starts_proxy=False)
 def good_release_climbs_to_promotion(stage):
     with Rollout(stage, QUICK) as rollout:
-        wait_for(lambda: rollout.state()["step"] == 1, "the first step")
-        expect((rollout.state()["phase"], rollout.state()["steps"]), ("progressing", 3), "phase and steps")
-        expect(rollout.serin.metrics().sum("serin_rollout_step", service=stage.name) >= 1, True, "the step is exposed")
+        wait_for(lambda: rollout.state()["step"] == 1, "the first step", every_s=0.005)
+        wait_for(lambda: rollout.serin.metrics().sum("serin_rollout_step", service=stage.name) >= 1, "the step is exposed",
+                 every_s=0.005)
+        expect(rollout.state()["steps"], 3, "steps")
         code, out, _ = rollout.say("wait", "--timeout", f"{int(120 * SLOW)}s")
         expect((code, "succeeded" in out), (DONE, True), out)
         expect((rollout.state()["weight"]["set"], rollout.state()["step"]), (100, 0), "weight and step")
         seen = rollout.stable.counts()
         wait_for(lambda: rollout.canary.counts()["200"] > 500 / SLOW, "traffic flows on", 30)
         expect(rollout.stable.counts(), seen, "requests at the stable version after the promotion")
+        wait_for(lambda: "rollout.success" in rollout.events(), "the end is on record")
         expect([event for event in rollout.events() if event.startswith("rollout.")],
                ["rollout.start"] + ["rollout.step"] * 3 + ["rollout.bake", "rollout.success"], "events")
         phase = rollout.serin.metrics().by("serin_rollout_phase", "phase", service=stage.name)
@@ -90,6 +92,7 @@ def bad_release_is_rolled_back_on_its_way(stage):
         rollout.canary.order(status=500)
         code, out, _ = rollout.say("wait", "--timeout", f"{int(60 * SLOW)}s")
         expect((code, "rolled_back" in out), (FAILED, True), out)
+        rollout.serin.rollback_of(stage.name)
         code, out, _ = rollout.say("history")
         expect((code, "new-2" in out and "Error rate" in out), (DONE, True), out)
         code, _, err = rollout.say("promote")

@@ -60,7 +60,7 @@ def one_bad_endpoint_among_many_is_ejected_and_the_canary_stays(stage):
             wait_for(lambda: release.serin.metrics().sum("serin_outlier_ejections_total", service=stage.name) >= 1, "ejected", 30)
             pass_by(release, 400)
             was_left_alone(release, 50)
-            expect(others[0].counts().get("500", 0) <= 8, True, f"failures {others[0].counts()}")
+            expect(others[0].counts().get("500", 0) <= 16, True, f"failures {others[0].counts()}")
     finally:
         for origin in others:
             origin.stop()
@@ -69,10 +69,10 @@ def one_bad_endpoint_among_many_is_ejected_and_the_canary_stays(stage):
 @case(starts_proxy=False)
 def burst_of_failures_is_forgiven_also_again(stage):
     with Release(stage, weight="50%") as release:
-        for _ in range(3):
+        for number in range(1, 4):
             pass_by(release, 400)
             release.canary.order(status=500, left=3)
-            wait_for(lambda: release.canary.order()["counts"].get("500", 0) % 3 == 0, "the burst is over")
+            wait_for(lambda: release.canary.counts().get("500", 0) == 3 * number, "the burst is over")
         pass_by(release, 300)
         expect(release.canary.counts()["500"], 9, "failures")
         was_left_alone(release, 50)
@@ -80,10 +80,10 @@ def burst_of_failures_is_forgiven_also_again(stage):
 
 @case(starts_proxy=False)
 def no_traffic_decides_nothing_and_a_shift_ends_all_the_same(stage):
-    with Release(stage, weight="40%", starts=False, rate=5) as release:
+    with Release(stage, weight="40%", starts=False, rate=0.001) as release:
         release.load.stop()
         count = release.serin.metrics().sum("serin_requests_total", service=stage.name)
-        expect(count < 40, True, f"{count} requests came at all")
+        expect(count <= 1, True, f"{count} requests came at all")
         was_left_alone(release, 40)
         path = f"/api/v1/services/{stage.name}/rollback"
         expect(release.serin.admin("POST", path, {"reason": "by hand", "mode": "gradual"}).status, 202, "order")

@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, Closed, add_case, answer, case, expect, run, wait_for  # noqa: E402
+from play import Closed, add_case, answer, case, expect, health, run, wait_for  # noqa: E402
 
 WORKERS = 2
 COOKIE = re.compile(r"serin=([^;]+)((?:; [^;]+)*)\Z")
@@ -213,7 +213,7 @@ def client_ip_of_strangers_is_the_peer(stage):
 
 
 # --- a version without endpoints --------------------------------------------------------------------------------------
-HEALTH = {"path": "/up", "interval": f"{int(200 * SLOW)}ms", "timeout": f"{int(200 * SLOW)}ms", "healthy": 1, "unhealthy": 1}
+HEALTH = health()
 
 
 @case(service={"weight": "50%", "health": HEALTH, "rollback": {"on_breach": "alert"}})

@@ -7,12 +7,12 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from load import Load, LoadOrigin  # noqa: E402
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, case, expect, health, run, wait_for  # noqa: E402
 
 RATE = int(300 / SLOW)
 QUICK = {"steps": ["30%", "60%", "100%"], "min_time": "1s", "max_time": "10m", "bake": "1s"}
-SLOWLY = {**QUICK, "min_time": "10m", "max_time": "1h"}
-HEALTH = {"path": "/up", "interval": "100ms", "timeout": "100ms", "healthy": 3, "unhealthy": 3}
+SLOWLY = {**QUICK, "min_time": "10m", "max_time": "1h", "bake": "10m"}
+HEALTH = health(healthy=3, unhealthy=3, every_ms=200)
 DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
 TAGS = ("v1", "v2", "v3")
 
@@ -23,7 +23,7 @@ class Shop:
     def __init__(self, stage, rollout=QUICK, current=None, rollback=None, **service):
         self.stage, self.name = stage, stage.name
         self.origins = {tag: LoadOrigin(tag) for tag in TAGS}
-        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", "latency": "off", **(rollback or {})}, **service,
+        self.service = stage.service(rollout=rollout, rollback={"every": "200ms", **(rollback or {})}, **service,
                                      previous={"deployment": "v1", "endpoints": [self.url("v1")]})
         del self.service["weight"], self.service["current"]
         if current:
@@ -118,9 +118,9 @@ def releases_follow_each_other_from_the_client_verbs_alone(stage):
         expect((code, "progressing" in out), (DONE, True), out)
         expect(shop.versions(), ("v3", "v2"), "the winner is the stable version")
         shop.wait_weight(30)
+        shop.origins["v3"].order(status=500)
         code, out, _ = shop.say("status")
         expect((code, "v3" in out, "v2" in out), (DONE, True, True), out)
-        shop.origins["v3"].order(status=500)
         code, out, _ = shop.say("wait", "--timeout", f"{int(90 * SLOW)}s")
         expect((code, "rolled_back" in out), (FAILED, True), out)
         shop.all_go_to("v2")
@@ -290,7 +290,7 @@ def no_request_is_dropped_when_versions_move(stage):
             asking.start()
             expect(shop.start(tag, "--wait", "--timeout", f"{int(90 * SLOW)}s")[0], DONE, f"start {tag}")
             expect(shop.versions(), (tag, other), f"after {tag}")
-            asking.join(20)
+            asking.join(20 * SLOW)
         expect(slow, [200, 200, 200], "requests that were under way")
         expect(dict(shop.load.stop().errors), {}, "errors at the clients")
 

@@ -102,6 +102,7 @@ def quarantine_and_record_survive_restart_and_reload(stage):
         canary.order(status=500)
         wait_for(lambda: serin.service(stage.name)["phase"] == "rolled_back", "the rollback", 30)
         load.stop()
+        serin.rollback_of(stage.name)
         identity = serin.admin("GET", "/api/v1/rollbacks").json
         for end in (serin.stop, serin.kill):
             end()
@@ -132,7 +133,7 @@ def state_of_a_newer_serin_is_left_alone(stage):
     connection.close()
     serin.start()
     expect(stage.ask().status, 200, "traffic flows")
-    wait_for(lambda: serin.admin("GET", "/api/v1/status").json["conditions"], "the condition is shown")
+    wait_for(serin.conditions, "the condition is shown")
     serin.stop()
     connection = sqlite3.connect(serin.settings["state"])
     expect(connection.execute("PRAGMA user_version").fetchone()[0], 9999, "version of the file")

@@ -32,7 +32,7 @@ class Crowd:
 
     def grow(self, count):
         while len(self.socks) < count:
-            sock = socket.create_connection(self.address, 20)
+            sock = socket.create_connection(self.address, 20 * SLOW)
             sock.setblocking(False)
             self.socks[sock.fileno()] = sock
             self.epoll.register(sock.fileno(), select.EPOLLIN)
@@ -69,7 +69,7 @@ def ten_thousand_connections_are_served(stage):
     try:
         service = stage.service(previous={"deployment": "s", "endpoints": [stable.url]})
         serin = stage.start_serin({"services": [service], "limits": {"client_connections": count + 100},
-                                   "timeouts": {"client_idle": "10m"}}, workers=2)
+                                   "timeouts": {"client_idle": "10m", "client_header": "10m"}}, workers=2)
         crowd = Crowd(serin.port, stage.request())
         crowd.grow(100)
         crowd.ask_all(100)

@@ -8,7 +8,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from play import SLOW, Closed, answer, case, expect, run, wait_for  # noqa: E402
 
-WAIT_S = 0.5 * SLOW
+WAIT_S = 1.0 * SLOW
 LONG_S = 20 * WAIT_S
 
 
@@ -80,7 +80,7 @@ def body_that_drips_is_taken(stage):
     link = stage.connect()
     link.send(stage.request("POST", fields=["Content-Length: 12"]))
     for _ in range(12):
-        time.sleep(WAIT_S / 4)
+        time.sleep(WAIT_S / 6)
         link.send("x")
     expect(link.read_response().status, 200, "status")
 
@@ -169,7 +169,7 @@ def long_upload_does_not_use_up_the_time_for_the_answer(stage):
     link = stage.connect()
     link.send(stage.request("POST", fields=["Content-Length: 12"]))
     for _ in range(12):
-        time.sleep(WAIT_S / 4)
+        time.sleep(WAIT_S / 6)
         link.send("x")
     expect(link.read_response().status, 200, "status")
 
@@ -199,7 +199,7 @@ def answer_that_drips_is_passed_on(stage):
         stage.origin.read(link)
         link.send("HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n")
         for _ in range(12):
-            time.sleep(WAIT_S / 4)
+            time.sleep(WAIT_S / 6)
             link.send("x")
 
     stage.origin.play = play
@@ -239,7 +239,7 @@ def quick_requests_are_not_touched_by_the_total_deadline(stage):
     for _ in range(12):
         link.send(stage.request())
         expect(len(link.read_response().body), 100000, "bytes")
-        time.sleep(WAIT_S / 4)
+        time.sleep(WAIT_S / 6)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import Closed, Reset, answer, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, Closed, Reset, answer, case, expect, run, wait_for  # noqa: E402
 
 ASK = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
 SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
@@ -126,7 +126,7 @@ def megabytes_arrive_whole(stage):
     link = open_tunnel(stage)
     link.keeps = False
     link.send(b"x" * size)
-    expect(len(link.read_exactly(size, 30)), size, "bytes back")
+    expect(len(link.read_exactly(size, 30 * SLOW)), size, "bytes back")
     link.finish_sending()
 
 

@@ -5,10 +5,10 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import case, expect, run, wait_for  # noqa: E402
+from play import case, expect, health, run, wait_for  # noqa: E402
 from release import Release  # noqa: E402
 
-HEALTH = {"path": "/up", "interval": "100ms", "timeout": "100ms", "healthy": 1, "unhealthy": 3}
+HEALTH = health()
 FAILED = re.compile(r"canary [\d,]+ of [\d,]+ requests failed( to connect)? \([\d.]+ %\), limit [\d.]+ %, "
                     r"stable [\d,]+ of [\d,]+; evidence [\d.]+ of [\d.]+ needed")
 
@@ -31,9 +31,8 @@ def says_the_same(release, event):
     # before a breach is proven another alert may have been due
     expect(("alert", sentence) in rows, True, f"an alert in {rows}")
     expect(texts[event].endswith(sentence), True, f"{event}: {texts[event]!r} says {sentence!r}")
-    log = release.serin.log()
     for line in (f"{release.name}: {sentence} (verdict.breach by judge)", f"{release.name}: ALERT: {sentence}"):
-        expect(line in log, True, f"the log has: {line}")
+        wait_for(lambda text=line: text in release.serin.log(), f"the log has: {line}")
     return sentence
 
 

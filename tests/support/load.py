@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 
+from wire import SLOW
+
 SEPARATOR = b"\r\n\r\n"
 
 
@@ -172,7 +174,7 @@ class LoadOrigin:
 
     def stop(self):
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(30 * SLOW)
         self._process.stdout.close()
 
 
@@ -200,7 +202,7 @@ class _Client:
     __slots__ = ("sock", "seen", "is_waiting", "is_gone", "asked_count")
 
     def __init__(self, address):
-        self.sock = socket.create_connection(address, 20)
+        self.sock = socket.create_connection(address, 20 * SLOW)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self.seen, self.is_waiting, self.is_gone, self.asked_count = b"", False, False, 0
@@ -233,7 +235,7 @@ class Load(threading.Thread):
         return self.wait()
 
     def wait(self, patience_s=120):
-        self.join(patience_s)
+        self.join(patience_s * SLOW)
         if self.is_alive():
             raise AssertionError(f"the load hangs: {self.tally.statuses} {self.tally.errors}")
         if self.trouble:

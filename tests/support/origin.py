@@ -8,7 +8,7 @@ import socket
 import threading
 import traceback
 
-from wire import Closed, Link, Malformed, TooLate, answer
+from wire import PATIENCE_S, SLOW, Closed, Link, Malformed, TooLate, answer
 
 
 class Origin:
@@ -96,13 +96,13 @@ class Origin:
             if (request.get("Connection") or "").lower() == "close" or b"\r\nConnection: close\r\n" in reply[:4096]:
                 return
 
-    def wait_links(self, count, patience_s):
+    def wait_links(self, count, patience_s=PATIENCE_S):
         """Waits until so many connections have come."""
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.links) >= count, patience_s):
                 raise TooLate(f"{self.name}: {len(self.links)} connections, wanted {count}")
 
-    def wait_requests(self, count, patience_s):
+    def wait_requests(self, count, patience_s=PATIENCE_S):
         with self._changed:
             if not self._changed.wait_for(lambda: len(self.requests) >= count, patience_s):
                 raise TooLate(f"{self.name}: {len(self.requests)} requests, wanted {count}")
@@ -118,8 +118,8 @@ class Origin:
     def stop(self):
         self.is_stopping = True
         self.stop_listening()
-        self._acceptor.join(5)
+        self._acceptor.join(5 * SLOW)
         for link in list(self.links):
             link.interrupt()
         for thread in self._threads:
-            thread.join(5)
+            thread.join(5 * SLOW)

@@ -29,7 +29,7 @@ from wire import (SLOW, Closed, Link, Malformed, Reset, TooLate, Transcript, Wir
 
 __all__ = ["case", "add_case", "run", "expect", "Stage", "Serin", "Origin", "Link", "Metrics", "Malformed", "TooLate",
            "WireError", "Closed", "Reset", "answer", "chunked", "parse_response_head", "free_port", "wait_for", "SLOW",
-           "Transcript"]
+           "Transcript", "health"]
 
 _cases = []
 LOG_LINES_MAX = 150
@@ -58,6 +58,12 @@ def case(service=None, proxy=None, starts_proxy=True, **process):
         return function
 
     return register
+
+
+def health(healthy=1, unhealthy=2, every_ms=500):
+    """Health checks of /up that a busy machine passes in time."""
+    every = f"{int(every_ms * SLOW)}ms"
+    return {"path": "/up", "interval": every, "timeout": every, "healthy": healthy, "unhealthy": unhealthy}
 
 
 def expect(real, wanted, what):

@@ -222,6 +222,19 @@ class Serin:
             raise WireError(f"service {name}: {answer}")
         return answer.json
 
+    def conditions(self):
+        """What the process says is wrong; that its ticks came late is left out: this machine is as busy as it is."""
+        texts = self.admin("GET", "/api/v1/status").json["conditions"]
+        return [text for text in texts if not text.startswith("control runs late")]
+
+    def rollback_of(self, service):
+        """The newest rollback record of a service, once it has ended and that is written: the phase is told before."""
+        def ended():
+            rows = self.admin("GET", "/api/v1/rollbacks").json["rollbacks"]
+            return next((row for row in rows if row["service"] == service and row["status"] not in ("in_progress", "dry_run")), None)
+
+        return wait_for(ended, "the rollback's record", 60)
+
     def events(self, service, kind):
         """The details of what the event stream has kept of this kind: all but the very first event of the process."""
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW)
