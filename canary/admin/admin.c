@@ -267,8 +267,10 @@ static bool check_token(struct admin_call *call)
     if (call->route->access == ROUTE_OPEN) {
         return true;
     }
-    enum auth_answer auth =
-        auth_check(call->admin->auth, call->request->fields, wanted, &call->actor);
+    struct auth_identity identity = {NULL, CONF_ROLE_VIEWER};
+    enum auth_answer auth = auth_check(call->admin->auth, call->request->fields, wanted, &identity);
+    call->actor = identity.actor;
+    call->role = identity.role;
     if (auth == AUTH_NOT_ROLE) {
         call_problem(call, 403, "Authorization", "This token may look and not change.");
     } else if (auth != AUTH_OK) {

@@ -30,6 +30,7 @@ enum {
     ADMIN_TESTS_MAX = 8,
     ADMIN_OBSERVED_MAX = 16,
     ADMIN_RECORDING_MAX = 1000, /* rows of a flight recording in one answer */
+    ADMIN_LADDER_MAX = 64,      /* steps and pauses of a rollout */
     ADMIN_QUARANTINES_MAX = 64, /* shown of one service */
     ADMIN_CONDITIONS_MAX = 32,
     ADMIN_EVENTS_KEPT = 256, /* changes that a Last-Event-ID can ask for again */
@@ -53,6 +54,7 @@ struct admin_version {
 struct admin_evidence {
     const char *name;
     double value;
+    double threshold; /* from which on it says so; 0: none of its own */
 };
 
 struct admin_quarantine {
@@ -86,6 +88,8 @@ struct admin_service {
     const char *sentence;  /* the verdict for a human */
     int32_t step;          /* counted from 1; 0: no rollout, or one without weight yet */
     int32_t step_count;    /* 0: no rollout */
+    uint32_t ladder_ppm[ADMIN_LADDER_MAX]; /* of the rollout that runs; ADMIN_PAUSE_STEP: a pause */
+    size_t ladder_count;
     bool is_contained;
     bool is_mirroring;       /* copies of requests go to the canary now */
     uint32_t mirror_ppm;     /* the share that is configured; 0: none */
@@ -102,6 +106,8 @@ struct admin_service {
     size_t quarantine_count;
 };
 
+#define ADMIN_PAUSE_STEP UINT32_MAX
+
 struct admin_process {
     const char *version;
     int64_t started_us;
@@ -109,6 +115,13 @@ struct admin_process {
     uint64_t client_connections;
     bool is_ready; /* serving, and not draining */
     bool is_draining;
+};
+
+struct admin_recording {
+    const char *service;
+    uint64_t after;   /* only rows above this number, */
+    int64_t since_us; /* and that ended then or later, by the wall's clock; 0: all */
+    size_t row_max;
 };
 
 struct admin_explain_query {
@@ -245,10 +258,9 @@ struct admin_ops {
     size_t (*conditions)(void *context, const char **texts, size_t max);
     /* The Prometheus exposition. */
     enum err (*metrics)(void *context, struct buf *out);
-    /* Rows of the service's flight recording above the number `after`, at most `row_max`, as lines
-     * of JSON. ERR_NOT_FOUND: no such service; ERR_STATE: nothing is recorded; ERR_NOMEM. */
-    enum err (*recording)(void *context, const char *service, uint64_t after, size_t row_max,
-                          struct buf *out);
+    /* A page of the service's flight recording, as lines of JSON. ERR_NOT_FOUND: no such service;
+     * ERR_STATE: nothing is recorded; ERR_NOMEM. */
+    enum err (*recording)(void *context, const struct admin_recording *page, struct buf *out);
     void (*explain)(void *context, const struct admin_explain_query *query,
                     struct admin_explanation *ret_explanation);
     /* The newest record of a rollback as far as memory has it: the file may be behind. Gives it to

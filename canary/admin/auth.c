@@ -162,10 +162,10 @@ static bool find_bearer(const struct fields *fields, struct bytes *ret_secret)
 }
 
 enum auth_answer auth_check(const struct auth *auth, const struct fields *fields,
-                            enum conf_role wanted, const char **ret_actor)
+                            enum conf_role wanted, struct auth_identity *ret_identity)
 {
     if (auth->token_count == 0) {
-        *ret_actor = "local";
+        *ret_identity = (struct auth_identity){"local", CONF_ROLE_OPERATOR};
         return AUTH_OK;
     }
     struct bytes secret;
@@ -186,7 +186,7 @@ enum auth_answer auth_check(const struct auth *auth, const struct fields *fields
     if (wanted == CONF_ROLE_OPERATOR && found->role != CONF_ROLE_OPERATOR) {
         return AUTH_NOT_ROLE;
     }
-    *ret_actor = found->name;
+    *ret_identity = (struct auth_identity){found->name, found->role};
     return AUTH_OK;
 }
 

@@ -22,10 +22,14 @@ enum auth_answer {
     AUTH_NOT_ROLE,  /* 403: a viewer wants to change something */
 };
 
-/* `ret_actor` (borrowed from auth) is set with AUTH_OK: the token's name, or "local" where no
- * tokens are asked for. */
+struct auth_identity {
+    const char *actor; /* the token's name, or "local" where no tokens are asked for; borrowed */
+    enum conf_role role;
+};
+
+/* `ret_identity` is set with AUTH_OK. */
 enum auth_answer auth_check(const struct auth *auth, const struct fields *fields,
-                            enum conf_role wanted, const char **ret_actor);
+                            enum conf_role wanted, struct auth_identity *ret_identity);
 
 /* Is this Host one of ours: our address, loopback by name or number, or one of `hosts`? Any port.
  */

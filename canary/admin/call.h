@@ -30,6 +30,7 @@ struct admin_call {
     const struct route *route;
     const char *parameters[2]; /* what stood for {} in the route's pattern */
     const char *actor;
+    enum conf_role role;                 /* of whoever asks; set where a token is asked for */
     const struct admin_request *request; /* only while admin_handle runs */
     admin_on_answer *on_answer;          /* NULL: abandoned */
     void *context;

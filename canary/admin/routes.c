@@ -10,6 +10,7 @@ static const struct route routes[] = {
     {METHOD_GET, "/readyz", ROUTE_OPEN, route_readyz},
     {METHOD_GET, "/metrics", ROUTE_VIEWER, route_metrics},
     {METHOD_GET, "/api/v1/openapi.json", ROUTE_VIEWER, route_openapi},
+    {METHOD_GET, "/api/v1/whoami", ROUTE_VIEWER, route_whoami},
     {METHOD_GET, "/api/v1/status", ROUTE_VIEWER, route_status},
     {METHOD_GET, "/api/v1/services/{}", ROUTE_VIEWER, route_service},
     {METHOD_GET, "/api/v1/services/{}/recording", ROUTE_VIEWER, route_recording},

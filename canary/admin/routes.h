@@ -26,6 +26,7 @@ void route_healthz(struct admin_call *call);
 void route_readyz(struct admin_call *call);
 void route_metrics(struct admin_call *call);
 void route_openapi(struct admin_call *call);
+void route_whoami(struct admin_call *call);
 void route_status(struct admin_call *call);
 void route_service(struct admin_call *call);
 void route_recording(struct admin_call *call);

@@ -53,6 +53,13 @@ void route_openapi(struct admin_call *call)
     call_text(call, 200, "application/json", bytes_of(admin_openapi));
 }
 
+void route_whoami(struct admin_call *call)
+{
+    const char *role = call->role == CONF_ROLE_OPERATOR ? "operator" : "viewer";
+    call_json(call, 200, json_pack("{s:o, s:s}", "actor", view_text(call->actor), "role", role),
+              NULL);
+}
+
 void route_status(struct admin_call *call)
 {
     call_json(call, 200, view_status(ops_of(call), context_of(call)), NULL);
@@ -66,45 +73,51 @@ void route_service(struct admin_call *call)
 /* ---- the flight recording ---- */
 
 /* false: answered. */
-static bool read_page(struct admin_call *call, uint64_t *ret_after, uint64_t *ret_limit)
+static bool read_page(struct admin_call *call, struct admin_recording *ret_page)
 {
     const struct target *target = &call->target;
-    *ret_after = 0;
-    *ret_limit = ADMIN_RECORDING_MAX;
+    *ret_page =
+        (struct admin_recording){.service = call->parameters[0], .row_max = ADMIN_RECORDING_MAX};
     for (size_t i = 0; i < target->parameter_count; i++) {
         const struct target_parameter *parameter = &target->parameters[i];
-        bool is_limit = strcmp(parameter->name, "limit") == 0;
-        if (!is_limit && strcmp(parameter->name, "after") != 0) {
+        uint64_t value = 0;
+        bool is_number = bytes_to_u64(bytes_of(parameter->value), &value);
+        if (strcmp(parameter->name, "limit") == 0) {
+            if (!is_number || value == 0 || value > ADMIN_RECORDING_MAX) {
+                call_problem(call, 422, "limit", "\"limit\" is a number from 1 to %d.",
+                             ADMIN_RECORDING_MAX);
+                return false;
+            }
+            ret_page->row_max = (size_t)value;
+        } else if (strcmp(parameter->name, "after") == 0) {
+            if (!is_number || value > INT64_MAX) {
+                call_problem(call, 422, "after", "\"after\" is the number of a row.");
+                return false;
+            }
+            ret_page->after = value;
+        } else if (strcmp(parameter->name, "since") == 0) {
+            if (!is_number || value > INT64_MAX / 1000) {
+                call_problem(call, 422, "since", "\"since\" is a time in unix milliseconds.");
+                return false;
+            }
+            ret_page->since_us = (int64_t)value * 1000;
+        } else {
             call_problem(call, 400, parameter->name, "There is no such parameter here.");
             return false;
         }
-        uint64_t value = 0;
-        bool is_number = bytes_to_u64(bytes_of(parameter->value), &value);
-        if (is_limit && (!is_number || value == 0 || value > ADMIN_RECORDING_MAX)) {
-            call_problem(call, 422, "limit", "\"limit\" is a number from 1 to %d.",
-                         ADMIN_RECORDING_MAX);
-            return false;
-        }
-        if (!is_limit && (!is_number || value > INT64_MAX)) {
-            call_problem(call, 422, "after", "\"after\" is the number of a row.");
-            return false;
-        }
-        *(is_limit ? ret_limit : ret_after) = value;
     }
     return true;
 }
 
 void route_recording(struct admin_call *call)
 {
-    uint64_t after = 0;
-    uint64_t limit = 0;
-    if (!read_page(call, &after, &limit)) {
+    struct admin_recording page;
+    if (!read_page(call, &page)) {
         return;
     }
     struct buf text;
     buf_init(&text, ADMIN_ANSWER_MAX);
-    enum err err =
-        ops_of(call)->recording(context_of(call), call->parameters[0], after, (size_t)limit, &text);
+    enum err err = ops_of(call)->recording(context_of(call), &page, &text);
     if (err == OK) {
         call_text(call, 200, "application/x-ndjson", buf_bytes(&text));
     } else if (err == ERR_NOT_FOUND) {

@@ -135,6 +135,35 @@ static json_t *view_evidence(const struct admin_service *service)
     return evidence;
 }
 
+/* What the evidence of each test must reach; tests without a bar of their own are not in it. */
+static json_t *view_thresholds(const struct admin_service *service)
+{
+    json_t *thresholds = json_object();
+    for (size_t i = 0; thresholds != NULL && i < service->evidence_count; i++) {
+        const struct admin_evidence *test = &service->evidence[i];
+        if (test->threshold > 0 &&
+            json_object_set_new(thresholds, test->name, view_number(test->threshold)) != 0) {
+            json_decref(thresholds);
+            thresholds = NULL;
+        }
+    }
+    return thresholds;
+}
+
+static json_t *view_ladder(const struct admin_service *service)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; list != NULL && i < service->ladder_count; i++) {
+        uint32_t ppm = service->ladder_ppm[i];
+        json_t *step = ppm == ADMIN_PAUSE_STEP ? json_string("pause") : view_percent(ppm);
+        if (step == NULL || json_array_append_new(list, step) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 static json_t *view_quarantines(const struct admin_service *service)
 {
     json_t *list = json_array();
@@ -155,9 +184,10 @@ json_t *view_service(const struct admin_service *service)
 {
     json_t *view = view_service_short(service);
     json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o}", "current", view_version(&service->current), "previous",
-        view_version(&service->previous), "rollback", view_text(service->rollback_id), "evidence",
-        view_evidence(service), "quarantine", view_quarantines(service));
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "current", view_version(&service->current),
+        "previous", view_version(&service->previous), "rollback", view_text(service->rollback_id),
+        "evidence", view_evidence(service), "thresholds", view_thresholds(service), "ladder",
+        view_ladder(service), "quarantine", view_quarantines(service));
     bool is_whole = view != NULL && more != NULL && json_object_update(view, more) == 0;
     json_decref(more);
     if (!is_whole) {

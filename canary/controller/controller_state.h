@@ -350,8 +350,7 @@ bool view_service_find(void *context, const char *name, struct admin_service *re
 void view_process(void *context, struct admin_process *ret_process);
 size_t view_conditions(void *context, const char **texts, size_t max);
 enum err view_metrics(void *context, struct buf *out);
-enum err view_recording(void *context, const char *service, uint64_t after, size_t row_max,
-                        struct buf *out);
+enum err view_recording(void *context, const struct admin_recording *page, struct buf *out);
 json_t *view_record_find(void *context, const char *id);
 void view_explain(void *context, const struct admin_explain_query *query,
                   struct admin_explanation *ret_explanation);

@@ -125,17 +125,19 @@ static enum err write_document(const struct steward *steward, uint64_t after, si
     return out->is_failed ? ERR_NOMEM : OK;
 }
 
-enum err view_recording(void *context, const char *service, uint64_t after, size_t row_max,
-                        struct buf *out)
+enum err view_recording(void *context, const struct admin_recording *page, struct buf *out)
 {
-    const struct steward *steward = controller_find(context, service);
+    const struct steward *steward = controller_find(context, page->service);
     if (steward == NULL) {
         return ERR_NOT_FOUND;
     }
     if (steward->recorder == NULL) {
         return ERR_STATE;
     }
-    return write_document(steward, after, row_max, false, out);
+    uint64_t since =
+        page->since_us > 0 ? recorder_find(steward->recorder, page->since_us) : page->after;
+    uint64_t after = since > page->after ? since : page->after;
+    return write_document(steward, after, page->row_max, false, out);
 }
 
 enum err controller_recording_around(const struct steward *steward, int64_t wall_us,

@@ -30,26 +30,46 @@ static void view_version(const struct steward *steward, enum role role,
     };
 }
 
-static void add_evidence(struct admin_service *service, const char *name, double value)
+static void add_evidence(struct admin_service *service, const char *name, double value,
+                         double threshold)
 {
     if (service->evidence_count < ADMIN_TESTS_MAX) {
-        service->evidence[service->evidence_count++] = (struct admin_evidence){name, value};
+        service->evidence[service->evidence_count++] =
+            (struct admin_evidence){name, value, threshold};
     }
 }
 
 static void view_evidence(const struct engine *engine, struct admin_service *service)
 {
+    const struct judge *judge = &engine->judge;
     const struct judge_result *result = &engine->seen.evidence;
-    add_evidence(service, "absolute", result->log_absolute);
-    add_evidence(service, "absolute_allowed", result->log_absolute_allowed);
-    add_evidence(service, "connect", result->log_connect);
-    add_evidence(service, "relative", result->log_relative);
-    add_evidence(service, "latency", result->log_latency);
-    if (judge_is_watching_not_found(&engine->judge)) {
-        add_evidence(service, "not_found", result->log_not_found);
+    double absolute = judge_threshold(judge, JUDGE_REASON_ABSOLUTE);
+    add_evidence(service, "absolute", result->log_absolute, absolute);
+    add_evidence(service, "absolute_allowed", result->log_absolute_allowed, absolute);
+    add_evidence(service, "connect", result->log_connect,
+                 judge_threshold(judge, JUDGE_REASON_CONNECT));
+    add_evidence(service, "relative", result->log_relative,
+                 judge_threshold(judge, JUDGE_REASON_RELATIVE));
+    add_evidence(service, "latency", result->log_latency,
+                 judge_threshold(judge, JUDGE_REASON_LATENCY));
+    if (judge_is_watching_not_found(judge)) {
+        add_evidence(service, "not_found", result->log_not_found,
+                     judge->not_found.test.restart.threshold);
     }
-    add_evidence(service, "promote_absolute", result->log_promote_absolute);
-    add_evidence(service, "promote_relative", result->log_promote_relative);
+    add_evidence(service, "promote_absolute", result->log_promote_absolute, 0);
+    add_evidence(service, "promote_relative", result->log_promote_relative, 0);
+}
+
+/* The steps of the rollout that runs, in order, with the pauses between them. */
+static void view_ladder(const struct rollout_ascent *ascent, struct admin_service *service)
+{
+    _Static_assert(ADMIN_LADDER_MAX >= 2 * LADDER_STEPS_MAX, "each step may have a pause");
+    for (uint32_t i = 0; ascent->is_running && i < ascent->ladder.count; i++) {
+        service->ladder_ppm[service->ladder_count++] = ascent->ladder.weights_ppm[i];
+        if (ascent->ladder.has_gate[i]) {
+            service->ladder_ppm[service->ladder_count++] = ADMIN_PAUSE_STEP;
+        }
+    }
 }
 
 static const char *verdict_name(const struct steward *steward)
@@ -87,6 +107,7 @@ static void view_service(const struct controller *controller, const struct stewa
     view_version(steward, ROLE_CURRENT, &ret_service->current);
     view_version(steward, ROLE_PREVIOUS, &ret_service->previous);
     view_evidence(engine, ret_service);
+    view_ladder(&rollout->ascent, ret_service);
     ret_service->observed_count = controller_view_observed(steward, ret_service->observed);
     for (size_t i = 0; i < controller->quarantined_count; i++) {
         const struct quarantined *one = &controller->quarantined[i];

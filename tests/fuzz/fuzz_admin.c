@@ -121,13 +121,13 @@ static void config_check(void *context, struct admin_call *call, struct bytes te
     done(call);
 }
 
-static enum err recording(void *context, const char *service, uint64_t after, size_t row_max,
-                          struct buf *out)
+static enum err recording(void *context, const struct admin_recording *page, struct buf *out)
 {
     (void)context;
-    CHECK(service[0] != '\0');
-    CHECK(after <= INT64_MAX);
-    CHECK(row_max >= 1 && row_max <= ADMIN_RECORDING_MAX);
+    CHECK(page->service[0] != '\0');
+    CHECK(page->since_us >= 0);
+    CHECK(page->after <= INT64_MAX);
+    CHECK(page->row_max >= 1 && page->row_max <= ADMIN_RECORDING_MAX);
     return buf_append(out, BYTES("{}\n"));
 }
 

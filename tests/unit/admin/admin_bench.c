@@ -58,15 +58,15 @@ static enum err fake_metrics(void *context, struct buf *out)
     return buf_append(out, BYTES("serin_build_info 1\n"));
 }
 
-static enum err fake_recording(void *context, const char *service, uint64_t after, size_t row_max,
-                               struct buf *out)
+static enum err fake_recording(void *context, const struct admin_recording *page, struct buf *out)
 {
     const struct fake_controller *fake = context;
-    if (strcmp(service, fake->service.name) != 0) {
+    if (strcmp(page->service, fake->service.name) != 0) {
         return ERR_NOT_FOUND;
     }
-    return fake->is_ready ? buf_printf(out, "{\"after\":%llu,\"max\":%zu}\n",
-                                       (unsigned long long)after, row_max)
+    return fake->is_ready ? buf_printf(out, "{\"after\":%llu,\"since\":%lld,\"max\":%zu}\n",
+                                       (unsigned long long)page->after, (long long)page->since_us,
+                                       page->row_max)
                           : ERR_STATE;
 }
 
@@ -278,7 +278,9 @@ void admin_bench_init(struct admin_bench *bench, struct history *history)
                     .failures = 34,
                     .client_bad = 3},
         .previous = {.deployment = "9c2e1a4", .url = "http://127.0.0.1:80"},
-        .evidence = {{"absolute", 2.5}, {"relative", -(double)INFINITY}},
+        .ladder_ppm = {50000, ADMIN_PAUSE_STEP, 1000000},
+        .ladder_count = 3,
+        .evidence = {{"absolute", 2.5, 7.8}, {"relative", -(double)INFINITY, 0}},
         .evidence_count = 2,
         .observed = {{.name = "strict",
                       .verdict = "breach",

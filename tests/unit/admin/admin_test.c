@@ -60,6 +60,13 @@ static void one_service_has_its_evidence_and_an_etag(void **state)
     json_t *evidence = json_object_get(service, "evidence");
     assert_true(json_real_value(json_object_get(evidence, "absolute")) == 2.5);
     assert_true(json_is_null(json_object_get(evidence, "relative")));
+    json_t *thresholds = json_object_get(service, "thresholds");
+    assert_true(json_real_value(json_object_get(thresholds, "absolute")) == 7.8);
+    assert_null(json_object_get(thresholds, "relative"));
+    json_t *ladder = json_object_get(service, "ladder");
+    assert_int_equal(json_array_size(ladder), 3);
+    assert_true(json_real_value(json_array_get(ladder, 0)) == 5.0);
+    assert_string_equal(json_string_value(json_array_get(ladder, 1)), "pause");
     json_t *current = json_object_get(service, "current");
     assert_int_equal(json_integer_value(json_object_get(current, "failures")), 34);
     json_t *quarantine = json_array_get(json_object_get(service, "quarantine"), 0);
@@ -73,14 +80,19 @@ static void recording_comes_in_pages(void **state)
     const char *path = "/api/v1/services/showcase/recording";
     assert_int_equal(ask(bench, METHOD_GET, path, NULL), 200);
     assert_string_equal(bench->content_type, "application/x-ndjson");
-    assert_string_equal(bench->body, "{\"after\":0,\"max\":1000}\n");
+    assert_string_equal(bench->body, "{\"after\":0,\"since\":0,\"max\":1000}\n");
     path = "/api/v1/services/showcase/recording?after=17&limit=3";
     assert_int_equal(ask(bench, METHOD_GET, path, NULL), 200);
-    assert_string_equal(bench->body, "{\"after\":17,\"max\":3}\n");
+    assert_string_equal(bench->body, "{\"after\":17,\"since\":0,\"max\":3}\n");
+    path = "/api/v1/services/showcase/recording?since=1795412345678";
+    assert_int_equal(ask(bench, METHOD_GET, path, NULL), 200);
+    assert_string_equal(bench->body, "{\"after\":0,\"since\":1795412345678000,\"max\":1000}\n");
     static const struct {
         const char *path;
         unsigned status;
     } refusals[] = {
+        {"/api/v1/services/showcase/recording?since=yesterday", 422},
+        {"/api/v1/services/showcase/recording?since=9223372036854775807", 422},
         {"/api/v1/services/nobody/recording", 404},
         {"/api/v1/services/showcase/recording?limit=0", 422},
         {"/api/v1/services/showcase/recording?limit=1001", 422},
@@ -213,7 +225,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 26);
+    assert_int_equal(count, 27);
     json_decref(document);
 }
 

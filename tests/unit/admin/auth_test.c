@@ -66,8 +66,8 @@ static int teardown(void **state)
 static void without_a_token_only_health_answers(void **state)
 {
     struct admin_bench *bench = *state;
-    const char *closed[] = {"/metrics", "/api/v1/status", "/api/v1/events", "/api/v1/audit",
-                            "/api/v1/openapi.json"};
+    const char *closed[] = {"/metrics",      "/api/v1/status",       "/api/v1/events",
+                            "/api/v1/audit", "/api/v1/openapi.json", "/api/v1/whoami"};
     for (size_t i = 0; i < sizeof closed / sizeof closed[0]; i++) {
         (void)ask(bench, METHOD_GET, closed[i], NULL);
         assert_problem(bench, 401, "Authorization");
@@ -107,6 +107,17 @@ static void operator_changes_under_the_tokens_name(void **state)
     with(bench, "Authorization", "Bearer sesame");
     assert_int_equal(ask(bench, METHOD_POST, "/api/v1/reload", NULL), 200);
     assert_string_equal(bench->fake.last, "reload by ops");
+}
+
+static void everybody_can_ask_who_they_are(void **state)
+{
+    struct admin_bench *bench = *state;
+    with(bench, "Authorization", "Bearer looking-glass");
+    assert_int_equal(ask(bench, METHOD_GET, "/api/v1/whoami", NULL), 200);
+    assert_string_equal(bench->body, "{\"actor\":\"eyes\",\"role\":\"viewer\"}");
+    with(bench, "Authorization", "Bearer sesame");
+    assert_int_equal(ask(bench, METHOD_GET, "/api/v1/whoami", NULL), 200);
+    assert_string_equal(bench->body, "{\"actor\":\"ops\",\"role\":\"operator\"}");
 }
 
 static void secret_that_cannot_be_read_leaves_the_old_ones(void **state)
@@ -206,6 +217,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(viewer_looks_and_does_not_change, setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(operator_changes_under_the_tokens_name, setup_tokens,
                                         teardown),
+        cmocka_unit_test_setup_teardown(everybody_can_ask_who_they_are, setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(secret_that_cannot_be_read_leaves_the_old_ones,
                                         setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(only_our_own_names_are_answered, setup, teardown),
