@@ -54,12 +54,13 @@ def pinned(core, command):
 class Server:
     """A started server with its children, until stop(). Use it in a with statement."""
 
-    def __init__(self, name, command, core, port, directory):
+    def __init__(self, name, command, core, port, directory, environment=None):
         self.name = name
         self.log_path = Path(directory) / f"{name}.log"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                pinned(core, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                pinned(core, command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=environment)
         try:
             self._await_listening(port)
         except BenchError:
