@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, bare_environment, case, expect, run, wait_for  # noqa: E402
 
 TEN = {"weight": "10%", "rollback": {"on_breach": "alert", "every": "100ms"}}
 DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
@@ -15,7 +15,7 @@ DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
 def serin(stage, *words, admin=None, **environment):
     """Runs a verb; gives exit code, standard output and standard error."""
     address = admin or f"http://127.0.0.1:{stage.serin.admin_port}"
-    environment = {"PATH": os.environ["PATH"], "SERIN_ADMIN": address, **environment}
+    environment = {**bare_environment(), "SERIN_ADMIN": address, **environment}
     done = subprocess.run([stage.binary, *words], env=environment, capture_output=True, text=True, check=False,
                           timeout=30 * SLOW)
     stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")

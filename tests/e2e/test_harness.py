@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -111,6 +112,27 @@ def load_counts_what_its_origin_counts(stage):
         paced.stop()
     finally:
         origin.stop()
+
+
+REPORTING_PLAY = """
+import subprocess, sys
+sys.path.insert(0, {support!r})
+from play import add_case, run
+add_case(lambda stage: subprocess.run(["sh", "-c", {command!r}], check=False), "passes", starts_proxy=False)
+run("sample")
+"""
+
+
+@case(**alone)
+def report_of_any_process_fails_the_run(stage):
+    """Also of one whose exit code nobody looks at."""
+    support = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support")
+    for command, code in (("true", 0), ('echo "WARNING: ThreadSanitizer: data race" >"${TSAN_OPTIONS##*log_path=}.1"; exit 3', 1)):
+        path = os.path.join(stage.folder, "sample.py")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(REPORTING_PLAY.format(support=support, command=command))
+        done = subprocess.run([sys.executable, path, "/bin/true"], capture_output=True, text=True, check=False)
+        expect((done.returncode, "ThreadSanitizer: data race" in done.stdout), (code, code == 1), done.stdout + done.stderr)
 
 
 def start(load):

@@ -11,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, add_case, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, add_case, bare_environment, case, expect, run, wait_for  # noqa: E402
 
 TEN = {"weight": "10%", "rollback": {"on_breach": "alert", "every": "100ms"}}
 DONE, FAILED, USAGE = range(3)
@@ -21,7 +21,7 @@ LOOSEN = "DROP TRIGGER audit_is_not_updated; DROP TRIGGER audit_is_not_deleted; 
 
 def serin(stage, *words):
     """Runs a verb; gives exit code, standard output and standard error."""
-    environment = {"PATH": os.environ["PATH"], "SERIN_ADMIN": f"http://127.0.0.1:{stage.serin.admin_port}"}
+    environment = {**bare_environment(), "SERIN_ADMIN": f"http://127.0.0.1:{stage.serin.admin_port}"}
     done = subprocess.run([stage.binary, *words], env=environment, capture_output=True, text=True, check=False,
                           timeout=30 * SLOW)
     stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")

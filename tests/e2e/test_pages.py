@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import pages_api  # noqa: E402
 from pages_api import PagesApi  # noqa: E402
-from play import SLOW, case, expect, run  # noqa: E402
+from play import SLOW, bare_environment, case, expect, run  # noqa: E402
 
 DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
 HOSTILE = "fix | <b>\r\n::error title=x::owned\n\x1b[31m`@all`"
@@ -30,7 +30,7 @@ class Site:
 
     def serin(self, *words, environment=None, patience_s=60):
         """Runs `serin pages ...`; the token is never in what it prints."""
-        process = {"PATH": os.environ["PATH"], **self.api.environment, **(environment or {})}
+        process = {**bare_environment(), **self.api.environment, **(environment or {})}
         done = subprocess.run([self.stage.binary, "pages", *words, "--project", "demo"], env=process,
                               capture_output=True, text=True, check=False, timeout=patience_s * SLOW)
         self.stage.transcript.note("test", f"serin pages {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")

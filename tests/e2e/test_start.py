@@ -7,7 +7,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from load import Load, LoadOrigin  # noqa: E402
-from play import SLOW, case, expect, health, run, wait_for  # noqa: E402
+from play import SLOW, bare_environment, case, expect, health, run, wait_for  # noqa: E402
 
 RATE = int(300 / SLOW)
 QUICK = {"steps": ["30%", "60%", "100%"], "min_time": "1s", "max_time": "10m", "bake": "1s"}
@@ -57,7 +57,7 @@ class Shop:
 
     def say(self, *words):
         """A client verb: exit code, standard output and error."""
-        environment = {"PATH": os.environ["PATH"], "SERIN_ADMIN": f"http://127.0.0.1:{self.serin.admin_port}"}
+        environment = {**bare_environment(), "SERIN_ADMIN": f"http://127.0.0.1:{self.serin.admin_port}"}
         done = subprocess.run([self.stage.binary, *words, "--service", self.name], env=environment, capture_output=True,
                               text=True, check=False, timeout=150 * SLOW)
         self.stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")

@@ -23,16 +23,17 @@ import time
 import traceback
 
 from origin import Origin
-from serin import Serin, Metrics, free_port, wait_for
+from serin import Metrics, Serin, bare_environment, free_port, report_into, reports_in, wait_for
 from wire import (SLOW, Closed, Link, Malformed, Reset, TooLate, Transcript, WireError, answer, chunked,
                   parse_response_head)
 
 __all__ = ["case", "add_case", "run", "expect", "Stage", "Serin", "Origin", "Link", "Metrics", "Malformed", "TooLate",
            "WireError", "Closed", "Reset", "answer", "chunked", "parse_response_head", "free_port", "wait_for", "SLOW",
-           "Transcript", "health"]
+           "Transcript", "bare_environment", "health"]
 
 _cases = []
 LOG_LINES_MAX = 150
+REPORT_MAX = 20000
 # What a case's service is unless it says otherwise: no help that would hide what the origin did.
 PLAIN_SERVICE = {"paths": ["/"], "weight": "0%", "sticky": {"by": "none"}, "health": "off",
                  "outlier": "off", "rescue": "off"}
@@ -144,6 +145,9 @@ class Stage:
                 serin.kill()
             self.origin.stop()
             self.canary.stop()
+        for serin in self._own:
+            if "CHECK failed" in serin.log():
+                raise AssertionError("a CHECK failed:\n" + serin.log()[-20000:])
         failures = self.origin.failures + self.canary.failures
         if failures and not self.expects_origin_failures and not has_failed:
             raise AssertionError("an origin objects:\n" + "\n".join(failures))
@@ -210,6 +214,14 @@ def _run_group(cases, binary, folder, parallel, catch_all, results):
             results.append((cases[0], "stop", 0.0))
 
 
+def _report_sanitizers(folder):
+    """Prints what sanitizers objected to; gives whether they did."""
+    texts = reports_in(folder)
+    for text in texts:
+        print(f"=== FAILED: a sanitizer reports\n{text[:REPORT_MAX]}", flush=True)
+    return bool(texts)
+
+
 def run(path, parallel=1, catch_all=False):
     """Runs the cases named on the command line, or all; exits 0 when all passed. With `parallel` so many at a time:
     only for files whose cases count nothing that is not their own service's. With `catch_all` hosts that are no
@@ -225,7 +237,8 @@ def run(path, parallel=1, catch_all=False):
             continue
         key = json.dumps([one.proxy, one.process], sort_keys=True) if one.starts_proxy else one.name
         groups.setdefault(key, []).append(one)
-    folder = tempfile.mkdtemp(prefix="serin-e2e-")
+    folder, reports = tempfile.mkdtemp(prefix="serin-e2e-"), tempfile.mkdtemp(prefix="serin-reports-")
+    report_into(reports)
     results = []
     start = time.monotonic()
     for cases in [group for group in groups.values() if group[0].starts_proxy]:
@@ -234,12 +247,15 @@ def run(path, parallel=1, catch_all=False):
     if alone:
         _run_group(alone, binary, folder, parallel, False, results)
     failed = [one.name for one, error, _ in results if error]
+    if _report_sanitizers(reports):
+        failed.append("sanitizers")
     if is_verbose:
         for one, error, seconds in results:
             print(f"{'FAILED' if error else 'ok':<7} {seconds:6.2f} s  {one.name}")
-    print(f"{os.path.basename(path)}: {len(results) - len(failed)} of {len(results)} cases passed"
+    print(f"{os.path.basename(path)}: {sum(not error for _, error, _ in results)} of {len(results)} cases passed"
           f" in {time.monotonic() - start:.1f} s")
     if failed:
         print("failed: " + ", ".join(failed))
     shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(reports, ignore_errors=True)
     sys.exit(1 if failed or not results else 0)

@@ -14,6 +14,7 @@ import time
 from wire import SLOW, Link, TooLate, WireError
 
 SANITIZER = re.compile(r"(ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error:|CHECK failed)")
+SANITIZER_OPTIONS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
 _held = []
 
 
@@ -33,6 +34,28 @@ def free_port():
             continue
         _held.append(claim)
         return port
+
+
+def report_into(folder):
+    """From here on sanitizers of whatever is started write what they object to into files of this folder: also those
+    of processes that are killed, and of verbs whose failure a case expects."""
+    for name in SANITIZER_OPTIONS:
+        options = [os.environ.get(name, ""), f"log_path={os.path.join(folder, 'report')}"]
+        os.environ[name] = ":".join(option for option in options if option)
+
+
+def reports_in(folder):
+    """What was written there, file by file."""
+    texts = []
+    for name in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            texts.append(file.read())
+    return texts
+
+
+def bare_environment():
+    """What a verb needs of the environment that a test has: its path, and how sanitizers report."""
+    return {name: os.environ[name] for name in ("PATH", *SANITIZER_OPTIONS) if name in os.environ}
 
 
 class Metrics:
