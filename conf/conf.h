@@ -76,13 +76,20 @@ enum conf_client_certificates {
     CONF_CLIENT_CERTIFICATES_REQUIRED
 };
 
+/* Plain HTTP is answered with where the same is by HTTPS. */
+struct conf_redirect_https {
+    bool is_on;
+    uint64_t port;
+};
+
 struct conf_listener {
     struct conf_address address;  /* never AF_UNIX; IPv6 listeners are IPv6 only */
     struct conf_certificate *tls; /* none: plain HTTP */
     size_t tls_count;
     const char *client_ca; /* PEM: who signs client certificates, or NULL */
     enum conf_client_certificates client_certificates;
-    bool has_proxy_protocol; /* trusted peers say first who connected to them */
+    struct conf_redirect_https redirect_https; /* only without `tls` */
+    bool has_proxy_protocol;                   /* trusted peers say first who connected to them */
 };
 
 enum conf_role { CONF_ROLE_VIEWER, CONF_ROLE_OPERATOR };
@@ -115,6 +122,12 @@ struct conf_access_log {
     bool is_on;
     const char *path; /* "-" is standard output */
     enum conf_log_format format;
+};
+
+/* Answers to challenges of certificate authorities (HTTP-01). */
+struct conf_acme {
+    bool is_on;
+    const char *webroot; /* files are in .well-known/acme-challenge/ below it */
 };
 
 /* The flight recorder of each service. */
@@ -358,6 +371,15 @@ struct conf_platform {
     struct conf_place place;
 };
 
+/* Strict-Transport-Security (RFC 6797). */
+struct conf_hsts {
+    bool is_on;
+    uint64_t max_age_us;
+    bool has_subdomains;
+    bool is_preloaded;
+    struct conf_place place;
+};
+
 struct conf_service {
     const char *name;
     const char **hosts; /* lower case: exact, "*.example.com", or "*" for every other */
@@ -387,6 +409,7 @@ struct conf_service {
     struct conf_drill drill;
     uint64_t rto_target_us; /* for a rollback: what drills are held to */
     struct conf_platform platform;
+    struct conf_hsts hsts;
     struct conf_place place;
     struct conf_place hosts_place;
     struct conf_place weight_place;
@@ -435,6 +458,7 @@ struct conf {
     const char *state; /* the database file */
     struct conf_history history;
     struct conf_access_log access_log;
+    struct conf_acme acme;
     struct conf_recorder recorder;
     struct conf_timeouts timeouts;
     struct conf_limits limits;

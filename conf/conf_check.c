@@ -50,11 +50,20 @@ static void check_proxy_protocol(const struct conf *conf, const struct conf_list
     }
 }
 
+static void check_redirect(const struct conf_listener *listener, struct conf_errors *errors)
+{
+    if (listener->redirect_https.is_on && listener->tls_count > 0) {
+        conf_errors_add(errors, listener->address.place,
+                        "listen.redirect_https: %s speaks HTTPS already", listener->address.text);
+    }
+}
+
 static void check_listeners(const struct conf *conf, struct conf_errors *errors)
 {
     for (size_t i = 0; i < conf->listener_count; i++) {
         check_client_certificates(&conf->listeners[i], errors);
         check_proxy_protocol(conf, &conf->listeners[i], errors);
+        check_redirect(&conf->listeners[i], errors);
     }
     for (size_t i = 0; i < conf->listener_count; i++) {
         const struct conf_address *address = &conf->listeners[i].address;
@@ -508,6 +517,18 @@ static void check_platform(const struct conf_service *service, struct conf_error
     check_cloudflare(&platform->workers, "workers", &platform->place, errors);
 }
 
+/* What the list of browsers asks for before it takes a name. */
+static void check_hsts(const struct conf_hsts *hsts, struct conf_errors *errors)
+{
+    const uint64_t year_us = UINT64_C(365) * 24 * 3600 * 1000 * 1000;
+    bool is_fit = hsts->has_subdomains && hsts->max_age_us >= year_us;
+    if (hsts->is_on && hsts->is_preloaded && !is_fit) {
+        conf_errors_add(errors, hsts->place,
+                        "services.hsts.preload: needs include_subdomains and a max_age of at "
+                        "least 365d");
+    }
+}
+
 enum err conf_check(const struct conf *conf, struct conf_errors *errors)
 {
     check_listeners(conf, errors);
@@ -526,6 +547,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_policies(service, errors);
         check_failures(&service->failures, errors);
         check_platform(service, errors);
+        check_hsts(&service->hsts, errors);
     }
     for (size_t i = 0; i < conf->alert_count; i++) {
         check_alert(&conf->alerts[i], errors);

@@ -81,6 +81,10 @@ extern const struct conf_section conf_schema_service;
 extern const struct conf_section conf_schema_policy;
 /* `services.platform`: struct conf_platform. */
 extern const struct conf_section conf_schema_platform;
+/* `listen.redirect_https`, `acme`, `services.hsts`: the structs of these names. */
+extern const struct conf_section conf_schema_redirect_https;
+extern const struct conf_section conf_schema_acme;
+extern const struct conf_section conf_schema_hsts;
 /* One element of `alerts`: struct conf_alert. */
 extern const struct conf_section conf_schema_alert;
 /* The file itself: struct conf. */

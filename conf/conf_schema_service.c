@@ -645,6 +645,13 @@ static const struct conf_key service_keys[] = {
      .fallback = "120s",
      .help = "How long a rollback may take from the first bad response until all of it is "
              "confirmed: a drill that takes longer, or fails, raises an alert."},
+    {.name = "hsts",
+     SERVICE(CONF_TYPE_SECTION, hsts),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_service, hsts.is_on),
+     .fallback = "off",
+     .section = &conf_schema_hsts,
+     .help = "Tells browsers to come by HTTPS only."},
     {.name = "cache", .type = CONF_TYPE_UNBUILT, .help = "Cached answers when both versions fail."},
     {.name = "platform",
      SERVICE(CONF_TYPE_SECTION, platform),

@@ -218,6 +218,8 @@ enum metric {
     X(UPSTREAM_LIMIT, "upstream_limit")                                                            \
     X(STATUS_LINE, "status_line")                                                                  \
     X(UNASKED_UPGRADE, "unasked_upgrade")                                                          \
+    X(ACME_CHALLENGE, "acme_challenge")                                                            \
+    X(HTTPS_REDIRECT, "https_redirect")                                                            \
     X(PARSER, "parser")                                                                            \
     X(MEMORY, "memory")
 

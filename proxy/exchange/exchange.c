@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/asset.h"
+#include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/mirror.h"
@@ -171,7 +172,7 @@ void exchange_close(struct exchange *exchange)
     exchange->tag = 0;
 }
 
-static void count_client_bad(struct exchange *exchange)
+void exchange_count_client_bad(struct exchange *exchange)
 {
     struct version *version = exchange->service != NULL
                                   ? exchange->service->versions[exchange->decision.role].version
@@ -196,40 +197,9 @@ void exchange_cut(struct exchange *exchange)
 {
     if (!exchange->is_bad_for_client) {
         exchange->is_bad_for_client = true;
-        count_client_bad(exchange);
+        exchange_count_client_bad(exchange);
     }
     exchange_abandon(exchange);
-}
-
-void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason)
-{
-    struct exchange_host *host = exchange->host;
-    struct responder *responder = exchange->responder;
-    bool is_head = exchange->request->method == METHOD_HEAD;
-    if (reason != REJECT_REASON_COUNT) {
-        cell_increment(&host->cells->rejected_requests[reason]);
-    }
-    struct reply_options options = {
-        .client_version = exchange->request->version,
-        .is_keep_alive = exchange->request->is_keep_alive,
-        .is_head = is_head,
-        .date = date_now(&host->date, host->loop->now_us),
-        .retry_after = status == 503 ? BYTES("1") : BYTES(""),
-    };
-    struct field items[REPLY_FIELDS_MAX];
-    struct response response;
-    struct bytes body;
-    reply_make(status, &options, items, &response, &body);
-    exchange->client_status = status;
-    exchange->response_bytes = body.size;
-    if (status >= 500) {
-        exchange->is_bad_for_client = true;
-        count_client_bad(exchange);
-    }
-    exchange_close(exchange);
-    responder->ops->head(responder, &response);
-    responder->ops->body(responder, body);
-    responder->ops->end(responder, NULL);
 }
 
 /* ---- opening ---- */
@@ -453,6 +423,9 @@ static void route(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
     const struct snapshot *snapshot = host->snapshot;
+    if (edge_answers_challenge(exchange)) {
+        return;
+    }
     uint32_t index = route_table_find(snapshot->base->routes, exchange->request->authority,
                                       exchange->request->target);
     if (index == ROUTE_NONE) {
@@ -462,8 +435,11 @@ static void route(struct exchange *exchange)
     CHECK(index < snapshot->service_count);
     exchange->service = &snapshot->services[index];
     exchange->service_cells = block_cells(exchange->service->service->cells, host->worker_index);
-    exchange->is_excluded = is_path_excluded(exchange);
     bool is_trusted = is_peer_trusted(exchange);
+    if (edge_answers(exchange, is_trusted)) {
+        return;
+    }
+    exchange->is_excluded = is_path_excluded(exchange);
     decide_version(exchange, is_trusted);
     enum role role = exchange->decision.role;
     cell_increment(&exchange->service_cells->in_flight[role]);

@@ -33,8 +33,9 @@ void exchange_log(struct exchange *exchange)
         .referer = value_of(&request->fields, FIELD_REFERER),
         .user_agent = value_of(&request->fields, FIELD_USER_AGENT),
         .status = exchange->client_status,
-        .role = exchange->service != NULL ? (enum metric_role)exchange->decision.role
-                                          : METRIC_ROLE_COUNT,
+        .role = exchange->service != NULL && !exchange->is_undecided
+                    ? (enum metric_role)exchange->decision.role
+                    : METRIC_ROLE_COUNT,
         .failure = attempt->failure == METRIC_FAILURE_COUNT && exchange->is_rescued
                        ? exchange->rescued_from
                        : attempt->failure,

@@ -70,6 +70,8 @@ struct exchange {
     bool is_trickle;                  /* let through to a canary that is held back */
     bool is_trickle_told;             /* and what came of it is known */
     bool is_rescued;                  /* the attempt is at the stable version, for the canary */
+    bool is_secure;                   /* came by TLS, where that matters (edge.h) */
+    bool is_undecided;                /* answered before a version was chosen */
     bool is_asset_found;              /* the other version had what the chosen one lacked */
     struct held *held;                /* asset.c: an answer that waits; in the arena */
     enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
@@ -91,6 +93,18 @@ void exchange_set_host(const struct snapshot_endpoint *target, struct request *o
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh);
 /* An answer of our own, complete: the last call. `reason` is counted unless REJECT_REASON_COUNT. */
 void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason);
+/* The same with more to say. */
+struct answer {
+    unsigned status;
+    enum reject_reason reason;
+    struct bytes location;     /* empty: none */
+    struct bytes retry_after;  /* seconds as text; empty: none, but for 503 */
+    struct bytes body;         /* data NULL: a line that says the status */
+    struct bytes content_type; /* of the body */
+};
+void exchange_answer(struct exchange *exchange, const struct answer *answer);
+/* What a client saw of a version that the split chose was bad. */
+void exchange_count_client_bad(struct exchange *exchange);
 /* The client's connection is broken off: the last call. */
 void exchange_cut(struct exchange *exchange);
 /* The same where the client did not get a bad answer by it: it was too slow, or had a tunnel. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proxy/exchange/asset.h"
+#include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 
@@ -155,12 +156,12 @@ bool relay_answer(struct exchange *exchange, const struct response *response)
 {
     exchange->response_body = response->body;
     exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
-    struct field cookie;
-    size_t extra_count = sticky_field(exchange, &cookie);
+    struct field extra[EDGE_FIELDS_MAX + 1];
+    size_t extra_count = edge_fields(exchange, extra);
+    extra_count += sticky_field(exchange, &extra[extra_count]);
     enum err err = lasting_begin(exchange, response);
     if (err == OK) {
-        err =
-            forward_head(exchange, response, &cookie, extra_count, exchange->responder->ops->head);
+        err = forward_head(exchange, response, extra, extra_count, exchange->responder->ops->head);
     }
     if (err != OK) {
         bool is_ours = err == ERR_NOMEM;

@@ -95,6 +95,8 @@ static enum field_id candidate(const char *name, size_t size)
         return FIELD_PROXY_AUTHENTICATE;
     case 19:
         return FIELD_PROXY_AUTHORIZATION;
+    case 25:
+        return FIELD_STRICT_TRANSPORT_SECURITY;
     default:
         return FIELD_OTHER;
     }

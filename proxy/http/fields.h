@@ -45,7 +45,8 @@
     X(ORIGIN, "origin")                                                                            \
     X(IF_MATCH, "if-match")                                                                        \
     X(IDEMPOTENCY_KEY, "idempotency-key")                                                          \
-    X(SEC_FETCH_SITE, "sec-fetch-site")
+    X(SEC_FETCH_SITE, "sec-fetch-site")                                                            \
+    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security")
 
 enum field_id {
     FIELD_OTHER = 0,

@@ -439,6 +439,11 @@ enum err forward_response(const struct response *in, const struct forward_back_f
     struct response response = *in;
     frame_response(&response, facts);
     dropped.ids |= response.body == BODY_CHUNKED ? 0 : BIT(TRAILER);
+    for (size_t i = 0; i < facts->extra_count; i++) { /* ours stands in for the origin's */
+        dropped.ids |= facts->extra[i].id == FIELD_STRICT_TRANSPORT_SECURITY
+                           ? BIT(STRICT_TRANSPORT_SECURITY)
+                           : 0;
+    }
     copy_fields(&out, &in->fields, &dropped, false);
     if (!response_is_informational(in)) {
         put(&out, FIELD_VIA, BYTES("Via"), via(in->version));

@@ -47,6 +47,8 @@
     X(UPSTREAM_LIMIT, "upstream_limit", 503)         /* limits.upstream_connections reached */     \
     X(STATUS_LINE, "status_line", 502)               /* not `HTTP/1.x` and three digits */         \
     X(UNASKED_UPGRADE, "unasked_upgrade", 502)       /* 101 that nobody asked for */               \
+    X(ACME_CHALLENGE, "acme_challenge", 404)         /* answered from `acme.webroot` */            \
+    X(HTTPS_REDIRECT, "https_redirect", 308)         /* sent on to HTTPS */                        \
     X(PARSER, "parser", 400)                         /* the parser objects where we did not */     \
     X(MEMORY, "memory", 503)                         /* no memory to keep it */
 

@@ -104,13 +104,15 @@ void reply_make(unsigned status, const struct reply_options *options, struct fie
                 struct response *ret_response, struct bytes *ret_body)
 {
     size_t count = 0;
-    struct bytes body = has_body(status) ? body_of(status) : BYTES("");
+    bool is_given = options->body.data != NULL;
+    struct bytes line = is_given ? options->body : body_of(status);
+    struct bytes body = has_body(status) ? line : BYTES("");
     if (options->date.size > 0) {
         add(items, &count, FIELD_DATE, BYTES("Date"), options->date);
     }
     if (body.size > 0) {
         add(items, &count, FIELD_CONTENT_TYPE, BYTES("Content-Type"),
-            BYTES("text/plain; charset=utf-8"));
+            is_given ? options->content_type : BYTES("text/plain; charset=utf-8"));
         add(items, &count, FIELD_OTHER, BYTES("Cache-Control"), BYTES("no-store"));
     }
     if (status == 405) {
@@ -120,6 +122,9 @@ void reply_make(unsigned status, const struct reply_options *options, struct fie
     }
     if (options->retry_after.size > 0) {
         add(items, &count, FIELD_OTHER, BYTES("Retry-After"), options->retry_after);
+    }
+    for (size_t i = 0; i < options->extra_count; i++) {
+        add(items, &count, options->extra[i].id, options->extra[i].name, options->extra[i].value);
     }
     *ret_response =
         (struct response){.status = status,

@@ -4,14 +4,18 @@
 #pragma once
 #include "proxy/http/message.h"
 
-enum { REPLY_FIELDS_MAX = 8, REPLY_DATE_SIZE = 30 };
+enum { REPLY_FIELDS_MAX = 9, REPLY_EXTRA_MAX = 4, REPLY_DATE_SIZE = 30 };
 
 struct reply_options {
     enum http_version client_version;
-    bool is_keep_alive;       /* may the connection carry another request after this answer */
-    bool is_head;             /* announce the length, send no body */
-    struct bytes date;        /* IMF-fixdate; empty: no Date */
-    struct bytes retry_after; /* seconds as text; empty: no Retry-After */
+    bool is_keep_alive;        /* may the connection carry another request after this answer */
+    bool is_head;              /* announce the length, send no body */
+    struct bytes date;         /* IMF-fixdate; empty: no Date */
+    struct bytes retry_after;  /* seconds as text; empty: no Retry-After */
+    struct bytes body;         /* data NULL: a line that says the status */
+    struct bytes content_type; /* of `body` */
+    const struct field *extra; /* further fields, at most REPLY_EXTRA_MAX */
+    size_t extra_count;
 };
 
 /* Fills a response with `items` (room for REPLY_FIELDS_MAX) and its body text; ret_body is empty

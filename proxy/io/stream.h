@@ -50,6 +50,7 @@ struct stream {
     struct stream *under;       /* borrowed: the stream that carries this one, or NULL */
     struct stream *next_broken; /* borrowed: in the loop's list of those to be told */
     size_t queued;              /* bytes copied and not yet taken by the kernel */
+    uint16_t https_port;        /* where plain HTTP is sent on to, as its listener has it; 0: not */
     bool is_sealed;             /* nobody on the way can read it: TLS */
     bool is_reading;
     bool is_broken;  /* a write failed: nothing more will go out */

@@ -1,5 +1,6 @@
 #include "proxy/snapshot/snapshot.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { SNAPSHOT_ARENA_MAX = 256 * 1024 * 1024 };
@@ -319,12 +320,35 @@ static enum err fill_version(struct snapshot *snapshot, const struct conf_servic
     return OK;
 }
 
+/* RFC 6797 section 6.1. */
+static enum err write_hsts(struct arena *arena, const struct conf_hsts *conf,
+                           struct bytes *ret_value)
+{
+    enum { SIZE = 80 };
+    if (!conf->is_on) {
+        return OK;
+    }
+    char *text = arena_alloc(arena, SIZE);
+    if (text == NULL) {
+        return ERR_NOMEM;
+    }
+    int size = snprintf(
+        text, SIZE, "max-age=%llu%s%s", (unsigned long long)(conf->max_age_us / 1000000),
+        conf->has_subdomains ? "; includeSubDomains" : "", conf->is_preloaded ? "; preload" : "");
+    *ret_value = bytes_make(text, (size_t)size);
+    return OK;
+}
+
 static enum err fill_service(struct snapshot *snapshot, const struct snapshot_service_plan *plan)
 {
     struct snapshot_service *service = &snapshot->services[snapshot->service_count++];
     service->service = service_ref(plan->service);
     service->conf = plan->conf;
     fill_rules(plan, service);
+    enum err hsts_err = write_hsts(&snapshot->arena, &plan->conf->hsts, &service->hsts);
+    if (hsts_err != OK) {
+        return hsts_err;
+    }
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         enum err err =
             fill_version(snapshot, plan->conf, &plan->versions[role], &service->versions[role]);

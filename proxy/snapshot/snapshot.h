@@ -50,6 +50,7 @@ struct snapshot_service {
     struct containment_policy containment;
     uint32_t rescue_gain_ppm; /* what a request earns of a rescue */
     uint32_t asset_gain_ppm;  /* ... and of asking the other version for an asset */
+    struct bytes hsts;        /* value of Strict-Transport-Security; empty: none */
     uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };

@@ -50,6 +50,14 @@ static bool is_header_due(const struct conf *conf, size_t place, const struct ip
            ip_ranges_have(conf->trusted_proxies, conf->trusted_proxy_count, peer);
 }
 
+/* 0: requests are served as they come. */
+static unsigned https_port_of(const struct conf *conf, size_t place)
+{
+    return place < conf->listener_count && conf->listeners[place].redirect_https.is_on
+               ? (unsigned)conf->listeners[place].redirect_https.port
+               : 0;
+}
+
 static enum err open_connection(struct worker_listener *listener, int fd, const struct ip *peer,
                                 unsigned peer_port)
 {
@@ -58,15 +66,18 @@ static enum err open_connection(struct worker_listener *listener, int fd, const 
     struct tls_server *tls = NULL;
     struct stream *stream = NULL;
     bool is_gated = false;
+    unsigned https_port = 0;
     if (snapshot != NULL) {
         size_t place = place_of(listener, snapshot->base->conf);
         tls = snapshot->base->tls[place]; /* NULL behind the last */
         is_gated = is_header_due(snapshot->base->conf, place, peer);
+        https_port = https_port_of(snapshot->base->conf, place);
     }
     enum err err = tcp_stream_open(&worker->loop, fd, &stream);
     if (err != OK) {
         return err;
     }
+    stream->https_port = (uint16_t)https_port;
     return is_gated ? gate_open(&worker->gate, stream, tls, peer, peer_port,
                                 worker->servers.settings.client_header_us)
                     : serve(worker, stream, tls, peer, peer_port);

@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from certificates import Authority  # noqa: E402
-from play import SLOW, Link, case, expect, free_port, run, wait_for  # noqa: E402
+from play import SLOW, Closed, Link, case, expect, free_port, run, wait_for  # noqa: E402
 from wire import parse_request_head  # noqa: E402
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -224,18 +224,32 @@ def a_drain_does_not_wait_for_headers_for_ever(stage):
 class Told:
     """An origin that wants a PROXY header on each connection, and keeps what it said."""
 
-    def __init__(self, origin):
-        self.origin, self.headers = origin, []
+    def __init__(self, origin, context=None):
+        self.origin, self.context, self.headers = origin, context, []
         origin.play = self.play
 
+    @staticmethod
+    def read_byte_by_byte(sock):
+        """Not a byte more than the header: what follows is for TLS to read."""
+        header = sock.recv(1)
+        is_line = header == b"P"
+
+        def is_whole():
+            if is_line:
+                return header.endswith(b"\r\n")
+            return len(header) >= 16 and len(header) == 16 + struct.unpack("!H", header[14:16])[0]
+
+        while not is_whole():
+            piece = sock.recv(1)
+            if not piece:
+                raise Closed(f"a header cut short: {header!r}")
+            header += piece
+        return header
+
     def play(self, link):
-        first = link.read_exactly(6)
-        if first == b"PROXY ":
-            header = first + link.read_until(b"\r\n")
-        else:
-            header = first + link.read_exactly(10)
-            header += link.read_exactly(struct.unpack("!H", header[14:])[0])
-        self.headers.append(header)
+        self.headers.append(self.read_byte_by_byte(link.sock))
+        if self.context:
+            link.sock = self.context.wrap_socket(link.sock, server_side=True)
         self.origin.polite(link)
 
 
@@ -270,15 +284,29 @@ def origins_are_told_in_binary_and_what_a_balancer_said_is_passed_on(stage):
 
 
 @case(starts_proxy=False)
+def it_goes_ahead_of_tls_to_origins(stage):
+    authority = Authority(os.path.join(stage.folder, stage.name, "certificates"))
+    site = authority.make("origin", "DNS:localhost")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(site["certificate"], site["key"])
+    for version, header in (("v1", V1), ("v2", tcp4())):
+        seen = Told(stage.origin, context)
+        named = {"deployment": "stable", "endpoints": [f"https://localhost:{stage.origin.port}"], "proxy_protocol": version}
+        edge = Edge(stage, service={"previous": named, "origin_tls": {"ca": authority.path("ca.pem")}})
+        expect(edge.ask(V1).status, 200, version)
+        expect(seen.headers, [header], version)
+        edge.serin.stop()
+
+
+@case(starts_proxy=False)
 def no_client_goes_by_the_header_of_another(stage):
     seen, service = told(stage, "v2")
     edge = Edge(stage, service=service)
     for last in range(1, 9):
         client = f"203.0.113.{last}"
         expect(edge.ask(tcp4(client)).status, 200, "status")
-    links = [bytes(link.received) for link in stage.origin.links]
-    pairs = [(socket.inet_ntoa(data[16:20]), parse_request_head(data[28:data.index(b"\r\n\r\n", 28) + 4]).get("X-Forwarded-For"))
-             for data in links]
+    heads = [parse_request_head(bytes(link.received)) for link in stage.origin.links]
+    pairs = [(socket.inet_ntoa(header[16:20]), head.get("X-Forwarded-For")) for header, head in zip(seen.headers, heads)]
     expect(pairs, [(f"203.0.113.{last}",) * 2 for last in range(1, 9)], "header and request of each connection")
 
 

@@ -92,6 +92,28 @@ static void url_that_may_hold_a_secret_is_not_repeated(void **state)
     play_table(refusals, COUNT_OF(refusals));
 }
 
+static void the_edge_is_told_what_contradicts_itself(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {"listen: [{address: 127.0.0.1:1, proxy_protocol: true}]\n" PLAY_SERVICE,
+         ":1:20: listen.proxy_protocol: needs `trusted_proxies`: who may send it (127.0.0.1:1)\n"},
+        {"listen: [{address: 127.0.0.1:1, tls: [{certificate: a, key: b}], redirect_https: "
+         "on}]\n" PLAY_SERVICE,
+         ":1:20: listen.redirect_https: 127.0.0.1:1 speaks HTTPS already\n"},
+        {"listen: [{address: 127.0.0.1:1, redirect_https: {port: 0}}]\n" PLAY_SERVICE,
+         ":1:56: listen.redirect_https.port: \"0\" is below the least, 1\n"},
+        {PLAY_LISTEN PLAY_SERVICE "acme: {}\n", ":3:7: acme: \"webroot\" is missing\n"},
+        {PLAY_BOTH("  hsts: {preload: on}\n"),
+         ":6:9: services.hsts.preload: needs include_subdomains and a max_age of at least 365d\n"},
+        {PLAY_BOTH("  hsts: {preload: on, include_subdomains: on, max_age: 30d}\n"),
+         ":6:9: services.hsts.preload: needs include_subdomains and a max_age of at least 365d\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: http://x, proxy_protocol: v3}}]\n",
+         ":2:64: services.previous.proxy_protocol: \"v3\" is none of none, v1 or v2\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
 static void features_not_built_yet_say_so(void **state)
 {
     (void)state;
@@ -471,6 +493,7 @@ int main(void)
         cmocka_unit_test(keys_are_known_or_refused),
         cmocka_unit_test(channel_of_alerts_is_exactly_one_thing),
         cmocka_unit_test(url_that_may_hold_a_secret_is_not_repeated),
+        cmocka_unit_test(the_edge_is_told_what_contradicts_itself),
         cmocka_unit_test(features_not_built_yet_say_so),
         cmocka_unit_test(client_certificates_need_tls_and_an_authority),
         cmocka_unit_test(numbers_need_their_unit_and_bounds),

@@ -1,0 +1,77 @@
+/* conf/conf_schema_edge.c — the keys of what an edge does besides: the way to HTTPS, challenges. */
+#include <stddef.h>
+
+#include "conf/conf_schema.h"
+#include "proxy/base/check.h"
+
+#define DAY (UINT64_C(24) * 60 * 60 * 1000 * 1000)
+
+#define KEYS(array) .keys = (array), .key_count = COUNT_OF(array)
+
+static const struct conf_key redirect_https_keys[] = {
+    {.name = "port",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_redirect_https, port),
+     .low = 1,
+     .high = 65535,
+     .fallback = "443",
+     .help = "Where clients reach the site by HTTPS."},
+};
+
+const struct conf_section conf_schema_redirect_https = {
+    .title = "listen.redirect_https",
+    .help = "Requests that came by plain HTTP get a 308 to the same host and path by HTTPS, and "
+            "those for hosts that no service has a 404. What a trusted proxy says came by HTTPS "
+            "(`X-Forwarded-Proto`) is served, and challenges of `acme` are answered.",
+    KEYS(redirect_https_keys),
+    .size = sizeof(struct conf_redirect_https),
+};
+
+static const struct conf_key acme_keys[] = {
+    {.name = "webroot",
+     .type = CONF_TYPE_FILE,
+     .flags = CONF_KEY_REQUIRED,
+     .offset = offsetof(struct conf_acme, webroot),
+     .help = "The folder that the ACME client is given as webroot: answers are files in "
+             "`.well-known/acme-challenge/` below it. Workers read them as they are asked for, so "
+             "it should be on a local disk."},
+};
+
+const struct conf_section conf_schema_acme = {
+    .title = "acme",
+    .help = "`/.well-known/acme-challenge/TOKEN` of every host and address is answered from a "
+            "folder (RFC 8555 section 8.3), and reaches no origin. Only plain files of at most "
+            "4 KiB whose name is a token are; links are not followed.",
+    KEYS(acme_keys),
+    .size = sizeof(struct conf_acme),
+};
+
+static const struct conf_key hsts_keys[] = {
+    {.name = "max_age",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_hsts, max_age_us),
+     .low = 0,
+     .high = 3650 * DAY,
+     .fallback = "365d",
+     .help = "How long browsers remember it, in whole seconds; `0s` makes them forget."},
+    {.name = "include_subdomains",
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_hsts, has_subdomains),
+     .fallback = "off",
+     .help = "For all names below the host too."},
+    {.name = "preload",
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_hsts, is_preloaded),
+     .fallback = "off",
+     .help = "Agrees to a place in the lists that browsers ship with, which is hard to take back. "
+             "Needs `include_subdomains` and a `max_age` of at least 365d."},
+};
+
+const struct conf_section conf_schema_hsts = {
+    .title = "services.hsts",
+    .help = "`Strict-Transport-Security` on every answer that goes over TLS, also over that of a "
+            "trusted proxy; in place of the origin's. Never over plain HTTP.",
+    KEYS(hsts_keys),
+    .size = sizeof(struct conf_hsts),
+    .place_offset = offsetof(struct conf_hsts, place),
+};
