@@ -21,6 +21,7 @@ enum {
     FLUSH_INTERVAL_MS = 100,
     STALL_RETRY_MS = 1000,
     FILE_MODE = 0640,
+    TAIL_SIZE = 128 * 1024, /* of the newest lines, for whoever asks */
 };
 
 struct access_log {
@@ -45,6 +46,8 @@ struct access_log {
     pthread_cond_t has_ended;
     bool is_ended;
     bool is_abandoned; /* the thread frees everything itself */
+    char *tail;        /* owned; TAIL_SIZE, a ring */
+    uint64_t tail_end; /* bytes put in since the start */
 };
 
 static void destroy(struct access_log *log)
@@ -60,6 +63,7 @@ static void destroy(struct access_log *log)
         (void)close(log->wake_fd);
     }
     buf_finish(&log->batch);
+    free(log->tail);
     (void)pthread_cond_destroy(&log->has_ended);
     (void)pthread_mutex_destroy(&log->lock);
     free(log->path);
@@ -145,11 +149,27 @@ static bool write_torn_end(struct access_log *log)
     return !log->is_torn;
 }
 
+/* Whole lines, whether or not they can be written. */
+static void keep_tail(struct access_log *log, struct bytes lines)
+{
+    (void)pthread_mutex_lock(&log->lock);
+    size_t skipped = lines.size > TAIL_SIZE ? lines.size - TAIL_SIZE : 0;
+    log->tail_end += skipped;
+    lines = bytes_slice(lines, skipped, lines.size - skipped);
+    size_t at = log->tail_end % TAIL_SIZE;
+    size_t straight = TAIL_SIZE - at < lines.size ? TAIL_SIZE - at : lines.size;
+    memcpy(log->tail + at, lines.data, straight);
+    memcpy(log->tail, lines.data + straight, lines.size - straight);
+    log->tail_end += lines.size;
+    (void)pthread_mutex_unlock(&log->lock);
+}
+
 static void write_batch(struct access_log *log)
 {
     if (buf_size(&log->batch) == 0) {
         return;
     }
+    keep_tail(log, buf_bytes(&log->batch));
     bool is_written = write_torn_end(log);
     while (is_written && buf_size(&log->batch) > 0) {
         is_written = write_some(log, &log->batch);
@@ -350,7 +370,8 @@ enum err access_log_open(const char *path, enum access_log_format format, size_t
     log->fd = -1;
     log->wake_fd = -1;
     buf_init(&log->batch, BATCH_MAX);
-    enum err err = set_up(log, path, worker_count, note);
+    log->tail = malloc(TAIL_SIZE);
+    enum err err = log->tail != NULL ? set_up(log, path, worker_count, note) : ERR_NOMEM;
     if (err != OK) {
         destroy(log);
         return err;
@@ -391,6 +412,35 @@ uint64_t access_log_dropped_count(const struct access_log *log)
         dropped += cell_read(&log->rings[i].dropped);
     }
     return dropped;
+}
+
+static void append_tail(struct access_log *log, uint64_t from, struct buf *out)
+{
+    size_t at = from % TAIL_SIZE;
+    size_t size = (size_t)(log->tail_end - from);
+    size_t straight = TAIL_SIZE - at < size ? TAIL_SIZE - at : size;
+    (void)buf_append(out, bytes_make(log->tail + at, straight));
+    (void)buf_append(out, bytes_make(log->tail, size - straight));
+}
+
+uint64_t access_log_tail(struct access_log *log, uint64_t after, struct buf *out)
+{
+    if (log == NULL) {
+        return after;
+    }
+    struct buf text;
+    buf_init(&text, TAIL_SIZE);
+    (void)pthread_mutex_lock(&log->lock);
+    uint64_t end = log->tail_end;
+    bool is_torn = end > TAIL_SIZE && after < end - TAIL_SIZE;
+    append_tail(log, is_torn ? end - TAIL_SIZE : after, &text);
+    (void)pthread_mutex_unlock(&log->lock);
+    struct bytes lines = buf_bytes(&text);
+    size_t start = is_torn ? bytes_find(lines, '\n') : 0;
+    start += is_torn && start < lines.size;
+    (void)buf_append(out, bytes_slice(lines, start, lines.size - start));
+    buf_finish(&text);
+    return end;
 }
 
 bool access_log_is_failing(const struct access_log *log)

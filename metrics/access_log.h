@@ -41,6 +41,10 @@ static inline void access_log_record(struct access_log *log, size_t worker_index
 void access_log_reopen(struct access_log *log);
 /* Records lost so far, to full rings or failed writes. Any thread. NULL gives 0. */
 uint64_t access_log_dropped_count(const struct access_log *log);
+/* Appends the newest lines that came after position `after` (0: as far back as they are kept, some
+ * 128 KiB), written or not, and returns the position behind them. NULL has none. Waits for the
+ * log's thread to copy a batch at most; any thread that serves nobody. */
+uint64_t access_log_tail(struct access_log *log, uint64_t after, struct buf *out);
 /* Whether the latest write or reopen failed. Any thread. NULL gives false. */
 bool access_log_is_failing(const struct access_log *log);
 /* Writes out what is queued and ends the thread; waits at most `wait_ms`, then leaves it behind to

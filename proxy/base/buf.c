@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proxy/base/check.h"
+#include "proxy/base/utf8.h"
 
 void buf_init(struct buf *buf, size_t max)
 {
@@ -124,28 +125,6 @@ enum err buf_printf(struct buf *buf, const char *format, ...)
     return place != NULL ? OK : append_error(buf, (size_t)size + 1);
 }
 
-/* Length of the well-formed UTF-8 sequence at the front (RFC 3629 section 4), or 0. */
-static size_t utf8_length(struct bytes bytes)
-{
-    const unsigned char *b = (const unsigned char *)bytes.data;
-    size_t length = b[0] < 0x80                    ? 1
-                    : b[0] >= 0xc2 && b[0] <= 0xdf ? 2
-                    : b[0] >= 0xe0 && b[0] <= 0xef ? 3
-                    : b[0] >= 0xf0 && b[0] <= 0xf4 ? 4
-                                                   : 0;
-    if (length == 0 || length > bytes.size) {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((b[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_bad = (b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f) ||
-                  (b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] > 0x8f);
-    return is_bad ? 0 : length;
-}
-
 static void append_json_byte(struct buf *buf, unsigned char byte)
 {
     switch (byte) {
@@ -173,6 +152,14 @@ static void append_json_byte(struct buf *buf, unsigned char byte)
     }
 }
 
+/* Two bytes or three. */
+static void append_json_code(struct buf *buf, const unsigned char *bytes, size_t length)
+{
+    unsigned lead = length == 2 ? bytes[0] & 0x1fU : bytes[0] & 0x0fU;
+    unsigned code = (lead << 6) | (bytes[1] & 0x3fU);
+    (void)buf_printf(buf, "\\u%04x", length == 2 ? code : (code << 6) | (bytes[2] & 0x3fU));
+}
+
 enum err buf_append_json(struct buf *buf, struct bytes bytes)
 {
     (void)buf_append_byte(buf, '"');
@@ -184,6 +171,9 @@ enum err buf_append_json(struct buf *buf, struct bytes bytes)
         } else if (length == 1) {
             append_json_byte(buf, (unsigned char)bytes.data[i]);
             i++;
+        } else if (utf8_is_unseen(bytes_slice(bytes, i, length), length)) {
+            append_json_code(buf, (const unsigned char *)bytes.data + i, length);
+            i += length;
         } else {
             (void)buf_append(buf, bytes_slice(bytes, i, length));
             i += length;

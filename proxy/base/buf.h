@@ -43,8 +43,8 @@ enum err buf_append(struct buf *buf, struct bytes bytes);
 enum err buf_append_byte(struct buf *buf, char byte);
 enum err buf_append_u64(struct buf *buf, uint64_t value);
 enum err buf_printf(struct buf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
-/* Appends the bytes as a JSON string with its quotes. Bytes that are not valid UTF-8 become U+FFFD.
- */
+/* Appends the bytes as a JSON string with its quotes. Bytes that are not valid UTF-8 become U+FFFD;
+ * what is not seen but obeyed (utf8_is_unseen) is escaped, so that a terminal may show it. */
 enum err buf_append_json(struct buf *buf, struct bytes bytes);
 /* Drops `size` bytes from the front. */
 void buf_consume(struct buf *buf, size_t size);

@@ -310,6 +310,51 @@ static void busy_workers_lose_only_what_is_counted(void **state)
     assert_int_equal(tally_file(fixture->path, "/busy").matches + dropped, WORKERS * PER_WORKER);
 }
 
+static size_t tail_of(struct access_log *log, uint64_t *position, const char *what)
+{
+    struct buf out;
+    size_t count = 0;
+    buf_init(&out, 1024 * 1024);
+    *position = access_log_tail(log, *position, &out);
+    struct bytes rest = buf_bytes(&out);
+    struct bytes line;
+    assert_true(rest.size == 0 || rest.data[rest.size - 1] == '\n');
+    while (rest.size > 0 && bytes_next(&rest, '\n', &line)) {
+        assert_true(bytes_starts_with(line, BYTES("192.0.2.7 ")));
+        count += memmem(line.data, line.size, what, strlen(what)) != NULL;
+    }
+    buf_finish(&out);
+    return count;
+}
+
+static void newest_lines_can_be_had_also_when_the_disk_is_full(void **state)
+{
+    (void)state;
+    struct access_log *log = open_log("/dev/full", 1);
+    uint64_t position = 0;
+    size_t seen = 0;
+    assert_int_equal(tail_of(log, &position, "/"), 0);
+    record_target(log, 0, BYTES("/first"));
+    assert_eventually((seen += tail_of(log, &position, "/first")) == 1);
+    assert_int_equal(tail_of(log, &position, "/"), 0);
+    for (int i = 0; i < 4000; i++) {
+        record_target(log, 0, BYTES("/many"));
+        if (i % 500 == 499) {
+            uint64_t before = position;
+            assert_eventually(tail_of(log, &before, "/many") > 0);
+        }
+    }
+    record_target(log, 0, BYTES("/last"));
+    uint64_t all = 0;
+    assert_eventually((all = 0, tail_of(log, &all, "/last")) == 1);
+    all = 0;
+    assert_int_equal(tail_of(log, &all, "/first"), 0);
+    access_log_close(log, PATIENCE_MS);
+    position = 5;
+    assert_int_equal(tail_of(NULL, &position, "/"), 0);
+    assert_int_equal(position, 5);
+}
+
 #define log_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -326,6 +371,7 @@ int main(void)
         log_test(a_path_that_cannot_be_opened_is_told),
         log_test(opening_survives_every_refused_allocation),
         log_test(a_log_that_is_off_takes_everything_quietly),
+        log_test(newest_lines_can_be_had_also_when_the_disk_is_full),
         log_test(busy_workers_lose_only_what_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
