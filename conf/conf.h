@@ -33,6 +33,7 @@ enum {
     CONF_STATUSES_MAX = 16, /* ranges of statuses: of a good health check, of failures */
     CONF_GLOBS_MAX = 64,    /* path patterns in one list */
     CONF_ALERTS_MAX = 16,
+    CONF_REDACT_MAX = 64,
     CONF_COMMAND_MAX = 64,     /* words of a command */
     CONF_NAME_MAX = 64,        /* bytes of a service's or token's name */
     CONF_DEPLOYMENT_MAX = 128, /* bytes of a deployment's name */
@@ -135,6 +136,16 @@ struct conf_recorder {
     bool is_on;
     uint64_t keep_us; /* rows older than this are dropped ... */
     uint64_t size;    /* ... and those beyond so many bytes */
+};
+
+/* Reports on rollbacks. */
+struct conf_incidents {
+    bool is_on;
+    const char *path;    /* the folder; NULL: "incidents" beside the state file */
+    uint64_t keep;       /* reports; the oldest go first */
+    uint64_t failures;   /* failed requests that one report describes */
+    const char **redact; /* further fields whose values are not kept, in lower case */
+    size_t redact_count;
 };
 
 struct conf_timeouts {
@@ -460,6 +471,7 @@ struct conf {
     struct conf_access_log access_log;
     struct conf_acme acme;
     struct conf_recorder recorder;
+    struct conf_incidents incidents;
     struct conf_timeouts timeouts;
     struct conf_limits limits;
     uint64_t resolve_us; /* how long a name's addresses hold where DNS says nothing */

@@ -241,6 +241,43 @@ static const struct conf_section history_section = {
     .size = sizeof(struct conf_history),
 };
 
+static const struct conf_key incident_keys[] = {
+    {.name = "path",
+     .type = CONF_TYPE_FILE,
+     .offset = offsetof(struct conf_incidents, path),
+     .help = "The folder; each report has a folder in it, named like its rollback. It is made when "
+             "it is not there. Left out, it is `incidents` beside the file of `state`."},
+    {.name = "keep",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_incidents, keep),
+     FROM_TO(1, 10000),
+     .fallback = "100",
+     .help = "Reports that are kept; the oldest are removed."},
+    {.name = "failures",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_incidents, failures),
+     FROM_TO(10, 1000),
+     .fallback = "200",
+     .help = "Failed requests that a report shows one by one; all are counted."},
+    {.name = "redact",
+     .type = CONF_TYPE_FIELD,
+     .offset = offsetof(struct conf_incidents, redact),
+     .count_offset = offsetof(struct conf_incidents, redact_count),
+     .list_max = CONF_REDACT_MAX,
+     .fallback = "",
+     .help = "Header fields whose values are never kept, beside those that are known to hold "
+             "secrets ([which](OPERATING.md#incident-reports))."},
+};
+
+static const struct conf_section incident_section = {
+    .title = "incidents",
+    .help =
+        "A report of each rollback, in files: what failed, for whom, what was decided and how "
+        "long it took. Written beside the traffic; `incidents: FOLDER` is short for its `path`.",
+    KEYS(incident_keys),
+    .size = sizeof(struct conf_incidents),
+};
+
 static const struct conf_key timeout_keys[] = {
     {.name = "client_header",
      TIMEOUT(client_header_us),
@@ -460,7 +497,14 @@ static const struct conf_key file_keys[] = {
      .fallback = "",
      .section = &conf_schema_alert,
      .help = "Where alerts go."},
-    {.name = "incidents", .type = CONF_TYPE_UNBUILT, .help = "Where incident reports are written."},
+    {.name = "incidents",
+     .type = CONF_TYPE_SECTION,
+     .flags = CONF_KEY_NONE | CONF_KEY_SHORT,
+     .offset = offsetof(struct conf, incidents),
+     .flag_offset = offsetof(struct conf, incidents.is_on),
+     .fallback = "on",
+     .section = &incident_section,
+     .help = "Reports of rollbacks."},
     {.name = "fleet", .type = CONF_TYPE_UNBUILT, .help = "Replicas that share their state."},
 };
 

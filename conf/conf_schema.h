@@ -42,7 +42,8 @@ enum {
     CONF_KEY_NONE = 1 << 1,    /* `none` is legal and is 0; in a section: `off` leaves zeros */
     CONF_KEY_AUTO = 1 << 2,    /* `auto` is legal and is 0 */
     CONF_KEY_RESTART = 1 << 3, /* a reload cannot change it */
-    CONF_KEY_SINGLE = 1 << 4   /* a list of one, written without brackets */
+    CONF_KEY_SINGLE = 1 << 4,  /* a list of one, written without brackets */
+    CONF_KEY_SHORT = 1 << 5    /* a section that may be written as the value of its first key */
 };
 
 struct conf_section;

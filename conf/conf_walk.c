@@ -265,6 +265,11 @@ static void load_key(struct loader *loader, const struct conf_key *key, const ya
                is_scalar_word(node, conf_word_is_on)) {
         set_flag(object, key->flag_offset);
         load_section(loader, key->section, NULL, path, place);
+    } else if ((key->flags & CONF_KEY_SHORT) != 0 && node->type == YAML_SCALAR_NODE) {
+        const struct conf_key *first = &key->section->keys[0];
+        set_flag(object, key->flag_offset);
+        load_section(loader, key->section, NULL, path, place);
+        load_value(loader, first, node, path, place + first->offset);
     } else {
         set_flag(object, key->flag_offset);
         load_value(loader, key, node, path, place);

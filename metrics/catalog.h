@@ -104,6 +104,8 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     X(PLATFORM_REQUESTS, platform_requests, "serin_platform_requests_total", COUNTER, "",          \
       "provider, operation, result",                                                               \
       "Requests to hosting platforms, each try; of exec, runs of the command.")                    \
+    X(INCIDENT_REPORTS, incident_reports, "serin_incident_reports_total", COUNTER, "", "result",   \
+      "Incident reports: written (each at several moments), and tries that failed.")               \
     X(CONDITION, condition, "serin_condition", GAUGE, "", "condition",                             \
       "1 while the condition holds: something is broken that traffic does not notice.")            \
     X(BUILD_INFO, build_info, "serin_build_info", GAUGE, "", "version, commit",                    \

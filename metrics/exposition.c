@@ -465,6 +465,17 @@ static void write_platform_requests(struct writer *w, const struct exposition_se
     }
 }
 
+static void write_incident_reports(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    labels_clear(w);
+    label(w, "result", BYTES("written"));
+    count(w, w->tree->incidents_written);
+    labels_clear(w);
+    label(w, "result", BYTES("failed"));
+    count(w, w->tree->incidents_failed);
+}
+
 static void write_build_info(struct writer *w, const struct exposition_service *none)
 {
     (void)none;

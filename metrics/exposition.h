@@ -95,6 +95,7 @@ struct exposition {
     size_t platform_count;
     const struct exposition_alerts *alerts;
     size_t alerts_count;
+    uint64_t incidents_written, incidents_failed;
     struct bytes version;
     struct bytes commit;
 };

@@ -237,6 +237,15 @@ void admin_reply(struct admin_call *call, const struct admin_reply *reply)
     answer_document(call, &answer, body);
 }
 
+void admin_reply_text(struct admin_call *call, const char *content_type, const char *policy,
+                      struct bytes text)
+{
+    CHECK(call->tag == CALL_TAG);
+    struct admin_answer answer = {
+        .status = 200, .content_type = content_type, .body = text, .security_policy = policy};
+    call_answer(call, &answer);
+}
+
 void admin_abandon(struct admin_call *call)
 {
     CHECK(call->tag == CALL_TAG);

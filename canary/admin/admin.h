@@ -183,6 +183,13 @@ struct admin_reply {
  * also when the client has gone meanwhile. The call is not to be used afterwards. */
 void admin_reply(struct admin_call *call, const struct admin_reply *reply);
 
+/* The same with a text as it is; `policy` is its Content-Security-Policy, or NULL. */
+void admin_reply_text(struct admin_call *call, const char *content_type, const char *policy,
+                      struct bytes text);
+
+/* What of an incident report is asked for. */
+enum admin_report { ADMIN_REPORT_JSON, ADMIN_REPORT_MARKDOWN, ADMIN_REPORT_CHART };
+
 struct admin_weight_change {
     const char *service;
     uint32_t weight_ppm;
@@ -266,6 +273,9 @@ struct admin_ops {
     /* The newest record of a rollback as far as memory has it: the file may be behind. Gives it to
      * the caller; NULL: ask the file. */
     json_t *(*record_find)(void *context, const char *id);
+    /* Asynchronous, since it is read from a disk: answers with a text. */
+    void (*incident)(void *context, struct admin_call *call, const char *id,
+                     enum admin_report report);
     /* Changes. */
     void (*set_weight)(void *context, struct admin_call *call,
                        const struct admin_weight_change *change);
@@ -321,6 +331,7 @@ struct admin_answer {
     const char *allow;
     const char *retry_after;
     const char *www_authenticate;
+    const char *security_policy;
     bool
         is_stream; /* events follow: `body` is the first of them, admin_subscribe gets the others */
     uint64_t last_event; /* for admin_subscribe */

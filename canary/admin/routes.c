@@ -26,6 +26,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/api/v1/services/{}/quarantine/{}/release", ROUTE_OPERATOR, route_release},
     {METHOD_GET, "/api/v1/rollbacks", ROUTE_VIEWER, route_rollbacks},
     {METHOD_GET, "/api/v1/rollbacks/{}", ROUTE_VIEWER, route_rollback},
+    {METHOD_GET, "/api/v1/incidents/{}", ROUTE_VIEWER, route_incident},
     {METHOD_GET, "/api/v1/audit", ROUTE_VIEWER, route_audit},
     {METHOD_GET, "/api/v1/audit/verify", ROUTE_VIEWER, route_audit_verify},
     {METHOD_POST, "/api/v1/audit/export", ROUTE_OPERATOR, route_audit_export},

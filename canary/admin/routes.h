@@ -32,6 +32,7 @@ void route_service(struct admin_call *call);
 void route_recording(struct admin_call *call);
 void route_rollbacks(struct admin_call *call);
 void route_rollback(struct admin_call *call);
+void route_incident(struct admin_call *call);
 void route_audit(struct admin_call *call);
 void route_audit_verify(struct admin_call *call);
 void route_audit_export(struct admin_call *call);

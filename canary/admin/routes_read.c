@@ -317,6 +317,45 @@ void route_rollback(struct admin_call *call)
     }
 }
 
+/* ---- incidents ---- */
+
+static const struct {
+    const char *ending;
+    enum admin_report report;
+} report_endings[] = {
+    {".json", ADMIN_REPORT_JSON},
+    {".md", ADMIN_REPORT_MARKDOWN},
+    {".svg", ADMIN_REPORT_CHART},
+};
+
+/* "ID", "ID.json", "ID.md" or "ID.svg". */
+void route_incident(struct admin_call *call)
+{
+    struct bytes name = bytes_of(call->parameters[0]);
+    enum admin_report report = ADMIN_REPORT_JSON;
+    if (call->target.parameter_count > 0) {
+        call_problem(call, 400, call->target.parameters[0].name,
+                     "There is no such parameter here.");
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(report_endings); i++) {
+        struct bytes ending = bytes_of(report_endings[i].ending);
+        if (bytes_ends_with(name, ending)) {
+            report = report_endings[i].report;
+            name = bytes_slice(name, 0, name.size - ending.size);
+            break;
+        }
+    }
+    char *id = arena_alloc(&call->arena, name.size + 1);
+    if (id == NULL) {
+        call_json(call, 503, NULL, NULL);
+        return;
+    }
+    memcpy(id, name.data, name.size);
+    id[name.size] = '\0';
+    ops_of(call)->incident(context_of(call), call, id, report);
+}
+
 /* ---- explain ---- */
 
 enum { EXPLAIN_FIELDS_MAX = 32 };

@@ -99,6 +99,7 @@ static struct fields make_fields(struct admin_exchange *exchange, const struct a
     add(items, &count, "Allow", answer->allow);
     add(items, &count, "Retry-After", answer->retry_after);
     add(items, &count, "WWW-Authenticate", answer->www_authenticate);
+    add(items, &count, "Content-Security-Policy", answer->security_policy);
     add(items, &count, "Cache-Control", "no-store");
     add(items, &count, "X-Content-Type-Options", "nosniff");
     return (struct fields){items, count};

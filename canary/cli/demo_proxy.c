@@ -50,6 +50,7 @@ enum err demo_proxy_configure(const struct demo_proxy_options *options, const ch
     (void)buf_printf(out,
                      ", format: json}\n"
                      "timeouts: {drain: 1s}\n"
+                     "incidents: off\n"
                      "services:\n"
                      "  - name: %s\n"
                      "    previous: {deployment: %s, url: \"http://127.0.0.1:%u\"}\n"

@@ -48,6 +48,7 @@ static const struct option options[] = {
     {CLI_OPTION_AUDIT, "--audit", 0, NULL, "the audit trail instead of the rollbacks"},
     {CLI_OPTION_SUMMARY, "--summary", 0, "PERIOD",
      "how many, how well and how fast, by day, week or month"},
+    {CLI_OPTION_SVG, "--svg", 0, NULL, "the chart of weight and failures over time"},
     {CLI_OPTION_EXPORT, "--export", 0, NULL, "write everything to a file beside the state file"},
     {CLI_OPTION_VERIFY, "--verify", 0, NULL, "check that nobody changed the audit trail"},
     {CLI_OPTION_HEADER, "--header", 'H', "'NAME: VALUE'",
@@ -216,6 +217,9 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
         return OK;
     case CLI_OPTION_EXPORT:
         parsed->is_exported = true;
+        return OK;
+    case CLI_OPTION_SVG:
+        parsed->is_svg = true;
         return OK;
     case CLI_OPTION_VERIFY:
         parsed->is_verified = true;

@@ -30,6 +30,10 @@ int verb_post_and_show(const struct cli_options *options, const char *action, js
 
 int verb_run_drill(const struct cli_options *options);
 
+/* ---- incident reports (verbs_incident.c) ---- */
+
+int verb_run_incident(const struct cli_options *options);
+
 /* ---- the verbs of rollouts (verbs_rollout.c) ---- */
 
 int verb_run_start(const struct cli_options *options);

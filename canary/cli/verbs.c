@@ -432,6 +432,9 @@ const struct cli_verb cli_verbs[] = {
      "that\n"
      "was changed, moved or taken out it names the first one and exits 1.",
      run_history},
+    {"incident", "[ID]", CLI_OPTION_COMMON | CLI_OPTION_SVG, 0,
+     "the report of a rollback: what failed, for whom, what was decided",
+     "In Markdown; ID is the rollback's, the newest one's when left out.", verb_run_incident},
     {"recording", NULL, ON_SERVICE, 0, "print what was counted, second by second, for serin replay",
      "Lines of JSON, as the API gives them, with or without --json. The recording is kept in "
      "memory\n"

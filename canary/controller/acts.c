@@ -102,6 +102,9 @@ void controller_write_state(struct controller *controller, const struct steward 
 void controller_audit(struct controller *controller, const char *actor, const char *action,
                       const char *service, const char *text)
 {
+    if (service != NULL) {
+        controller_note_moment(controller, service, action, text);
+    }
     json_t *detail = json_pack("{s:s}", "text", text);
     char *detail_text = detail != NULL ? json_dumps(detail, JSON_COMPACT) : NULL;
     struct history_audit audit = {clock_wall_us(controller->clock), actor, action, service,
@@ -317,6 +320,7 @@ static void write_together(struct act *act)
         admin_publish(act->controller->admin, "rollback", act->service,
                       history_rollback_to_json(&row));
         count_rollback(steward, record);
+        controller_follow_record(act->controller, steward, record, &row);
     }
     if (change.quarantine != NULL) {
         note_quarantine(act, &quarantine);
@@ -353,6 +357,10 @@ static void publish(struct act *act, struct steward *steward, const struct rollo
     steward->published_revision = action->revision;
     controller_publish(act->controller);
     if (is_news) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "the canary's weight is %.4g %%",
+                       (double)action->weight_ppm / 10000.0);
+        controller_note_moment(act->controller, act->service, "weight", text);
         admin_publish(act->controller->admin, "weight", act->service,
                       json_pack("{s:f}", "current", (double)action->weight_ppm / 10000.0));
     }

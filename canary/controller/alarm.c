@@ -97,6 +97,7 @@ static const struct {
     {"access_log", "SerinAccessLogFailing", "warning"},
     {"reload", "SerinReloadFailed", "warning"},
     {"memory", "SerinOutOfMemory", "critical"},
+    {"incidents", "SerinIncidentsFailing", "warning"},
     {"platform", "SerinPlatformFailing", "warning"},
 };
 

@@ -403,6 +403,7 @@ void controller_tick(struct controller *controller)
     if (controller->needs_publish) {
         controller_publish(controller);
     }
+    controller_keep_witnesses(controller);
     for (size_t i = 0; i < controller->steward_count; i++) {
         if (steward_has_canary(controller->stewards[i])) {
             tick_steward(controller, controller->stewards[i], now_us, wall_us);
@@ -412,6 +413,8 @@ void controller_tick(struct controller *controller)
         tick_second(controller);
     }
     teller_tick(controller->teller, now_us);
+    controller_watch_failures(controller, wall_us);
+    controller_write_incidents(controller);
     controller_reload_tick(controller);
     loop_leave(controller->loop);
 }
@@ -560,6 +563,7 @@ static enum err start(struct controller *controller, struct note *note)
         return err;
     }
     controller_alarm_begin(controller);
+    controller_finish_incidents(controller);
     controller_watch_endpoints(controller);
     wait_for_names(controller);
     controller_publish(controller);
@@ -602,6 +606,9 @@ static enum err open_all(struct controller *controller, struct conf *conf, struc
         err = controller_open_platforms(controller, conf);
     }
     if (err == OK) {
+        err = controller_open_incidents(controller, conf);
+    }
+    if (err == OK) {
         err = open_watchers(controller, conf);
     }
     if (err == OK) {
@@ -633,6 +640,7 @@ enum err controller_create(const struct controller_options *options, struct note
     controller->started_wall_us = clock_wall_us(controller->clock);
     controller->reloaded_wall_us = controller->started_wall_us;
     list_init(&controller->acts);
+    list_init(&controller->works);
     list_init(&controller->starts);
     (void)uv_timer_init(&controller->loop->uv, &controller->tick_timer);
     (void)uv_timer_init(&controller->loop->uv, &controller->stage_timer);
@@ -701,6 +709,7 @@ static void close_parts(struct controller *controller)
         controller->alerts = NULL;
     }
     controller_close_platforms(controller);
+    controller_close_incidents(controller);
     if (controller->history != NULL) {
         controller->closing_count++;
         history_close(controller->history, on_part_closed, controller);

@@ -9,6 +9,7 @@
 #include "canary/controller/steward.h"
 #include "canary/history/history.h"
 #include "canary/history/keys.h"
+#include "canary/incident/incidents.h"
 #include "canary/platform/teller.h"
 #include "metrics/access_log.h"
 #include "proxy/upstream/prober.h"
@@ -79,6 +80,10 @@ struct controller {
     uint64_t retain_us;  /* when the history is looked at for old rows; monotonic */
     struct fetch *fetch; /* for platforms */
     struct teller *teller;
+    struct incidents *incidents;
+    struct list works; /* reports that wait to be written */
+    size_t work_count;
+    uint64_t incidents_retry_us; /* after a failure nothing is written before; monotonic */
     struct admin *admin;
     struct admin_server *admin_server;
     struct resolver *resolver;
@@ -169,9 +174,39 @@ void controller_tell_overruled(struct controller *controller, const struct stewa
 /* Once a second: once an hour has the history take out what is older than it is to be kept. */
 void controller_retain_tick(struct controller *controller);
 
+/* ---- incident reports (incidents.c) ---- */
+
+/* ERR_NOMEM. */
+MUST_USE enum err controller_open_incidents(struct controller *controller, const struct conf *conf);
+/* After a reload. ERR_NOMEM: as it was. */
+MUST_USE enum err controller_configure_incidents(struct controller *controller,
+                                                 const struct conf *conf);
+/* After a start: reports that the process before left unfinished are finished. */
+void controller_finish_incidents(struct controller *controller);
+/* Has who remembers failures beside each service, as the configuration says; each tick, before the
+ * engines are asked. */
+void controller_keep_witnesses(struct controller *controller);
+/* Takes what workers left of failed requests; each tick, after that. */
+void controller_watch_failures(struct controller *controller, int64_t wall_us);
+/* The service goes, or another rollback begins: what its report lacks is written in its turn. */
+void controller_let_go_incident(struct controller *controller, struct steward *steward);
+/* Has a report written if one waits; each tick, after all else. */
+void controller_write_incidents(struct controller *controller);
+/* Something that a report of the service should tell. */
+void controller_note_moment(struct controller *controller, const char *service, const char *event,
+                            const char *text);
+/* A record was written down: its report follows it. */
+void controller_follow_record(struct controller *controller, struct steward *steward,
+                              const struct record *record, const struct history_rollback *row);
+/* The log of the build of the deployment that a rollback took back, for its report; nothing happens
+ * when that rollback is no service's latest. */
+void controller_add_build_log(struct controller *controller, const char *rollback,
+                              struct bytes text);
+void controller_close_incidents(struct controller *controller);
+
 /* ---- alerts (alarm.c) ---- */
 
-enum { CONDITIONS = 7 };
+enum { CONDITIONS = 8 };
 
 /* Every condition has a name for the metric and a sentence for people. */
 struct condition {
@@ -351,6 +386,8 @@ void view_process(void *context, struct admin_process *ret_process);
 size_t view_conditions(void *context, const char **texts, size_t max);
 enum err view_metrics(void *context, struct buf *out);
 enum err view_recording(void *context, const struct admin_recording *page, struct buf *out);
+void view_incident(void *context, struct admin_call *call, const char *id,
+                   enum admin_report report);
 json_t *view_record_find(void *context, const char *id);
 void view_explain(void *context, const struct admin_explain_query *query,
                   struct admin_explanation *ret_explanation);

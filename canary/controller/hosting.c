@@ -2,7 +2,7 @@
  *
  * First the split, then the journal, then the platform: a platform that is down, slow or wrong
  * delays its own acknowledgement and nothing else. What it said goes into the record, the audit
- * trail and the log. */
+ * trail and the log; when it has said so it is asked for the log of the build, for the report. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -100,6 +100,68 @@ static void acknowledge(struct controller *controller, const struct teller_facts
     }
 }
 
+/* ---- the build's log, for the incident report ---- */
+
+struct log_wish {
+    struct controller *controller;
+    char rollback[RECORD_ID_SIZE];
+    char service[CONF_NAME_MAX + 1];
+    char deployment[TELLER_NAME_SIZE];
+    bool is_preview; /* it was not among the production deployments */
+};
+
+static void on_build_log(void *context, const struct platform_answer *answer);
+
+/* Takes the wish. A report without the log is a report all the same: it is asked for once. */
+static void ask_build_log(struct log_wish *wish)
+{
+    enum err err = teller_read_log(wish->controller->teller, wish->service, wish->deployment,
+                                   wish->is_preview ? "preview" : "production", on_build_log, wish);
+    if (err != OK && err != ERR_UNSUPPORTED && err != ERR_NOT_FOUND) {
+        log_info("%s: no build log for the incident report: %s", wish->service, err_text(err));
+    }
+    if (err != OK) {
+        free(wish);
+    }
+}
+
+static void on_build_log(void *context, const struct platform_answer *answer)
+{
+    struct log_wish *wish = context;
+    struct controller *controller = wish->controller;
+    if (controller->stage == CONTROLLER_CLOSING || controller->teller == NULL) {
+        free(wish);
+        return;
+    }
+    loop_enter(controller->loop);
+    if (answer->result == PLATFORM_REFUSED && !wish->is_preview) {
+        wish->is_preview = true;
+        ask_build_log(wish);
+    } else {
+        if (answer->result == PLATFORM_DONE) {
+            controller_add_build_log(controller, wish->rollback, answer->log);
+        } else {
+            log_info("%s: no build log for the incident report: %s", wish->service, answer->text);
+        }
+        free(wish);
+    }
+    loop_leave(controller->loop);
+}
+
+static void want_build_log(struct controller *controller, const struct teller_facts *facts)
+{
+    bool is_wanted = controller->base->conf->incidents.is_on;
+    struct log_wish *wish = is_wanted ? calloc(1, sizeof *wish) : NULL;
+    if (wish == NULL) {
+        return;
+    }
+    wish->controller = controller;
+    (void)snprintf(wish->rollback, sizeof wish->rollback, "%s", facts->rollback);
+    (void)snprintf(wish->service, sizeof wish->service, "%s", facts->service);
+    (void)snprintf(wish->deployment, sizeof wish->deployment, "%s", facts->current);
+    ask_build_log(wish);
+}
+
 static void ended(void *context, const struct teller_facts *facts, enum teller_outcome outcome,
                   const char *text)
 {
@@ -120,6 +182,9 @@ static void ended(void *context, const struct teller_facts *facts, enum teller_o
     log_write(ends[outcome].level, "%s: %s (%s)", facts->service, text, ends[outcome].event);
     controller_audit(controller, "serin", ends[outcome].event, facts->service, text);
     acknowledge(controller, facts, ends[outcome].state);
+    if (outcome != TELLER_GIVEN_UP) {
+        want_build_log(controller, facts);
+    }
     loop_leave(controller->loop);
 }
 

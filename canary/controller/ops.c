@@ -326,6 +326,7 @@ const struct admin_ops controller_admin_ops = {
     .conditions = view_conditions,
     .metrics = view_metrics,
     .recording = view_recording,
+    .incident = view_incident,
     .record_find = view_record_find,
     .explain = view_explain,
     .set_weight = set_weight,

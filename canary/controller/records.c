@@ -27,6 +27,8 @@ void record_to_history(const struct record *record, const struct steward *stewar
         .bad_origin = record->bad_origin,
         .bad_client = record->bad_client,
         .evidence = evidence,
+        .incident =
+            steward->witness != NULL && record->status != RECORD_DRY_RUN ? record->id : NULL,
     };
     static_assert((int)HISTORY_PHASE_COUNT == (int)RECORD_PHASE_COUNT,
                   "phases have the same order");

@@ -249,9 +249,13 @@ static void take_over(struct controller *controller, struct takeover *takeover,
         log_error("reload: out of memory: alert channels are not all as the file has them");
     }
     controller_configure_platforms(controller, controller->base->conf);
+    if (controller_configure_incidents(controller, controller->base->conf) != OK) {
+        log_error("reload: out of memory: incident reports go on as before");
+    }
     crew_listen(controller->crew, takeover->binding);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
+            controller_let_go_incident(controller, old[i]);
             controller_forget(controller, old[i]);
             steward_destroy(old[i]);
         }

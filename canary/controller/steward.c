@@ -139,6 +139,7 @@ void steward_destroy(struct steward *steward)
     observe_finish(&steward->observe);
     recorder_destroy(steward->recorder);
     drills_finish(&steward->drills);
+    witness_destroy(steward->witness);
     free(steward);
 }
 

@@ -12,6 +12,7 @@
 #include "canary/engine/engine.h"
 #include "canary/engine/observe.h"
 #include "canary/engine/strain.h"
+#include "canary/incident/incident.h"
 #include "conf/conf.h"
 #include "metrics/reading.h"
 #include "proxy/snapshot/snapshot.h"
@@ -94,7 +95,9 @@ struct steward {
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
     struct drills drills;
-    bool has_written; /* a record, last: */
+    struct witness *witness; /* owned; NULL: there are no incident reports */
+    uint64_t lost_before;    /* failures that rings had lost when the present incident began */
+    bool has_written;        /* a record, last: */
     struct record written;
 };
 

@@ -199,6 +199,7 @@ void controller_conditions(struct controller *controller,
                           : NULL};
     ret_conditions[5] = (struct condition){"alerts", alerts_condition(controller->alerts)};
     ret_conditions[6] = (struct condition){"platform", teller_condition(controller->teller)};
+    ret_conditions[7] = (struct condition){"incidents", incidents_condition(controller->incidents)};
 }
 
 size_t view_conditions(void *context, const char **texts, size_t max)
@@ -419,6 +420,8 @@ static enum err expose(struct controller *controller, struct exposition_service 
         .platform_count = expose_platforms(controller->teller, platforms),
         .alerts = alerts,
         .alerts_count = expose_alerts(controller->alerts, alerts),
+        .incidents_written = incidents_counts(controller->incidents).written,
+        .incidents_failed = incidents_counts(controller->incidents).failed,
         .version = bytes_of(controller->version),
         .commit = bytes_of(controller->commit),
     };

@@ -16,6 +16,7 @@ enum {
     ASK_DEADLINE_MS = 150000,
     ASK_WAIT_MS = 120000,
     NO_PROVIDER_MS = 30000,
+    LOG_DEADLINE_MS = 60000,
 };
 
 /* A service's place: who is asked for it. */
@@ -483,6 +484,20 @@ static void task_ask(struct task *task)
     }
     task->asked = seat->provider;
     task->state = ASKING;
+}
+
+enum err teller_read_log(struct teller *teller, const char *service, const char *deployment,
+                         const char *environment, platform_on_done *then, void *context)
+{
+    const struct seat *seat = find_seat(teller, service);
+    if (seat == NULL || seat->provider == NULL) {
+        return ERR_NOT_FOUND;
+    }
+    struct platform_ask ask = {.operation = PLATFORM_LOG,
+                               .target = deployment,
+                               .environment = environment,
+                               .deadline_ms = LOG_DEADLINE_MS};
+    return provider_start(seat->provider, &ask, then, context, NULL);
 }
 
 void teller_tick(struct teller *teller, uint64_t now_us)

@@ -83,6 +83,13 @@ bool teller_knows(const struct teller *teller, const char *rollback);
 /* Gives up the tasks of a deployment that somebody released. */
 void teller_drop(struct teller *teller, const char *service, const char *deployment);
 
+/* Asks the service's platform for the log of the build that made `deployment` (named as the
+ * platform knows it) in an environment. `on_done` as in provider.h. ERR_NOT_FOUND: the service has
+ * no platform; and what provider_start returns, ERR_UNSUPPORTED where platforms build nothing. */
+MUST_USE enum err teller_read_log(struct teller *teller, const char *service,
+                                  const char *deployment, const char *environment,
+                                  platform_on_done *on_done, void *context);
+
 /* Asks what is due. */
 void teller_tick(struct teller *teller, uint64_t now_us);
 /* What is wrong, for the status; NULL: nothing. Valid until the next call. */

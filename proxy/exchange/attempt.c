@@ -135,6 +135,9 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         attempt->failure = outcome.failure;
         cell_increment(&exchange->service_cells->upstream_failures[attempt->role][outcome.failure]);
     }
+    if (outcome.is_failure && attempt->is_judged && attempt->role == ROLE_CURRENT) {
+        exchange_capture(exchange, end, outcome.failure);
+    }
     if (is_final(end)) {
         count_end(exchange);
     }
@@ -253,6 +256,7 @@ static void send_request(struct exchange *exchange)
 {
     struct http1_client *client = exchange->attempt.client;
     exchange_enter(exchange, EXCHANGE_WAITING);
+    exchange->attempt.sent_us = exchange->host->loop->now_us;
     if (http1_client_send(client, &exchange->forwarded) != OK) {
         seat_drop(exchange->attempt.seat, client);
         exchange->attempt.client = NULL;

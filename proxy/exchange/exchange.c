@@ -163,6 +163,9 @@ void exchange_close(struct exchange *exchange)
         }
         exchange_count_rescue(exchange);
     }
+    if (exchange->failed != NULL) {
+        exchange_give_capture(exchange);
+    }
     if (host->access_log != NULL) {
         exchange_log(exchange);
     }

@@ -29,7 +29,10 @@ struct attempt {
     enum role role;
     enum proxy_protocol proxy_protocol; /* what its connection begins with */
     uint64_t started_us;
+    uint64_t sent_us; /* when its head was given to a connection; 0: never */
+    uint64_t head_us; /* when the answer's head was in; 0: never */
     uint64_t ended_us;
+    const struct response *head; /* borrowed, only while it is being counted; or NULL */
     unsigned status;             /* of the final head; 0 before */
     enum metric_failure failure; /* how it failed; METRIC_FAILURE_COUNT */
     bool is_judged;              /* counts for the judge at all */
@@ -73,6 +76,7 @@ struct exchange {
     bool is_secure;                   /* came by TLS, where that matters (edge.h) */
     bool is_undecided;                /* answered before a version was chosen */
     bool is_asset_found;              /* the other version had what the chosen one lacked */
+    struct failed *failed;            /* capture.c: how the canary failed; in the arena; or NULL */
     struct held *held;                /* asset.c: an answer that waits; in the arena */
     enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
     struct request forwarded;         /* what origins get */
@@ -148,6 +152,11 @@ void exchange_weigh(struct exchange *exchange, bool is_bad);
 void exchange_tell_trickle(struct exchange *exchange, bool has_failed);
 /* At the end: how the rescue went, if there was one. */
 void exchange_count_rescue(struct exchange *exchange);
+
+/* The canary's attempt has just failed: what is known of it is noted for control. */
+void exchange_capture(struct exchange *exchange, enum attempt_end end, enum metric_failure kind);
+/* At the end: what was noted goes to control, with what became of the request. */
+void exchange_give_capture(struct exchange *exchange);
 
 /* The access log's line. */
 void exchange_log(struct exchange *exchange);

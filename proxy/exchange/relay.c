@@ -142,10 +142,13 @@ void relay_on_head(void *call, const struct response *response)
         return;
     }
     exchange->attempt.status = response->status;
+    exchange->attempt.head_us = exchange->host->loop->now_us;
     if (exchange_ask_asset(exchange, response)) {
         return;
     }
+    exchange->attempt.head = response;
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
+    exchange->attempt.head = NULL;
     if (response->status >= 500 && exchange_rescue_answer(exchange)) {
         return;
     }

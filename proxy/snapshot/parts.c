@@ -21,8 +21,16 @@ static void free_name(struct bytes name)
     free((char *)(uintptr_t)name.data);
 }
 
+static void destroy_failures(struct service *service)
+{
+    for (size_t i = 0; service->seats != NULL && i < service->seats->worker_count; i++) {
+        failure_ring_destroy(service_failures_of(service, i));
+    }
+}
+
 static void service_destroy(struct service *service)
 {
+    destroy_failures(service);
     block_unref(service->cells);
     block_unref(service->seats);
     free_name(service->name);
@@ -109,4 +117,20 @@ struct service_seat *service_seat(struct service *service, size_t worker_index)
         seat->is_ready = true;
     }
     return seat;
+}
+
+struct failure_ring *service_failures_of(const struct service *service, size_t worker_index)
+{
+    struct service_seat *seat = block_cells(service->seats, worker_index);
+    return atomic_load_explicit(&seat->failures, memory_order_acquire);
+}
+
+struct failure_ring *service_failures(struct service *service, size_t worker_index)
+{
+    struct failure_ring *ring = service_failures_of(service, worker_index);
+    if (ring == NULL && failure_ring_create(&ring) == OK) {
+        struct service_seat *seat = block_cells(service->seats, worker_index);
+        atomic_store_explicit(&seat->failures, ring, memory_order_release);
+    }
+    return ring;
 }

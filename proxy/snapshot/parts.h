@@ -8,6 +8,7 @@
 
 #include "metrics/block.h"
 #include "metrics/catalog.h"
+#include "metrics/failure_ring.h"
 #include "proxy/base/bytes.h"
 #include "router/containment.h"
 #include "router/rescue.h"
@@ -22,6 +23,7 @@ struct service_seat {
     uint32_t lasting_sequence; /* spreads long-lived exchanges over their share */
     struct rescue_budget
         assets; /* of its own: missing files never cost a failed request's rescue */
+    _Atomic(struct failure_ring *) failures; /* owned; made at the canary's first failure */
     bool is_ready;
 };
 
@@ -62,3 +64,7 @@ static inline struct containment *version_containment(struct version *version, s
 /* The worker's seat; its accumulator is started in step with the others' at the first use. That
  * worker. */
 struct service_seat *service_seat(struct service *service, size_t worker_index);
+/* Where the worker leaves what the canary failed; NULL without memory. That worker. */
+struct failure_ring *service_failures(struct service *service, size_t worker_index);
+/* The same for who takes it out; NULL: nothing has failed there yet. Control. */
+struct failure_ring *service_failures_of(const struct service *service, size_t worker_index);

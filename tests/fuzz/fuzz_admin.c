@@ -146,6 +146,15 @@ static json_t *record_find(void *context, const char *id)
     return NULL;
 }
 
+static void incident(void *context, struct admin_call *call, const char *id,
+                     enum admin_report report)
+{
+    (void)context;
+    CHECK(strlen(id) <= 4096);
+    CHECK(report <= ADMIN_REPORT_CHART);
+    admin_reply_text(call, "text/plain", NULL, BYTES("x"));
+}
+
 static const struct admin_ops ops = {
     .service_at = service_at,
     .service_find = service_find,
@@ -153,6 +162,7 @@ static const struct admin_ops ops = {
     .conditions = conditions,
     .metrics = metrics,
     .recording = recording,
+    .incident = incident,
     .explain = explain,
     .record_find = record_find,
     .set_weight = set_weight,

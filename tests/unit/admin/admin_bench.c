@@ -70,6 +70,19 @@ static enum err fake_recording(void *context, const struct admin_recording *page
                           : ERR_STATE;
 }
 
+static void fake_incident(void *context, struct admin_call *call, const char *id,
+                          enum admin_report report)
+{
+    static const char *const texts[] = {
+        [ADMIN_REPORT_JSON] = "{}", [ADMIN_REPORT_MARKDOWN] = "# x", [ADMIN_REPORT_CHART] = "<x/>"};
+    (void)context;
+    if (strcmp(id, "rb-1") != 0 && strcmp(id, "x") != 0) {
+        admin_reply(call, &(struct admin_reply){.result = ADMIN_UNKNOWN});
+        return;
+    }
+    admin_reply_text(call, "text/plain", NULL, bytes_of(texts[report]));
+}
+
 static void fake_explain(void *context, const struct admin_explain_query *query,
                          struct admin_explanation *ret_explanation)
 {
@@ -237,6 +250,7 @@ const struct admin_ops fake_ops = {
     .conditions = fake_conditions,
     .metrics = fake_metrics,
     .recording = fake_recording,
+    .incident = fake_incident,
     .explain = fake_explain,
     .record_find = fake_record_find,
     .set_weight = fake_set_weight,

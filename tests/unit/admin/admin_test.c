@@ -107,6 +107,29 @@ static void recording_comes_in_pages(void **state)
     assert_int_equal(ask(bench, METHOD_GET, "/api/v1/services/showcase/recording", NULL), 409);
 }
 
+static void report_of_an_incident_has_three_forms(void **state)
+{
+    struct admin_bench *bench = *state;
+    static const struct {
+        const char *path;
+        unsigned status;
+        const char *body;
+    } asked[] = {
+        {"/api/v1/incidents/rb-1", 200, "{}"},        {"/api/v1/incidents/rb-1.json", 200, "{}"},
+        {"/api/v1/incidents/rb-1.md", 200, "# x"},    {"/api/v1/incidents/rb-1.svg", 200, "<x/>"},
+        {"/api/v1/incidents/rb-1.txt", 404, NULL},    {"/api/v1/incidents/rb-2", 404, NULL},
+        {"/api/v1/incidents/.md", 404, NULL},         {"/api/v1/incidents/rb-1?x=1", 400, NULL},
+        {"/api/v1/incidents/rb-1.svg.md", 404, NULL}, {"/api/v1/incidents", 404, NULL},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        assert_int_equal(ask(bench, METHOD_GET, asked[i].path, NULL), asked[i].status);
+        if (asked[i].body != NULL) {
+            assert_string_equal(bench->body, asked[i].body);
+        }
+    }
+    assert_int_equal(ask(bench, METHOD_POST, "/api/v1/incidents/rb-1", "{}"), 405);
+}
+
 static void realised_weight_is_null_without_requests(void **state)
 {
     struct admin_bench *bench = *state;
@@ -225,7 +248,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 27);
+    assert_int_equal(count, 28);
     json_decref(document);
 }
 
@@ -339,6 +362,7 @@ int main(void)
         TEST(status_shows_every_service_as_promised),
         TEST(one_service_has_its_evidence_and_an_etag),
         TEST(recording_comes_in_pages),
+        TEST(report_of_an_incident_has_three_forms),
         TEST(realised_weight_is_null_without_requests),
         TEST(names_in_the_path_are_decoded),
         TEST(what_is_not_there_is_a_problem_document),

@@ -118,10 +118,13 @@ static void features_not_built_yet_say_so(void **state)
 {
     (void)state;
     const struct refusal refusals[] = {
-        {PLAY_LISTEN PLAY_SERVICE "incidents: ./i\nfleet: {}\nadmin: {tls: null}\n",
-         ":3:1: incidents: is not built yet: leave it out\n"
-         ":4:1: fleet: is not built yet: leave it out\n:5:9: admin.tls: is not built yet: leave it "
+        {PLAY_LISTEN PLAY_SERVICE "fleet: {}\nadmin: {tls: null}\n",
+         ":3:1: fleet: is not built yet: leave it out\n:4:9: admin.tls: is not built yet: leave it "
          "out\n"},
+        {PLAY_LISTEN PLAY_SERVICE "incidents: {keep: 0, failures: 5000, redact: ['a b']}\n",
+         ":3:19: incidents.keep: \"0\" is below the least, 1\n"
+         ":3:32: incidents.failures: \"5000\" is above the most, 1000\n"
+         ":3:47: incidents.redact: \"a b\" may hold only what RFC 9110 calls a token\n"},
         {PLAY_BOTH("  cache: off\n"), ":6:3: services.cache: is not built yet: leave it out\n"},
     };
     play_table(refusals, COUNT_OF(refusals));

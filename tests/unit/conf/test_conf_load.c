@@ -331,6 +331,34 @@ static void channels_of_alerts_are_read(void **state)
     conf_destroy(conf);
 }
 
+static void incidents_are_on_off_a_folder_or_a_mapping(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(PLAY_LISTEN PLAY_SERVICE);
+    assert_true(conf->incidents.is_on);
+    assert_null(conf->incidents.path);
+    assert_int_equal(conf->incidents.keep, 100);
+    assert_int_equal(conf->incidents.failures, 200);
+    assert_int_equal(conf->incidents.redact_count, 0);
+    conf_destroy(conf);
+    conf = play_load(PLAY_LISTEN PLAY_SERVICE "incidents: ./reports\n");
+    assert_true(conf->incidents.is_on);
+    assert_string_equal(conf->incidents.path, "./reports");
+    assert_int_equal(conf->incidents.keep, 100);
+    conf_destroy(conf);
+    conf = play_load(PLAY_LISTEN PLAY_SERVICE "incidents: off\n");
+    assert_false(conf->incidents.is_on);
+    conf_destroy(conf);
+    conf = play_load(PLAY_LISTEN PLAY_SERVICE
+                     "incidents: {path: /var/r, keep: 3, failures: 50, redact: [X-Customer]}\n");
+    assert_string_equal(conf->incidents.path, "/var/r");
+    assert_int_equal(conf->incidents.keep, 3);
+    assert_int_equal(conf->incidents.failures, 50);
+    assert_int_equal(conf->incidents.redact_count, 1);
+    assert_string_equal(conf->incidents.redact[0], "x-customer");
+    conf_destroy(conf);
+}
+
 static void every_key_can_be_written_out(void **state)
 {
     (void)state;
@@ -416,6 +444,7 @@ int main(void)
         cmocka_unit_test(trusted_proxies_are_known_by_address),
         cmocka_unit_test(aliases_stand_for_what_they_name),
         cmocka_unit_test(channels_of_alerts_are_read),
+        cmocka_unit_test(incidents_are_on_off_a_folder_or_a_mapping),
         cmocka_unit_test(every_key_can_be_written_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
