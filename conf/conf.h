@@ -213,6 +213,7 @@ struct conf_sticky {
 
 enum conf_opt_in { CONF_OPT_IN_OFF, CONF_OPT_IN_TRUSTED, CONF_OPT_IN_ON };
 enum conf_host { CONF_HOST_AUTO, CONF_HOST_KEEP, CONF_HOST_ORIGIN };
+enum conf_hide_origin { CONF_HIDE_ORIGIN_AUTO, CONF_HIDE_ORIGIN_OFF, CONF_HIDE_ORIGIN_ON };
 enum conf_forwarded { CONF_FORWARDED_X, CONF_FORWARDED_RFC7239, CONF_FORWARDED_BOTH };
 
 /* How https endpoints are spoken to. */
@@ -408,6 +409,8 @@ struct conf_service {
     enum conf_opt_in opt_in;
     enum conf_host host;
     struct conf_origin_tls origin_tls;
+    enum conf_hide_origin hide_origin;
+    struct conf_place host_place;
     enum conf_forwarded forwarded;
     struct conf_outlier outlier;
     struct conf_health health;

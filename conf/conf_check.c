@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include "conf/conf_policy.h"
+#include "conf/conf_version.h"
 #include "proxy/base/check.h"
 #include "proxy/base/map.h"
 
@@ -242,6 +243,30 @@ static void check_origin_tls(const struct conf_origin_tls *tls, struct conf_erro
     if (!tls->is_verified && tls->ca != NULL) {
         conf_errors_add(errors, tls->place,
                         "services.origin_tls: `ca` is not looked at with `verify: off`");
+    }
+}
+
+/* Pages finds a deployment by the name in the handshake and in Host, and by no other. */
+static void check_deployment_hosts(const struct conf_service *service, struct conf_errors *errors)
+{
+    const struct conf_version *versions[] = {&service->previous, &service->current};
+    for (size_t v = 0; v < COUNT_OF(versions); v++) {
+        for (size_t i = 0; i < versions[v]->endpoint_count; i++) {
+            const struct conf_endpoint *endpoint = &versions[v]->endpoints[i];
+            if (!conf_endpoint_is_deployment(endpoint)) {
+                continue;
+            }
+            if (service->host == CONF_HOST_KEEP) {
+                conf_errors_add(errors, service->host_place,
+                                "services.host: %s answers to its own Host alone: leave `host` out",
+                                endpoint->host);
+            }
+            if (service->origin_tls.name != NULL) {
+                conf_errors_add(errors, service->origin_tls.place,
+                                "services.origin_tls.name: %s answers to its own name alone",
+                                endpoint->host);
+            }
+        }
     }
 }
 
@@ -539,6 +564,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_versions(conf, service, errors);
         check_sticky(&service->sticky, errors);
         check_origin_tls(&service->origin_tls, errors);
+        check_deployment_hosts(service, errors);
         check_rollout(&service->rollout, errors);
         check_shift(&service->rollback, errors);
         check_move(&service->rollback.move, errors);

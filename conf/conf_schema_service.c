@@ -15,6 +15,7 @@
 static const char *const sticky_words[] = {"none", "cookie", "client_ip", "header", NULL};
 static const char *const opt_in_words[] = {"off", "trusted", "on", NULL};
 static const char *const host_words[] = {"auto", "keep", "origin", NULL};
+static const char *const hide_origin_words[] = {"auto", "off", "on", NULL};
 static const char *const forwarded_words[] = {"x_forwarded", "rfc7239", "both", NULL};
 static const char *const relative_words[] = {"off", "hold", "rollback", "confirm", NULL};
 static const char *const rescue_words[] = {"connect", "reset", "timeout", "500",
@@ -571,15 +572,27 @@ static const struct conf_key service_keys[] = {
              "`trusted` proxies, nobody."},
     {.name = "host",
      SERVICE(CONF_TYPE_CHOICE, host),
+     .place_offset = offsetof(struct conf_service, host_place),
      .fallback = "auto",
      .choices = host_words,
      .help = "The Host that origins get: the client's (`keep`), or the endpoint's own name "
-             "(`origin`). `auto` keeps it for `http` endpoints and sends `https` ones their own."},
+             "(`origin`). `auto` keeps it for `http` endpoints and sends `https` ones their own. "
+             "Endpoints at `*.pages.dev` answer to their own name alone and always get that."},
     {.name = "origin_tls",
      SERVICE(CONF_TYPE_SECTION, origin_tls),
      .fallback = "on",
      .section = &origin_tls_section,
      .help = "Verification of `https` endpoints."},
+    {.name = "hide_origin",
+     SERVICE(CONF_TYPE_CHOICE, hide_origin),
+     .fallback = "auto",
+     .choices = hide_origin_words,
+     .help =
+         "Whether clients are kept from what an endpoint says of its own name. In answers, "
+         "`Location` and `Content-Location` at the endpoint's host name the site, as does "
+         "`Domain` of a cookie that covers the endpoint; `X-Robots-Tag: noindex` (that alone: "
+         "`noindex, nofollow` stays) and `Alt-Svc` go. Of requests, `CF-*` fields go. `auto` is "
+         "`on` for endpoints at `*.pages.dev`."},
     {.name = "forwarded",
      SERVICE(CONF_TYPE_CHOICE, forwarded),
      .fallback = "x_forwarded",

@@ -167,6 +167,14 @@ void conf_version_destroy(struct conf_version *version)
     }
 }
 
+bool conf_endpoint_is_deployment(const struct conf_endpoint *endpoint)
+{
+    static const char suffix[] = ".pages.dev";
+    size_t size = endpoint->host != NULL ? strlen(endpoint->host) : 0;
+    return size >= sizeof suffix &&
+           strcmp(endpoint->host + size - (sizeof suffix - 1), suffix) == 0;
+}
+
 bool conf_version_equals(const struct conf_version *a, const struct conf_version *b)
 {
     if (strcmp(a->deployment, b->deployment) != 0 || a->endpoint_count != b->endpoint_count) {

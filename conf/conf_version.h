@@ -24,6 +24,10 @@ void conf_version_destroy(struct conf_version *version);
 /* The same deployment at the same endpoints, in whatever order. */
 bool conf_version_equals(const struct conf_version *a, const struct conf_version *b);
 
+/* Is it the host of one deployment at Cloudflare Pages? Such a host answers to its own name alone,
+ * and what it says of that name is not for clients. */
+bool conf_endpoint_is_deployment(const struct conf_endpoint *endpoint);
+
 /* Gives a version without a name the one that follows from its endpoints: "ep-" and a hash. The
  * same origins are the same deployment, whatever the order in which they are written. ERR_NOMEM. */
 MUST_USE enum err conf_version_derive(struct arena *arena, struct conf_version *version);

@@ -307,6 +307,7 @@ static enum err forward(struct exchange *exchange, bool is_trusted)
         .scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http"),
         .origin_authority = service->versions[exchange->decision.role].endpoints[0].authority,
         .is_host_kept = true, /* each attempt says what its endpoint gets */
+        .is_behind_edge = service->has_hidden,
         .is_peer_trusted = is_trusted,
         .client_fields = client_fields[service->conf->forwarded],
     };

@@ -8,6 +8,8 @@
 #include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
+#include "proxy/http/authority.h"
+#include "proxy/http/reverse.h"
 
 enum { FIELDS_ON_STACK = 64 };
 
@@ -25,6 +27,26 @@ static const struct conf_timeouts *timeouts_of(const struct exchange *exchange)
 
 /* ---- the answer: origin to client ---- */
 
+/* The site as the client calls it; a trusted proxy in front may know better than we do. */
+static enum err hide_origin(const struct exchange *exchange, struct fields *fields)
+{
+    const struct fields *sent = &exchange->forwarded.fields;
+    const struct field *proto = fields_find(sent, FIELD_X_FORWARDED_PROTO);
+    const struct field *host = fields_find(sent, FIELD_X_FORWARDED_HOST);
+    struct authority site;
+    bool is_tls = exchange->responder->is_tls;
+    if (proto != NULL) {
+        is_tls = bytes_equal_nocase(proto->value, BYTES("https"));
+    }
+    bool is_told = host != NULL && authority_split(host->value, &site);
+    struct reverse_facts facts = {
+        .origin = exchange->attempt.target->authority,
+        .scheme = is_tls ? BYTES("https") : BYTES("http"),
+        .authority = is_told ? host->value : exchange->request->authority,
+    };
+    return reverse_fields(fields, &facts, exchange->responder->arena);
+}
+
 static enum err make_head(struct exchange *exchange, const struct response *response,
                           struct field *items, size_t items_max, const struct field *extra,
                           size_t extra_count, struct response *ret_out)
@@ -37,7 +59,9 @@ static enum err make_head(struct exchange *exchange, const struct response *resp
         .extra = extra,
         .extra_count = extra_count,
     };
-    return forward_response(response, &facts, items, items_max, ret_out);
+    enum err err = forward_response(response, &facts, items, items_max, ret_out);
+    bool is_hidden = exchange->attempt.target->is_hidden;
+    return err == OK && is_hidden ? hide_origin(exchange, &ret_out->fields) : err;
 }
 
 /* Runs `send` on the response as the client should see it; the items live on the stack unless they

@@ -92,6 +92,14 @@ static bool is_forwarded_kin(const struct field *field)
            bytes_equal_nocase(bytes_slice(field->name, 0, prefix.size), prefix);
 }
 
+/* What only Cloudflare's edge may tell its origins (CF-Connecting-IP, CF-Visitor ...); it refuses
+ * requests that bring some of them. */
+static bool is_edge_field(const struct field *field)
+{
+    return field->id == FIELD_OTHER && field->name.size > 3 &&
+           bytes_equal_nocase(bytes_slice(field->name, 0, 3), BYTES("cf-"));
+}
+
 /* The one field with this id that was not nominated away; NULL when there is none or more than one.
  */
 static const struct field *only(const struct fields *fields, const struct dropped *dropped,
@@ -354,12 +362,20 @@ static struct bytes via(enum http_version version)
     }
 }
 
+/* Names that are told by their beginning. */
+struct prefixes {
+    bool has_forwarded; /* stay behind */
+    bool has_edge;
+};
+
 static void copy_fields(struct out *out, const struct fields *fields, const struct dropped *dropped,
-                        bool is_kin_dropped)
+                        struct prefixes prefixes)
 {
     for (size_t i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        if (!is_dropped(dropped, field) && !(is_kin_dropped && is_forwarded_kin(field))) {
+        bool is_named = (prefixes.has_forwarded && is_forwarded_kin(field)) ||
+                        (prefixes.has_edge && is_edge_field(field));
+        if (!is_dropped(dropped, field) && !is_named) {
             out->items[out->count++] = *field;
         }
     }
@@ -385,7 +401,8 @@ enum err forward_request(const struct request *in, const struct forward_facts *f
     dropped.ids |= in->body == BODY_CHUNKED ? 0 : BIT(TRAILER);
     bool is_client_host = facts->is_host_kept && in->authority.size > 0;
     put(&out, FIELD_HOST, BYTES("Host"), is_client_host ? in->authority : facts->origin_authority);
-    copy_fields(&out, &in->fields, &dropped, !facts->is_peer_trusted);
+    copy_fields(&out, &in->fields, &dropped,
+                (struct prefixes){!facts->is_peer_trusted, facts->is_behind_edge});
     put(&out, FIELD_VIA, BYTES("Via"), via(in->version));
     err = put_client(&out, in, facts, &nominated, arena);
     if (err == OK) {
@@ -444,7 +461,7 @@ enum err forward_response(const struct response *in, const struct forward_back_f
                            ? BIT(STRICT_TRANSPORT_SECURITY)
                            : 0;
     }
-    copy_fields(&out, &in->fields, &dropped, false);
+    copy_fields(&out, &in->fields, &dropped, (struct prefixes){false, false});
     if (!response_is_informational(in)) {
         put(&out, FIELD_VIA, BYTES("Via"), via(in->version));
         if (facts->date.size > 0 && fields_find(&in->fields, FIELD_DATE) == NULL) {

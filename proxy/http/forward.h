@@ -25,6 +25,7 @@ struct forward_facts {
     struct bytes scheme;           /* "http" or "https": how the client reached us */
     struct bytes origin_authority; /* the origin's own host[:port]; never empty */
     bool is_host_kept;             /* send the client's Host; else the origin's own */
+    bool is_behind_edge;           /* the origin's edge speaks CF-* fields: nobody else may */
     bool is_peer_trusted;          /* its X-Forwarded-* and Forwarded are believed and continued */
     unsigned client_fields;        /* enum forward_client, or-ed */
 };

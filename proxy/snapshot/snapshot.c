@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "conf/conf_version.h"
+
 enum { SNAPSHOT_ARENA_MAX = 256 * 1024 * 1024 };
 
 static enum err compile_routes(const struct conf *conf, struct note *note,
@@ -264,9 +266,19 @@ static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot
 }
 
 /* Which Host an origin gets; virtual hosts behind TLS go by the name in their certificate. */
-static bool keeps_host(enum conf_host host, bool is_tls)
+static bool keeps_host(enum conf_host host, const struct conf_endpoint *endpoint)
 {
+    bool is_tls = endpoint != NULL && endpoint->scheme == CONF_SCHEME_HTTPS;
+    if (endpoint != NULL && conf_endpoint_is_deployment(endpoint)) {
+        return false;
+    }
     return host == CONF_HOST_KEEP || (host == CONF_HOST_AUTO && !is_tls);
+}
+
+static bool is_hidden(enum conf_hide_origin hide, const struct conf_endpoint *endpoint)
+{
+    bool is_deployment = endpoint != NULL && conf_endpoint_is_deployment(endpoint);
+    return hide == CONF_HIDE_ORIGIN_ON || (hide == CONF_HIDE_ORIGIN_AUTO && is_deployment);
 }
 
 static enum err fill_endpoint(struct snapshot *snapshot, const struct conf_service *service,
@@ -275,7 +287,8 @@ static enum err fill_endpoint(struct snapshot *snapshot, const struct conf_servi
 {
     const struct conf *conf = snapshot->base->conf;
     bool is_tls = from->conf != NULL && from->conf->scheme == CONF_SCHEME_HTTPS;
-    to->is_host_kept = keeps_host(service->host, is_tls);
+    to->is_host_kept = keeps_host(service->host, from->conf);
+    to->is_hidden = is_hidden(service->hide_origin, from->conf);
     to->address_count =
         (uint32_t)(from->address_count < SNAPSHOT_ADDRESSES_MAX ? from->address_count
                                                                 : SNAPSHOT_ADDRESSES_MAX);
@@ -339,6 +352,16 @@ static enum err write_hsts(struct arena *arena, const struct conf_hsts *conf,
     return OK;
 }
 
+static bool has_hidden(const struct snapshot_version *version)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        if (version->endpoints[i].is_hidden) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum err fill_service(struct snapshot *snapshot, const struct snapshot_service_plan *plan)
 {
     struct snapshot_service *service = &snapshot->services[snapshot->service_count++];
@@ -355,6 +378,7 @@ static enum err fill_service(struct snapshot *snapshot, const struct snapshot_se
         if (err != OK) {
             return err;
         }
+        service->has_hidden = service->has_hidden || has_hidden(&service->versions[role]);
     }
     return OK;
 }

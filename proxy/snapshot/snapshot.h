@@ -32,6 +32,7 @@ struct snapshot_endpoint {
     struct tls_client *tls; /* borrowed from the base; NULL: without */
     const char *host;       /* with tls: the origin's name, in the snapshot's arena */
     bool is_host_kept;      /* it gets the client's Host, else its own authority */
+    bool is_hidden;         /* what it says of its own name is not for clients (reverse.h) */
 };
 
 struct snapshot_version {
@@ -51,6 +52,7 @@ struct snapshot_service {
     uint32_t rescue_gain_ppm; /* what a request earns of a rescue */
     uint32_t asset_gain_ppm;  /* ... and of asking the other version for an asset */
     struct bytes hsts;        /* value of Strict-Transport-Security; empty: none */
+    bool has_hidden;          /* among its endpoints */
     uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };

@@ -9,46 +9,11 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from certificates import Authority  # noqa: E402
-from origin import Origin  # noqa: E402
 from play import SLOW, Closed, WireError, answer, case, expect, free_port, run, wait_for  # noqa: E402
+from sealed import Sealed, server_context  # noqa: E402
 
 PATIENTLY = {"timeouts": {"connect": "60s"}}
 QUICKLY = {"timeouts": {"connect": f"{int(700 * SLOW)}ms"}}
-
-
-class Sealed:
-    """Puts TLS before a scripted origin: its links speak TLS before the play begins."""
-
-    def __init__(self, origin, context):
-        self.origin, self.context = origin, context
-        self.names, self.resumed, self.failures = [], [], []
-        self._lock = threading.Lock()
-        self._play = origin.polite
-        origin.play = self.perform
-        context.sni_callback = self._note_name
-
-    def _note_name(self, _sealed, name, _context):
-        with self._lock:
-            self.names.append(name)
-
-    def perform(self, link):
-        try:
-            link.sock = self.context.wrap_socket(link.sock, server_side=True)
-        except (ssl.SSLError, OSError) as error:
-            with self._lock:
-                self.failures.append(error)
-            raise Closed(f"no handshake: {error}") from None
-        with self._lock:
-            self.resumed.append(link.sock.session_reused)
-        link.sock.settimeout(None)
-        self._play(link)
-
-    def plays(self, play):
-        self._play = play
-
-    @property
-    def url(self):
-        return f"https://localhost:{self.origin.port}"
 
 
 class Back:
@@ -61,12 +26,8 @@ class Back:
         self.stable = Sealed(stage.origin, self.context())
         self.canary = Sealed(stage.canary, self.context())
 
-    def context(self, site=None):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        site = site or self.site
-        context.load_cert_chain(site["certificate"], site["key"])
-        context.set_alpn_protocols(["h2", "http/1.1"])
-        return context
+    def context(self):
+        return server_context(self.site)
 
     def service(self, **changes):
         tls = changes.pop("origin_tls", {"ca": self.authority.path("ca.pem")})

@@ -392,6 +392,12 @@ static void fields_are_held_against_each_other(void **state)
          ":2:55: services.previous.endpoints: http://x is there twice\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {endpoints: [http://x, https://x]}}]\n",
          ":2:55: services.previous.endpoints: https://x is there twice\n"},
+        {PLAY_LISTEN "services: [{name: a, host: keep, previous: {url: https://a.b.pages.dev}}]\n",
+         ":2:28: services.host: a.b.pages.dev answers to its own Host alone: leave `host` out\n"},
+        {PLAY_LISTEN
+         "services: [{name: a, previous: {url: https://a.b.pages.dev}, origin_tls: {name: "
+         "x}}]\n",
+         ":2:74: services.origin_tls.name: a.b.pages.dev answers to its own name alone\n"},
         {PLAY_LISTEN "services: [{name: a, previous: {url: https://x}, origin_tls: {ca: a.pem, "
                      "verify: off}}]\n",
          ":2:62: services.origin_tls: `ca` is not looked at with `verify: off`\n"},

@@ -344,6 +344,24 @@ static void a_request_that_does_not_fit_is_a_limit(void **state)
     assert_int_equal(try_forward(play), ERR_LIMIT);
 }
 
+static void what_only_the_edge_may_say_stays_behind_there(void **state)
+{
+    struct play *play = *state;
+    add(play, "CF-Connecting-IP", "6.6.6.6");
+    add(play, "cf-ipcountry", "XX");
+    add(play, "CF-", "short");
+    add(play, "CFx", "no");
+    forward(play);
+    assert_out(play, "cf-connecting-ip", "6.6.6.6");
+    play->facts.is_behind_edge = true;
+    play->facts.is_peer_trusted = true;
+    forward(play);
+    assert_null(fields_find_name(&play->out.fields, BYTES("cf-connecting-ip")));
+    assert_null(fields_find_name(&play->out.fields, BYTES("cf-ipcountry")));
+    assert_out(play, "cf-", "short");
+    assert_out(play, "cfx", "no");
+}
+
 static void forwarding_without_memory_says_so(void **state)
 {
     struct play *play = *state;
@@ -487,6 +505,7 @@ int main(void)
         WITH_PLAY(a_broken_trace_is_started_anew_without_state),
         WITH_PLAY(trailers_and_expectations_cross_where_they_mean_something),
         WITH_PLAY(a_request_that_does_not_fit_is_a_limit),
+        WITH_PLAY(what_only_the_edge_may_say_stays_behind_there),
         WITH_PLAY(forwarding_without_memory_says_so),
         cmocka_unit_test(responses_lose_hop_by_hop_and_nominated_fields),
         cmocka_unit_test(a_date_of_the_origin_is_kept),
