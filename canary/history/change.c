@@ -144,6 +144,11 @@ static bool copy_platform(struct arena *arena, struct history_platform *platform
     return copy_text(arena, &platform->rollback) && copy_detail(arena, &platform->body);
 }
 
+static bool copy_watch(struct arena *arena, struct history_watch *watch)
+{
+    return copy_text(arena, &watch->service) && copy_detail(arena, &watch->body);
+}
+
 static bool copy_parts(struct change *change, const struct history_change *from)
 {
     struct arena *arena = &change->arena;
@@ -189,6 +194,13 @@ static bool copy_parts(struct change *change, const struct history_change *from)
             return false;
         }
     }
+    if (from->watch != NULL) {
+        change->has_watch = true;
+        change->watch = *from->watch;
+        if (!copy_watch(arena, &change->watch)) {
+            return false;
+        }
+    }
     return copy_trail(change, from->audit);
 }
 
@@ -221,7 +233,8 @@ void change_destroy(struct change *change)
 bool change_is_empty(const struct change *change)
 {
     return !change->has_service && !change->has_rollback && !change->has_quarantine &&
-           !change->has_key && !change->has_alert && !change->has_platform && !change->has_audit;
+           !change->has_key && !change->has_alert && !change->has_platform && !change->has_watch &&
+           !change->has_audit;
 }
 
 static bool same_quarantine(const struct change *a, const struct change *b)
@@ -257,6 +270,11 @@ size_t change_overtake(struct change *older, const struct change *newer)
     if (older->has_platform && newer->has_platform &&
         strcmp(older->platform.rollback, newer->platform.rollback) == 0) {
         older->has_platform = false;
+        count++;
+    }
+    if (older->has_watch && newer->has_watch &&
+        strcmp(older->watch.service, newer->watch.service) == 0) {
+        older->has_watch = false;
         count++;
     }
     return count;

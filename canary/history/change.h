@@ -10,13 +10,15 @@
 struct change {
     struct list link;
     struct arena arena; /* holds every text below */
-    bool has_service, has_rollback, has_quarantine, has_key, has_alert, has_platform, has_audit;
+    bool has_service, has_rollback, has_quarantine, has_key, has_alert, has_platform;
+    bool has_watch, has_audit;
     struct history_service service;
     struct history_rollback rollback;
     struct history_quarantine quarantine;
     struct history_key key;
     struct history_alert alert;
     struct history_platform platform;
+    struct history_watch watch;
     struct history_audit audit;
     bool is_durable;
     bool is_once;                   /* written once or failed: somebody waits, or waited */

@@ -171,7 +171,7 @@ static bool has_room(const struct history *history, const struct change *change)
         return true;
     }
     bool is_state = change->has_service || change->has_rollback || change->has_quarantine ||
-                    change->has_alert || change->has_platform;
+                    change->has_alert || change->has_platform || change->has_watch;
     return is_state && !change->is_once && history->queued < 2 * history->queue_max;
 }
 

@@ -114,6 +114,13 @@ struct history_platform {
     double ack_s;         /* and if not negative the rollback's record gets it, if it has none */
 };
 
+/* What was seen of a project that a service watches; its body is JSON that only the writer reads.
+ */
+struct history_watch {
+    const char *service;
+    const char *body; /* NULL on write: it may be forgotten */
+};
+
 /* What is written in one transaction, all of it or nothing; NULL parts are left out. A rollback is
  * inserted or, by its id, updated; if no audit part is given one is made ("rollback.<status>"), so
  * no change of a record goes unseen. */
@@ -124,6 +131,7 @@ struct history_change {
     const struct history_key *key;
     const struct history_alert *alert;
     const struct history_platform *platform;
+    const struct history_watch *watch;
     const struct history_audit *audit;
 };
 
@@ -171,6 +179,8 @@ struct history_state {
     size_t alert_count;
     struct history_platform *platforms; /* oldest first */
     size_t platform_count;
+    struct history_watch *watches; /* by service */
+    size_t watch_count;
     void *memory; /* owned */
 };
 

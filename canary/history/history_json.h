@@ -1,4 +1,5 @@
-/* canary/history/history_json.h — texts and rows as JSON. Private to canary/history; any thread. */
+/* canary/history/history_json.h — texts and rows as JSON, for this room and who writes evidence.
+ * Any thread. */
 #pragma once
 #include "canary/history/history.h"
 

@@ -15,8 +15,9 @@ extern const char history_schema[];
 extern const char history_schema_2[];
 extern const char history_schema_3[];
 extern const char history_schema_4[];
+extern const char history_schema_5[];
 static const char *const migrations[] = {history_schema, history_schema_2, history_schema_3,
-                                         history_schema_4};
+                                         history_schema_4, history_schema_5};
 
 enum { WAL_SIZE_LIMIT = 8 * 1024 * 1024, SQL_SIZE = 160 };
 
@@ -38,6 +39,8 @@ enum statement {
     STATEMENT_PLATFORM,
     STATEMENT_PLATFORM_FORGET,
     STATEMENT_PLATFORM_ACK,
+    STATEMENT_WATCH,
+    STATEMENT_WATCH_FORGET,
     STATEMENT_AUDIT_LAST,
     STATEMENT_AUDIT,
     STATEMENT_COUNT
@@ -78,6 +81,9 @@ static const char *const statement_sql[] = {
     [STATEMENT_PLATFORM_ACK] =
         "UPDATE rollback SET platform_ack_s=?2, duration_s=max(coalesce(duration_s,0),?2)"
         " WHERE id=?1 AND platform_ack_s IS NULL",
+    [STATEMENT_WATCH] =
+        "INSERT INTO watch VALUES (?1,?2) ON CONFLICT (service) DO UPDATE SET body=?2",
+    [STATEMENT_WATCH_FORGET] = "DELETE FROM watch WHERE service=?1",
     [STATEMENT_AUDIT_LAST] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
     [STATEMENT_AUDIT] = "INSERT INTO audit VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
 };
@@ -424,6 +430,21 @@ static int write_platform(struct store *store, const struct history_platform *pl
     return step_statement(statement);
 }
 
+static int write_watch(struct store *store, const struct history_watch *watch)
+{
+    bool is_forgotten = watch->body == NULL;
+    sqlite3_stmt *statement =
+        statement_of(store, is_forgotten ? STATEMENT_WATCH_FORGET : STATEMENT_WATCH);
+    if (statement == NULL) {
+        return sqlite3_errcode(store->database);
+    }
+    bind_text(statement, 1, watch->service);
+    if (!is_forgotten) {
+        bind_text(statement, 2, watch->body);
+    }
+    return step_statement(statement);
+}
+
 static int write_audit(struct store *store, const struct history_audit *audit)
 {
     sqlite3_stmt *statement = statement_of(store, STATEMENT_AUDIT);
@@ -479,6 +500,9 @@ static int write_parts(struct store *store, const struct change *change)
     }
     if (code == SQLITE_OK && change->has_platform) {
         code = write_platform(store, &change->platform);
+    }
+    if (code == SQLITE_OK && change->has_watch) {
+        code = write_watch(store, &change->watch);
     }
     if (code == SQLITE_OK && change->has_audit) {
         code = write_audit(store, &change->audit);

@@ -192,6 +192,13 @@ static bool load_platform(sqlite3_stmt *statement, struct arena *arena, void *pl
     return keep_text(arena, &platform->rollback) && keep_text(arena, &platform->body);
 }
 
+static bool load_watch(sqlite3_stmt *statement, struct arena *arena, void *place)
+{
+    struct history_watch *watch = place;
+    *watch = (struct history_watch){text_at(statement, 0), text_at(statement, 1)};
+    return keep_text(arena, &watch->service) && keep_text(arena, &watch->body);
+}
+
 enum err store_load(struct store *store, int64_t now_us, struct history_state *ret_state,
                     struct note *note)
 {
@@ -214,6 +221,8 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     static const struct load_table platforms = {
         "SELECT rollback, body FROM platform ORDER BY rowid", sizeof(struct history_platform),
         load_platform};
+    static const struct load_table watches = {"SELECT service, body FROM watch ORDER BY service",
+                                              sizeof(struct history_watch), load_watch};
 
     struct arena *arena = malloc(sizeof *arena);
     if (arena == NULL) {
@@ -221,7 +230,7 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     }
     arena_init(arena, LOAD_MEMORY_MAX);
     struct history_state state = {.memory = arena};
-    void *rows[6] = {NULL};
+    void *rows[7] = {NULL};
     enum err err = load_table(store, &services, 0, arena, &rows[0], &state.service_count, note);
     if (err == OK) {
         err = load_table(store, &quarantines, 0, arena, &rows[1], &state.quarantine_count, note);
@@ -239,6 +248,9 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     if (err == OK) {
         err = load_table(store, &platforms, 0, arena, &rows[5], &state.platform_count, note);
     }
+    if (err == OK) {
+        err = load_table(store, &watches, 0, arena, &rows[6], &state.watch_count, note);
+    }
     if (err != OK) {
         history_state_finish(&state);
         return err;
@@ -249,6 +261,7 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
     state.keys = rows[3];
     state.alerts = rows[4];
     state.platforms = rows[5];
+    state.watches = rows[6];
     *ret_state = state;
     return OK;
 }

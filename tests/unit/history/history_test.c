@@ -80,6 +80,27 @@ static void platform_is_kept_until_it_is_forgotten(void **state)
     history_state_finish(&loaded);
 }
 
+static void what_was_watched_is_kept_until_it_is_forgotten(void **state)
+{
+    struct bench *bench = *state;
+    struct history_watch watches[] = {{"shop", "{\"a\":1}"}, {"blog", "{}"}, {"shop", "{\"a\":2}"}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(write_durably(bench, &(struct history_change){.watch = &watches[i]}), OK);
+    }
+    bench_reopen(bench);
+    struct history_state loaded = load(bench);
+    assert_int_equal(loaded.watch_count, 2);
+    assert_string_equal(loaded.watches[1].service, "shop");
+    assert_string_equal(loaded.watches[1].body, "{\"a\":2}");
+    history_state_finish(&loaded);
+    struct history_watch gone = {"shop", NULL};
+    assert_int_equal(write_durably(bench, &(struct history_change){.watch = &gone}), OK);
+    bench_reopen(bench);
+    loaded = load(bench);
+    assert_int_equal(loaded.watch_count, 1);
+    history_state_finish(&loaded);
+}
+
 /* No engine holds that record any more: it ended in a process before. */
 static void late_acknowledgement_reaches_the_record(void **state)
 {
@@ -441,6 +462,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(alert_is_kept_until_it_is_forgotten),
         TEST(platform_is_kept_until_it_is_forgotten),
+        TEST(what_was_watched_is_kept_until_it_is_forgotten),
         TEST(late_acknowledgement_reaches_the_record),
         TEST(empty_file_loads_as_nothing),
         TEST(service_state_comes_back_after_a_restart),
