@@ -366,6 +366,8 @@ struct conf_cloudflare {
     const char *account;      /* NULL: by the environment */
     struct conf_secret token; /* at most one is set; neither: by the environment */
     const char *base;         /* NULL: by the environment, or the usual one */
+    bool watch;               /* pages: new deployments begin a rollout */
+    uint64_t watch_every_us;
 };
 
 struct conf_platform_exec {

@@ -3,7 +3,10 @@
 #include "conf/conf_schema.h"
 #include "proxy/base/check.h"
 
-#define KEYS(array) .keys = (array), .key_count = COUNT_OF(array)
+#define SECOND               UINT64_C(1000000)
+#define HOUR                 (3600 * SECOND)
+#define FROM_TO(least, most) .low = (least), .high = (most)
+#define KEYS(array)          .keys = (array), .key_count = COUNT_OF(array)
 
 #define ACCOUNT_HELP                                                                               \
     "The account, 32 hexadecimal digits. Left out, the environment variable "                      \
@@ -37,6 +40,23 @@ static const struct conf_key pages_keys[] = {
      .type = CONF_TYPE_URL,
      .offset = offsetof(struct conf_cloudflare, base),
      .help = BASE_HELP},
+    {.name = "watch",
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_cloudflare, watch),
+     .fallback = "off",
+     .help =
+         "Whether the project is looked at: a new production deployment begins a rollout (unless "
+         "`rollout` is `off`), a failed build is recorded, and both a failed build and another "
+         "live deployment that Serin did not make raise an alert. "
+         "[More](OPERATING.md#the-watch)."},
+    {.name = "watch_every",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_cloudflare, watch_every_us),
+     FROM_TO(2 * SECOND, HOUR),
+     .fallback = "10s",
+     .help =
+         "How often. A look takes two requests; all watched services together look at most once "
+         "in two seconds."},
 };
 
 static const struct conf_section pages_section = {

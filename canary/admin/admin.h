@@ -208,6 +208,7 @@ struct admin_rollback {
     bool is_build;
     const char *expect_current; /* NULL: nothing is rolled back */
     const char *deployment;     /* what was built, for the record; NULL: not known */
+    struct bytes build_log;     /* of it; the end is kept; empty: none */
     const char *key;            /* Idempotency-Key, or NULL */
     const char *fingerprint;    /* of the request, for canary/history/keys.h */
     const char *actor;

@@ -88,6 +88,8 @@ static const struct rule rules[] = {
     {NULL, "SerinContained", "warning", is_contained},
 };
 
+#define LIVE_MOVED "SerinLiveMoved"
+
 static const struct {
     const char *condition;
     const char *name;
@@ -158,6 +160,17 @@ void controller_alarm(struct controller *controller, const struct steward *stewa
     } else {
         controller_alarm_tick(controller); /* good news: what it ends need not wait */
     }
+}
+
+void controller_alarm_moved(struct controller *controller, const struct steward *steward,
+                            const char *deployment, const char *summary)
+{
+    alerts_raise(controller->alerts, &(struct event_facts){.name = LIVE_MOVED,
+                                                           .service = steward->conf->name,
+                                                           .deployment = deployment,
+                                                           .severity = "warning",
+                                                           .reason = "platform",
+                                                           .summary = summary});
 }
 
 void controller_notice(struct controller *controller, const struct steward *steward,
@@ -239,6 +252,10 @@ static bool is_over(struct controller *controller, const struct condition condit
     if (steward != NULL && rule != NULL && rule->holds == has_failed_build) {
         note_set(ret_note, "another deployment came, or an hour has passed");
         return !rule->holds(controller, steward); /* whichever deployment it was the build of */
+    }
+    if (strcmp(event->name, LIVE_MOVED) == 0) {
+        note_set(ret_note, "what is live at the platform is what should be");
+        return !controller_has_moved(controller, event->service, event->deployment);
     }
     say_end(steward, ret_note);
     if (steward == NULL || rule == NULL) {

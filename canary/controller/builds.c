@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "canary/controller/controller_state.h"
+#include "canary/history/history_json.h"
 #include "proxy/base/log.h"
 
 /* An alert of a failed build has no end of its own. */
@@ -40,6 +41,35 @@ static void fill_record(struct controller *controller, const struct admin_rollba
     record->status = RECORD_DRY_RUN; /* nothing was changed */
     (void)snprintf(record->actor, sizeof record->actor, "%s", failure->actor);
     note_set(&record->reason_text, "%s", failure->reason);
+}
+
+/* The end of the log, from the beginning of a line. Freed by the caller. */
+static char *copy_tail(struct bytes log)
+{
+    struct bytes tail = log;
+    if (log.size > BUILD_LOG_MAX) {
+        tail = bytes_slice(log, log.size - BUILD_LOG_MAX, BUILD_LOG_MAX);
+        size_t cut = bytes_find(tail, '\n');
+        tail = cut < tail.size ? bytes_slice(tail, cut + 1, tail.size - cut - 1) : tail;
+    }
+    return strndup(tail.data, tail.size);
+}
+
+static char *evidence_of(const struct admin_rollback *failure, const struct record *record)
+{
+    char *log = failure->build_log.size > 0 ? copy_tail(failure->build_log) : NULL;
+    char *evidence = record_evidence(record);
+    if (log == NULL || evidence == NULL) {
+        free(log);
+        return evidence;
+    }
+    json_t *json = json_loads(evidence, 0, NULL);
+    (void)json_object_set_new(json, "build_log", history_text_to_json(log));
+    char *text = json != NULL ? json_dumps(json, JSON_COMPACT) : NULL;
+    json_decref(json);
+    free(log);
+    free(evidence);
+    return text;
 }
 
 static const char *label_of(const struct admin_rollback *failure)
@@ -85,7 +115,7 @@ void controller_record_build(struct controller *controller, struct steward *stew
     struct history_rollback row;
     struct history_key key;
     fill_record(controller, failure, &record);
-    char *evidence = record_evidence(&record);
+    char *evidence = evidence_of(failure, &record);
     record_to_history(&record, steward, evidence, &row);
     row.deployment = label_of(failure);
     row.target = "";
@@ -96,7 +126,57 @@ void controller_record_build(struct controller *controller, struct steward *stew
     tell(controller, steward, failure, &record);
     json_t *json = history_rollback_to_json(&row);
     admin_publish(controller->admin, "rollback", steward->conf->name, json_incref(json));
-    admin_reply(call, &(struct admin_reply){.result = ADMIN_DONE, .body = json});
+    if (call != NULL) {
+        admin_reply(call, &(struct admin_reply){.result = ADMIN_DONE, .body = json});
+    }
     json_decref(json);
     free(evidence);
+}
+
+/* False: not in this phase. */
+static bool roll_back(struct controller *controller, struct steward *steward,
+                      const struct admin_rollback *failure)
+{
+    char id[RECORD_ID_SIZE];
+    controller_make_id(controller, id);
+    struct rollout_command what = {.kind = ROLLOUT_ROLL_BACK,
+                                   .is_build = true,
+                                   .is_instant = failure->is_instant,
+                                   .actor = failure->actor,
+                                   .reason = failure->reason};
+    struct rollout_actions actions;
+    struct note note = {{0}};
+    enum err err = engine_command(&steward->engine, &what, id, controller_now_us(controller),
+                                  clock_wall_us(controller->clock), &actions, &note);
+    if (err != OK) {
+        log_info("%s: %s", steward->conf->name, note.text);
+        return false;
+    }
+    controller_act(controller, steward, &actions, NULL);
+    return true;
+}
+
+/* The record of a rollback has no place for the log: the trail has. */
+static void audit_log(struct controller *controller, const struct admin_rollback *failure)
+{
+    struct record none;
+    record_init(&none);
+    char *evidence = evidence_of(failure, &none);
+    struct history_audit row = {clock_wall_us(controller->clock), failure->actor, "build.log",
+                                failure->service, evidence};
+    controller_write(controller, &(struct history_change){.audit = &row}, "the build's log",
+                     failure->service);
+    free(evidence);
+}
+
+void controller_build_failed(struct controller *controller, struct steward *steward,
+                             const struct admin_rollback *failure)
+{
+    bool is_shifted = build_is_in_use(steward, failure->expect_current) &&
+                      roll_back(controller, steward, failure);
+    if (!is_shifted) {
+        controller_record_build(controller, steward, failure, NULL);
+    } else if (failure->build_log.size > 0) {
+        audit_log(controller, failure);
+    }
 }

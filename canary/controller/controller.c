@@ -413,6 +413,7 @@ void controller_tick(struct controller *controller)
         tick_second(controller);
     }
     teller_tick(controller->teller, now_us);
+    watcher_tick(controller->watcher, now_us);
     controller_watch_failures(controller, wall_us);
     controller_write_incidents(controller);
     controller_reload_tick(controller);
@@ -642,6 +643,7 @@ enum err controller_create(const struct controller_options *options, struct note
     list_init(&controller->acts);
     list_init(&controller->works);
     list_init(&controller->starts);
+    list_init(&controller->sights);
     (void)uv_timer_init(&controller->loop->uv, &controller->tick_timer);
     (void)uv_timer_init(&controller->loop->uv, &controller->stage_timer);
     controller->tick_timer.data = controller;
@@ -792,5 +794,6 @@ void controller_destroy(struct controller *controller)
     free(controller->resolver);
     free(controller->quarantined);
     controller_forget_remembered(controller);
+    controller_finish_watch(controller);
     free(controller);
 }

@@ -11,6 +11,7 @@
 #include "canary/history/keys.h"
 #include "canary/incident/incidents.h"
 #include "canary/platform/teller.h"
+#include "canary/platform/watcher.h"
 #include "metrics/access_log.h"
 #include "proxy/upstream/prober.h"
 #include "proxy/worker/crew.h"
@@ -80,6 +81,8 @@ struct controller {
     uint64_t retain_us;  /* when the history is looked at for old rows; monotonic */
     struct fetch *fetch; /* for platforms */
     struct teller *teller;
+    struct watcher *watcher;
+    struct list sights; /* what was seen of the projects that are watched; of this room's own */
     struct incidents *incidents;
     struct list works; /* reports that wait to be written */
     size_t work_count;
@@ -227,6 +230,9 @@ void controller_alarm(struct controller *controller, const struct steward *stewa
 /* Tells people of what is no trouble. */
 void controller_notice(struct controller *controller, const struct steward *steward,
                        const struct rollout_action *action);
+/* The deployment is live at the platform by nobody's doing here. */
+void controller_alarm_moved(struct controller *controller, const struct steward *steward,
+                            const char *deployment, const char *summary);
 /* Once a second: raises what the engines do not ask for, resolves what does not hold any more. */
 void controller_alarm_tick(struct controller *controller);
 
@@ -250,9 +256,15 @@ const char *controller_platform_name(const struct steward *steward, enum role ro
 bool build_is_in_use(const struct steward *steward, const char *deployment);
 /* One that rolled nothing back, within the hour, and no other canary since. */
 bool build_has_failed_lately(const struct controller *controller, const struct steward *steward);
-/* Nothing is rolled back: it goes into history, audit trail, log and alerts. Answers the call. */
+enum { BUILD_LOG_MAX = 16 * 1024 }; /* of a build's log the end is kept */
+/* Nothing is rolled back: it goes into history, audit trail, log and alerts. Answers the call,
+ * which may be NULL. */
 void controller_record_build(struct controller *controller, struct steward *steward,
                              const struct admin_rollback *failure, struct admin_call *call);
+
+/* For nobody who waits: rolled back if `expect_current` is in use, and otherwise recorded. */
+void controller_build_failed(struct controller *controller, struct steward *steward,
+                             const struct admin_rollback *failure);
 
 /* ---- rehearsals (drills.c) ---- */
 
@@ -268,6 +280,25 @@ void controller_drop_drill(struct controller *controller, struct steward *stewar
 void controller_drop_drills(struct controller *controller, const char *why);
 /* The record of one that runs, or of the last; gives the value. NULL: it is another one's. */
 json_t *controller_drill_find(const struct steward *steward, const char *id);
+
+/* ---- projects that are watched (watching.c) ---- */
+
+/* A provider for the API at Cloudflare. ERR_SYNTAX and ERR_IO with a note, ERR_NOMEM. */
+MUST_USE enum err controller_make_cloudflare(struct controller *controller,
+                                             const struct conf_cloudflare *conf, bool is_pages,
+                                             struct provider **ret_provider, struct note *note);
+
+/* ERR_NOMEM. */
+MUST_USE enum err controller_open_watch(struct controller *controller);
+/* Has the projects looked at that the configuration says, and forgets the others. */
+void controller_configure_watch(struct controller *controller, const struct conf *conf);
+/* What a process before has seen, as the state file kept it. */
+void controller_restore_watch(struct controller *controller, const struct history_watch *kept);
+/* Is that deployment live at the platform by nobody's doing here? */
+bool controller_has_moved(const struct controller *controller, const char *service,
+                          const char *deployment);
+/* After the watcher is closed. */
+void controller_finish_watch(struct controller *controller);
 
 /* ---- doing (acts.c) ---- */
 
@@ -318,6 +349,12 @@ void controller_deploy(struct controller *controller, struct steward *steward,
 void controller_forget_starts(struct controller *controller);
 /* The admin's op. */
 void controller_start(void *context, struct admin_call *call, const struct admin_start *wish);
+/* The same for nobody who waits: OK, it is being written down. ERR_STATE: not now; ERR_DENIED: not
+ * this one; `ret_why` says more. A start that comes to nothing later is logged. */
+MUST_USE enum err controller_start_alone(struct controller *controller,
+                                         const struct admin_start *wish, struct note *ret_why);
+/* Is one being written down? */
+bool controller_is_starting(const struct controller *controller, const char *service);
 
 /* ---- records (records.c) ---- */
 

@@ -192,8 +192,9 @@ static const struct teller_ops ops = {journal, failed, ended};
 
 /* ---- providers ---- */
 
-static enum err make_cloudflare(struct controller *controller, const struct conf_cloudflare *conf,
-                                bool is_pages, struct provider **ret_provider, struct note *note)
+enum err controller_make_cloudflare(struct controller *controller,
+                                    const struct conf_cloudflare *conf, bool is_pages,
+                                    struct provider **ret_provider, struct note *note)
 {
     struct conf_secret token = conf->token;
     char *secret = NULL;
@@ -233,11 +234,11 @@ static void seat(struct controller *controller, const struct conf_service *servi
     const struct conf_platform *conf = &service->platform;
     struct provider *provider = NULL;
     struct note note = {""};
-    enum err err =
-        conf->exec.is_on
-            ? make_exec(controller, &conf->exec, &provider)
-            : make_cloudflare(controller, conf->pages.is_on ? &conf->pages : &conf->workers,
-                              conf->pages.is_on, &provider, &note);
+    enum err err = conf->exec.is_on
+                       ? make_exec(controller, &conf->exec, &provider)
+                       : controller_make_cloudflare(
+                             controller, conf->pages.is_on ? &conf->pages : &conf->workers,
+                             conf->pages.is_on, &provider, &note);
     if (err != OK) {
         log_error("%s: its platform cannot be asked: %s", service->name,
                   note.text[0] != '\0' ? note.text : err_text(err));
@@ -257,6 +258,7 @@ void controller_configure_platforms(struct controller *controller, const struct 
         }
     }
     teller_sweep(controller->teller);
+    controller_configure_watch(controller, conf);
 }
 
 enum err controller_open_platforms(struct controller *controller, const struct conf *conf)
@@ -265,6 +267,9 @@ enum err controller_open_platforms(struct controller *controller, const struct c
     enum err err = fetch_create(&controller->loop->uv, &controller->fetch);
     if (err == OK) {
         err = teller_create(&options, &controller->teller);
+    }
+    if (err == OK) {
+        err = controller_open_watch(controller);
     }
     if (err == OK) {
         controller_configure_platforms(controller, conf);
@@ -286,19 +291,27 @@ static void on_teller_closed(void *context)
     fetch_close(fetch, on_fetch_closed, controller);
 }
 
-void controller_close_platforms(struct controller *controller)
+static void on_watcher_closed(void *context)
 {
+    struct controller *controller = context;
     struct teller *teller = controller->teller;
     controller->teller = NULL;
-    if (controller->fetch == NULL) {
-        return;
-    }
-    controller->closing_count++;
     if (teller != NULL) {
         teller_close(teller, on_teller_closed, controller);
     } else {
         on_teller_closed(controller);
     }
+}
+
+void controller_close_platforms(struct controller *controller)
+{
+    struct watcher *watcher = controller->watcher;
+    if (controller->fetch == NULL) {
+        return;
+    }
+    controller->watcher = NULL;
+    controller->closing_count++;
+    watcher_close(watcher, on_watcher_closed, controller);
 }
 
 /* ---- telling ---- */
@@ -320,6 +333,14 @@ const char *controller_platform_name(const struct steward *steward, enum role ro
     return platform_name(steward->lineup.versions[role]);
 }
 
+/* The service may have other versions by now than the record. */
+static const char *recorded_name(const struct steward *steward, enum role role, const char *label)
+{
+    const char *name = steward_deployment(steward, role);
+    bool is_same = name != NULL && strcmp(name, label) == 0;
+    return is_same ? controller_platform_name(steward, role) : label;
+}
+
 static void begin(struct controller *controller, struct steward *steward)
 {
     const struct record *record = &steward->engine.rollout.record;
@@ -329,8 +350,8 @@ static void begin(struct controller *controller, struct steward *steward)
         .rollback = record->id,
         .service = steward->conf->name,
         .deployment = steward->recorded.deployment,
-        .current = controller_platform_name(steward, ROLE_CURRENT),
-        .target = controller_platform_name(steward, ROLE_PREVIOUS),
+        .current = recorded_name(steward, ROLE_CURRENT, steward->recorded.deployment),
+        .target = recorded_name(steward, ROLE_PREVIOUS, steward->recorded.target),
         .reason = record->reason_text.text,
         .record = text,
         .first_bad_us = record->first_bad_wall_us,

@@ -368,6 +368,9 @@ enum err controller_begin_services(struct controller *controller)
             teller_restore(controller->teller, state.platforms[i].rollback,
                            state.platforms[i].body);
         }
+        for (size_t i = 0; i < state.watch_count; i++) {
+            controller_restore_watch(controller, &state.watches[i]);
+        }
         recover_quarantines(controller, &state);
         recover_rollbacks(controller, &state);
         history_state_finish(&state);

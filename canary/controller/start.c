@@ -19,7 +19,7 @@ struct start {
     struct list link; /* in controller->starts */
     struct controller *controller;
     struct steward *steward;  /* borrowed; NULL: a reload came in between */
-    struct admin_call *call;  /* to be answered */
+    struct admin_call *call;  /* to be answered; NULL: nobody waits */
     struct steward_cast cast; /* owned */
     bool is_same;             /* the canary is what it was: it starts from where it stands */
     uint64_t revision;        /* of the service when it was asked for */
@@ -41,10 +41,34 @@ static void destroy(struct start *start)
     }
 }
 
-static void refuse(struct admin_call *call, enum admin_result result, const char *detail,
+/* Who asked: a call that is answered, or nobody who waits; then the words are kept here. */
+struct asker {
+    struct admin_call *call; /* NULL: none */
+    bool is_refused;
+    enum admin_result result; /* of a refusal, */
+    struct note why;          /* ... and its words */
+};
+
+static void refuse(struct asker *asker, enum admin_result result, const char *detail,
                    const char *field)
 {
-    admin_reply(call, &(struct admin_reply){.result = result, .detail = detail, .field = field});
+    asker->is_refused = true;
+    asker->result = result;
+    note_set(&asker->why, "%s", detail);
+    if (asker->call != NULL) {
+        admin_reply(asker->call,
+                    &(struct admin_reply){.result = result, .detail = detail, .field = field});
+    }
+}
+
+/* One that had begun comes to nothing. */
+static void fail(struct start *start, enum admin_result result, const char *detail)
+{
+    if (start->call != NULL) {
+        admin_reply(start->call, &(struct admin_reply){.result = result, .detail = detail});
+    } else {
+        log_warn("%s: no rollout was started for %s: %s", start->service, start->actor, detail);
+    }
 }
 
 /* ---- other versions ---- */
@@ -107,7 +131,7 @@ static void climb(struct start *start)
                                   wall_us, &actions, &note);
     if (err != OK) {
         controller_write_state(controller, steward);
-        refuse(start->call, ADMIN_CONFLICT, note.text, NULL);
+        fail(start, ADMIN_CONFLICT, note.text);
         return;
     }
     struct history_key key = {start->key, start->fingerprint, START_KEY, wall_us};
@@ -142,6 +166,14 @@ static void write_back(const struct start *start)
     }
 }
 
+static void say_accepted(const struct start *start)
+{
+    if (start->call != NULL) {
+        admin_reply(start->call,
+                    &(struct admin_reply){.result = ADMIN_ACCEPTED, .service = start->service});
+    }
+}
+
 static bool has_changed(const struct start *start)
 {
     return start->steward == NULL || start->steward->engine.rollout.revision != start->revision;
@@ -156,16 +188,15 @@ static void on_written(void *context, enum err err)
         log_error("%s: no rollout was started, because it could not be written down first: %s",
                   start->service, err_text(err));
         write_back(start);
-        refuse(start->call, ADMIN_UNAVAILABLE,
-               "the start could not be written to the state file; nothing was changed", NULL);
+        fail(start, ADMIN_UNAVAILABLE,
+             "the start could not be written to the state file; nothing was changed");
     } else if (controller->stage == CONTROLLER_CLOSING) {
         /* It is on disk: the next start of the process goes on with it. */
-        admin_reply(start->call,
-                    &(struct admin_reply){.result = ADMIN_ACCEPTED, .service = start->service});
+        say_accepted(start);
     } else if (has_changed(start)) {
         write_back(start);
-        refuse(start->call, ADMIN_CONFLICT,
-               "The service changed while the start was written down; nothing was started.", NULL);
+        fail(start, ADMIN_CONFLICT,
+             "The service changed while the start was written down; nothing was started.");
     } else {
         launch(start);
     }
@@ -249,18 +280,18 @@ static bool takes_over(const struct steward *steward)
     return steward_has_canary(steward) && steward->engine.rollout.weight_ppm == CONF_PPM;
 }
 
-static void begin(struct controller *controller, struct steward *steward, struct admin_call *call,
+static void begin(struct controller *controller, struct steward *steward, struct asker *asker,
                   const struct admin_start *wish, const struct conf_version *canary)
 {
     struct start *start = calloc(1, sizeof *start);
     if (start == NULL) {
-        refuse(call, ADMIN_BUSY, "There is no memory for it now.", NULL);
+        refuse(asker, ADMIN_BUSY, "There is no memory for it now.", NULL);
         return;
     }
     *start = (struct start){
         .controller = controller,
         .steward = steward,
-        .call = call,
+        .call = asker->call,
         .is_same = is_canary(steward, canary),
         .revision = steward->engine.rollout.revision,
         .salt = random_u64(&controller->loop->random) | 1,
@@ -277,7 +308,7 @@ static void begin(struct controller *controller, struct steward *steward, struct
     if (err != OK) {
         log_error("%s: no rollout was started: %s", start->service, err_text(err));
         destroy(start);
-        refuse(call, err == ERR_NOMEM ? ADMIN_BUSY : ADMIN_UNAVAILABLE,
+        refuse(asker, err == ERR_NOMEM ? ADMIN_BUSY : ADMIN_UNAVAILABLE,
                "The start cannot be written down now; nothing was changed.", NULL);
     }
 }
@@ -321,14 +352,14 @@ static enum err name_by_label(const struct admin_start *wish, struct conf_versio
 }
 
 /* The version that is asked for, or NULL: refused. Gives it to the caller. */
-static struct conf_version *read_version(struct admin_call *call, const struct admin_start *wish)
+static struct conf_version *read_version(struct asker *asker, const struct admin_start *wish)
 {
     struct note why = {""};
     struct note detail;
     struct conf_version *version = NULL;
     if (wish->deployment != NULL && conf_deployment_check(wish->deployment, &why) != OK) {
         note_set(&detail, "The deployment's name %s.", why.text);
-        refuse(call, ADMIN_INVALID, detail.text, "deployment");
+        refuse(asker, ADMIN_INVALID, detail.text, "deployment");
         return NULL;
     }
     enum err err =
@@ -341,14 +372,14 @@ static struct conf_version *read_version(struct admin_call *call, const struct a
     }
     conf_version_destroy(version);
     note_set(&detail, "%s.", why.text);
-    refuse(call, err == ERR_NOMEM ? ADMIN_BUSY : ADMIN_INVALID,
+    refuse(asker, err == ERR_NOMEM ? ADMIN_BUSY : ADMIN_INVALID,
            err == ERR_NOMEM ? "There is no memory for it now." : detail.text, wish->url_field);
     return NULL;
 }
 
 /* Is the place one that the configuration would take? */
 static bool is_place_sound(const struct controller *controller, const struct steward *steward,
-                           struct admin_call *call, const struct admin_start *wish,
+                           struct asker *asker, const struct admin_start *wish,
                            const struct conf_version *version)
 {
     const struct conf_service *conf = steward->conf;
@@ -358,7 +389,7 @@ static bool is_place_sound(const struct controller *controller, const struct ste
     for (size_t i = 0; i < version->endpoint_count; i++) {
         if (conf_own_listener(controller->base->conf, &version->endpoints[i]) != NULL) {
             note_set(&detail, "%s is where this proxy itself listens.", version->endpoints[i].url);
-            refuse(call, ADMIN_INVALID, detail.text, wish->url_field);
+            refuse(asker, ADMIN_INVALID, detail.text, wish->url_field);
             return false;
         }
     }
@@ -367,7 +398,7 @@ static bool is_place_sound(const struct controller *controller, const struct ste
         if (is_named && !conf_version_equals(filed[i], version)) {
             note_set(&detail, "The configuration says that %s is at %s.", version->deployment,
                      filed[i]->endpoints[0].url);
-            refuse(call, ADMIN_INVALID, detail.text, wish->url_field);
+            refuse(asker, ADMIN_INVALID, detail.text, wish->url_field);
             return false;
         }
     }
@@ -376,38 +407,38 @@ static bool is_place_sound(const struct controller *controller, const struct ste
 
 /* Is the deployment one that can be tried? */
 static bool is_deployment_new(const struct controller *controller, const struct steward *steward,
-                              struct admin_call *call, const struct conf_version *version)
+                              struct asker *asker, const struct conf_version *version)
 {
     const char *name = version->deployment;
     enum role stable = takes_over(steward) ? ROLE_CURRENT : ROLE_PREVIOUS;
     struct note detail;
     if (strcmp(name, steward_deployment(steward, stable)) == 0) {
         note_set(&detail, "%s is the version that serves: there is nothing to try.", name);
-        refuse(call, ADMIN_INVALID, detail.text, "deployment");
+        refuse(asker, ADMIN_INVALID, detail.text, "deployment");
         return false;
     }
     if (controller_is_quarantined(controller, steward->conf->name, name)) {
         note_set(&detail, "%s was rolled back and is quarantined; release it first.", name);
-        refuse(call, ADMIN_QUARANTINED, detail.text, "deployment");
+        refuse(asker, ADMIN_QUARANTINED, detail.text, "deployment");
         return false;
     }
     return true;
 }
 
 /* False: the steps are those of the configuration, or sound. */
-static bool are_steps_bad(struct admin_call *call, const struct admin_start *wish)
+static bool are_steps_bad(struct asker *asker, const struct admin_start *wish)
 {
     const char *fault =
         wish->step_count > 0 ? conf_steps_fault(wish->steps_ppm, wish->step_count) : NULL;
     struct note detail;
     if (fault != NULL) {
         note_set(&detail, "The steps cannot be climbed: %s.", fault);
-        refuse(call, ADMIN_INVALID, detail.text, "steps");
+        refuse(asker, ADMIN_INVALID, detail.text, "steps");
     }
     return fault != NULL;
 }
 
-static bool is_being_started(const struct controller *controller, const char *service)
+bool controller_is_starting(const struct controller *controller, const char *service)
 {
     const struct list *link = controller->starts.next;
     for (; link != &controller->starts; link = link->next) {
@@ -420,20 +451,20 @@ static bool is_being_started(const struct controller *controller, const char *se
 
 /* Is this the time for it? */
 static bool may_start(struct controller *controller, const struct steward *steward,
-                      struct admin_call *call, const struct admin_start *wish)
+                      struct asker *asker, const struct admin_start *wish)
 {
     struct note note = {""};
     if (wish->has_revision && wish->revision != steward->engine.rollout.revision) {
-        refuse(call, ADMIN_STALE, "The service has changed since that revision.", "If-Match");
+        refuse(asker, ADMIN_STALE, "The service has changed since that revision.", "If-Match");
     } else if (controller->is_history_unread) {
-        refuse(call, ADMIN_UNAVAILABLE,
+        refuse(asker, ADMIN_UNAVAILABLE,
                "The state file could not be read at the start: it is not known what is "
                "quarantined. Start the process anew with a file that can be read.",
                NULL);
-    } else if (is_being_started(controller, wish->service)) {
-        refuse(call, ADMIN_CONFLICT, "A rollout is being started.", NULL);
+    } else if (controller_is_starting(controller, wish->service)) {
+        refuse(asker, ADMIN_CONFLICT, "A rollout is being started.", NULL);
     } else if (rollout_check_start(&steward->engine.rollout, &note) != OK) {
-        refuse(call, ADMIN_CONFLICT, note.text, NULL);
+        refuse(asker, ADMIN_CONFLICT, note.text, NULL);
     } else {
         return true;
     }
@@ -441,7 +472,7 @@ static bool may_start(struct controller *controller, const struct steward *stewa
 }
 
 /* True when the key decided the matter. */
-static bool is_replay(struct controller *controller, struct admin_call *call,
+static bool is_replay(struct controller *controller, struct asker *asker,
                       const struct admin_start *wish)
 {
     const char *id = NULL;
@@ -453,37 +484,57 @@ static bool is_replay(struct controller *controller, struct admin_call *call,
     case KEYS_UNKNOWN:
         return false;
     case KEYS_MISUSED:
-        refuse(call, ADMIN_KEY_MISUSED, "This Idempotency-Key came with another request before.",
+        refuse(asker, ADMIN_KEY_MISUSED, "This Idempotency-Key came with another request before.",
                "Idempotency-Key");
         return true;
     case KEYS_REPLAY:
         break;
     }
-    admin_reply(call, &(struct admin_reply){.result = ADMIN_REPLAYED, .service = wish->service});
+    admin_reply(asker->call,
+                &(struct admin_reply){.result = ADMIN_REPLAYED, .service = wish->service});
     return true;
+}
+
+static void start_for(struct controller *controller, struct asker *asker,
+                      const struct admin_start *wish)
+{
+    struct steward *steward = controller_find(controller, wish->service);
+    if (controller->stage != CONTROLLER_SERVING || !controller->is_started) {
+        refuse(asker, ADMIN_CONFLICT, "The process is not ready, or about to end.", NULL);
+        return;
+    }
+    if (steward == NULL) {
+        refuse(asker, ADMIN_UNKNOWN, "There is no such service.", "service");
+        return;
+    }
+    if (is_replay(controller, asker, wish) || are_steps_bad(asker, wish)) {
+        return;
+    }
+    struct conf_version *version = read_version(asker, wish);
+    bool may_begin = version != NULL && may_start(controller, steward, asker, wish) &&
+                     is_deployment_new(controller, steward, asker, version) &&
+                     is_place_sound(controller, steward, asker, wish, version);
+    if (may_begin) {
+        begin(controller, steward, asker, wish, version);
+    }
+    conf_version_destroy(version);
 }
 
 void controller_start(void *context, struct admin_call *call, const struct admin_start *wish)
 {
-    struct controller *controller = context;
-    struct steward *steward = controller_find(controller, wish->service);
-    if (controller->stage != CONTROLLER_SERVING || !controller->is_started) {
-        refuse(call, ADMIN_CONFLICT, "The process is not ready, or about to end.", NULL);
-        return;
+    struct asker asker = {.call = call};
+    start_for(context, &asker, wish);
+}
+
+enum err controller_start_alone(struct controller *controller, const struct admin_start *wish,
+                                struct note *ret_why)
+{
+    struct asker asker = {.call = NULL};
+    start_for(controller, &asker, wish);
+    if (!asker.is_refused) {
+        return OK;
     }
-    if (steward == NULL) {
-        refuse(call, ADMIN_UNKNOWN, "There is no such service.", "service");
-        return;
-    }
-    if (is_replay(controller, call, wish) || are_steps_bad(call, wish)) {
-        return;
-    }
-    struct conf_version *version = read_version(call, wish);
-    bool may_begin = version != NULL && may_start(controller, steward, call, wish) &&
-                     is_deployment_new(controller, steward, call, version) &&
-                     is_place_sound(controller, steward, call, wish, version);
-    if (may_begin) {
-        begin(controller, steward, call, wish, version);
-    }
-    conf_version_destroy(version);
+    *ret_why = asker.why;
+    return asker.result == ADMIN_INVALID || asker.result == ADMIN_QUARANTINED ? ERR_DENIED
+                                                                              : ERR_STATE;
 }

@@ -198,7 +198,9 @@ void controller_conditions(struct controller *controller,
                           ? "control runs late: the machine is overloaded or was stopped"
                           : NULL};
     ret_conditions[5] = (struct condition){"alerts", alerts_condition(controller->alerts)};
-    ret_conditions[6] = (struct condition){"platform", teller_condition(controller->teller)};
+    const char *platform = teller_condition(controller->teller);
+    ret_conditions[6] = (struct condition){
+        "platform", platform != NULL ? platform : watcher_condition(controller->watcher)};
     ret_conditions[7] = (struct condition){"incidents", incidents_condition(controller->incidents)};
 }
 
@@ -371,13 +373,14 @@ static size_t expose_alerts(const struct alerts *alerts, struct exposition_alert
 
 enum { PLATFORM_ROWS_MAX = TELLER_KINDS_MAX * PLATFORM_OPERATION_COUNT * PLATFORM_RESULT_COUNT };
 
-static size_t expose_platforms(const struct teller *teller,
+static size_t expose_platforms(const struct teller *teller, const struct watcher *watcher,
                                struct exposition_platform ret_platforms[PLATFORM_ROWS_MAX])
 {
     const char *provider = NULL;
     struct platform_counts counts;
     size_t count = 0;
     for (size_t i = 0; teller_counts_at(teller, i, &provider, &counts); i++) {
+        watcher_add_counts(watcher, provider, &counts);
         for (size_t j = 0; j < PLATFORM_OPERATION_COUNT * PLATFORM_RESULT_COUNT; j++) {
             enum platform_operation operation =
                 (enum platform_operation)(j / PLATFORM_RESULT_COUNT);
@@ -417,7 +420,7 @@ static enum err expose(struct controller *controller, struct exposition_service 
         .conditions = values,
         .condition_count = CONDITIONS,
         .platforms = platforms,
-        .platform_count = expose_platforms(controller->teller, platforms),
+        .platform_count = expose_platforms(controller->teller, controller->watcher, platforms),
         .alerts = alerts,
         .alerts_count = expose_alerts(controller->alerts, alerts),
         .incidents_written = incidents_counts(controller->incidents).written,

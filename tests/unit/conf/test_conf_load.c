@@ -75,6 +75,19 @@ static void service_gets_the_documented_defaults(void **state)
     conf_destroy(conf);
 }
 
+static void project_is_watched_when_asked_for(void **state)
+{
+    (void)state;
+    struct conf *conf = play_load(PLAY_BOTH("  platform: {pages: {project: shop}}\n"));
+    assert_false(conf->services[0].platform.pages.watch);
+    conf_destroy(conf);
+    conf = play_load(
+        PLAY_BOTH("  platform: {pages: {project: shop, watch: true, watch_every: 1m}}\n"));
+    assert_true(conf->services[0].platform.pages.watch);
+    assert_int_equal(conf->services[0].platform.pages.watch_every_us, 60000000);
+    conf_destroy(conf);
+}
+
 static void rollout_may_pause_between_steps_or_be_off(void **state)
 {
     (void)state;
@@ -433,6 +446,7 @@ int main(void)
         cmocka_unit_test(least_file_gets_the_documented_defaults),
         cmocka_unit_test(service_gets_the_documented_defaults),
         cmocka_unit_test(failures_may_be_widened_and_narrowed),
+        cmocka_unit_test(project_is_watched_when_asked_for),
         cmocka_unit_test(rollout_may_pause_between_steps_or_be_off),
         cmocka_unit_test(observed_policy_is_the_own_one_but_for_what_it_says),
         cmocka_unit_test(endpoint_knows_its_authority),

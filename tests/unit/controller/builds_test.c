@@ -1,6 +1,7 @@
 /* A build that failed takes a deployment back only while it is the canary in use. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -126,6 +127,68 @@ static void alert_ends_with_another_deployment(void **state)
     assert_false(is_alerted(bench, "c0ffee"));
 }
 
+static void fail_alone(struct bench *bench, const struct admin_rollback *failure)
+{
+    loop_enter(&bench->loop);
+    controller_build_failed(bench->controller, bench_steward(bench, "shop"), failure);
+    loop_leave(&bench->loop);
+}
+
+/* What the watch sees: nobody waits for an answer. */
+static void of_a_long_log_the_end_is_kept(void **state)
+{
+    enum { SIZE = 3 * BUILD_LOG_MAX, LINE = 64 };
+    struct bench *bench = *state;
+    static char log[SIZE];
+    char text[256];
+    memset(log, 'x', sizeof log);
+    for (size_t i = LINE - 1; i < SIZE; i += LINE) {
+        log[i] = '\n';
+    }
+    memcpy(log + SIZE - 9, "\xff the end", 9);
+    assert_int_equal(bench_start(bench), OK);
+    fail_alone(bench, &(struct admin_rollback){.service = "shop",
+                                               .reason = "the build failed",
+                                               .is_build = true,
+                                               .deployment = "c9",
+                                               .expect_current = "c9",
+                                               .build_log = bytes_make(log, SIZE),
+                                               .actor = "watch"});
+    assert_true(is_alerted(bench, "c9"));
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 100000);
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT length(evidence ->> 'build_log') FROM rollback", text);
+    long kept = strtol(text, NULL, 10);
+    assert_true(kept >= BUILD_LOG_MAX - LINE);
+    assert_true(kept <= BUILD_LOG_MAX);
+    bench_look_up(bench, "SELECT substr(evidence ->> 'build_log', -7) FROM rollback", text);
+    assert_string_equal(text, "the end");
+}
+
+static void log_of_a_build_in_use_is_in_the_trail(void **state)
+{
+    struct bench *bench = *state;
+    char text[256];
+    assert_int_equal(bench_start(bench), OK);
+    struct admin_rollback failure = {.service = "shop",
+                                     .reason = "the build failed",
+                                     .is_build = true,
+                                     .deployment = "c1",
+                                     .expect_current = "c1",
+                                     .build_log = BYTES("npm ERR!\n"),
+                                     .actor = "watch"};
+    fail_alone(bench, &failure);
+    assert_int_equal(bench_steward(bench, "shop")->engine.rollout.record.trigger, RECORD_BUILD);
+    assert_true(bench_steward(bench, "shop")->engine.rollout.is_quarantined);
+    fail_alone(bench, &failure); /* on its way back: only recorded */
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT detail ->> 'build_log' FROM audit WHERE action = 'build.log'",
+                  text);
+    assert_string_equal(text, "npm ERR!\n");
+    bench_look_up(bench, "SELECT count(*) FROM rollback WHERE trigger_kind = 'build'", text);
+    assert_string_equal(text, "2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +197,8 @@ int main(void)
         TEST(failed_build_of_anything_else_is_recorded_and_told),
         TEST(service_without_a_canary_records_it_too),
         TEST(alert_ends_with_another_deployment),
+        TEST(of_a_long_log_the_end_is_kept),
+        TEST(log_of_a_build_in_use_is_in_the_trail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
