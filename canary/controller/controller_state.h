@@ -337,6 +337,8 @@ void controller_audit(struct controller *controller, const char *actor, const ch
 
 struct deployment {
     bool is_canary_new;
+    bool
+        is_starting; /* a rollout of it follows at once, and is on disk: no state is written here */
     uint32_t weight_ppm; /* of the canary to begin with */
     uint64_t salt;       /* of the stickiness, for a new canary */
     const char *actor;

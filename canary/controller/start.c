@@ -73,6 +73,31 @@ static void fail(struct start *start, enum admin_result result, const char *deta
 
 /* ---- other versions ---- */
 
+/* What is on disk says already how the service will stand when its start is done: a crash in
+ * between is not to find it idle. */
+static void leave_state(struct rollout_actions *actions)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < actions->count; i++) {
+        if (actions->list[i].kind != ROLLOUT_WRITE) {
+            actions->list[kept++] = actions->list[i];
+        }
+    }
+    actions->count = kept;
+}
+
+static void deploy_for_start(struct controller *controller, struct steward *steward,
+                             const struct rollout_command *command)
+{
+    struct rollout_actions actions;
+    struct note note = {{0}};
+    enum err err = engine_command(&steward->engine, command, NULL, controller_now_us(controller),
+                                  clock_wall_us(controller->clock), &actions, &note);
+    CHECK(err == OK); /* a weight of 0 is never refused */
+    leave_state(&actions);
+    controller_act(controller, steward, &actions, NULL);
+}
+
 void controller_deploy(struct controller *controller, struct steward *steward,
                        const struct deployment *deployment)
 {
@@ -97,7 +122,11 @@ void controller_deploy(struct controller *controller, struct steward *steward,
         .actor = deployment->actor,
         .reason = versions.text,
     };
-    controller_command(controller, steward, &command);
+    if (deployment->is_starting) {
+        deploy_for_start(controller, steward, &command);
+    } else {
+        controller_command(controller, steward, &command);
+    }
 }
 
 /* ---- the start itself ---- */
@@ -107,9 +136,11 @@ static void replace_versions(struct start *start)
     struct controller *controller = start->controller;
     struct steward *steward = start->steward;
     steward_adopt(steward, steward->conf, &start->cast);
-    controller_deploy(
-        controller, steward,
-        &(struct deployment){.is_canary_new = true, .salt = start->salt, .actor = start->actor});
+    controller_deploy(controller, steward,
+                      &(struct deployment){.is_canary_new = true,
+                                           .is_starting = true,
+                                           .salt = start->salt,
+                                           .actor = start->actor});
     controller_watch_endpoints(controller);
 }
 

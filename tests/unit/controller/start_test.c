@@ -77,6 +77,28 @@ static void fixed_split_gives_way_to_a_canary_without_weight(void **state)
     assert_int_equal(start(bench, C3), 409);
 }
 
+/* A crash at any moment of a start finds the service as it was, or on its way. */
+static void state_file_never_says_that_a_start_is_idle(void **state)
+{
+    struct bench *bench = *state;
+    char text[256];
+    begin(bench, STABLE CHECKED);
+    bench_stop(bench);
+    bench_look_up(bench, "CREATE TABLE seen (phase TEXT, current TEXT)", text);
+    bench_look_up(bench,
+                  "CREATE TRIGGER see AFTER UPDATE ON service BEGIN INSERT INTO seen VALUES"
+                  " (NEW.phase, NEW.current_deployment); END",
+                  text);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(start(bench, C2), 202);
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT count(*) FROM seen WHERE current = 'c2' AND phase = 'progressing'",
+                  text);
+    assert_string_not_equal(text, "0");
+    bench_look_up(bench, "SELECT count(*) FROM seen WHERE current = 'c2' AND phase = 'idle'", text);
+    assert_string_equal(text, "0");
+}
+
 static void version_with_all_traffic_becomes_the_stable_one(void **state)
 {
     struct bench *bench = *state;
@@ -367,6 +389,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
         TEST(fixed_split_gives_way_to_a_canary_without_weight),
+        TEST(state_file_never_says_that_a_start_is_idle),
         TEST(version_with_all_traffic_becomes_the_stable_one),
         TEST(canary_that_is_there_starts_from_where_it_stands),
         TEST(deployment_at_pages_dev_is_named_by_its_host),
