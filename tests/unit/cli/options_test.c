@@ -16,8 +16,8 @@ enum { WORDS_MAX = 24 };
 
 static enum err parse(struct cli_options *options, struct note *note, const char *line)
 {
-    static char text[512];
-    char *words[WORDS_MAX];
+    static char text[512]; /* with the words, what the options point into */
+    static char *words[WORDS_MAX];
     char *rest = NULL;
     int count = 0;
     (void)snprintf(text, sizeof text, "%s", line);
