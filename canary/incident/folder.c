@@ -385,11 +385,15 @@ static enum err prepend_file(const char *path, const struct incident_work *work,
         struct bytes own = buf_bytes(text);
         struct buf joined;
         buf_init(&joined, text->max);
-        (void)buf_append(&joined, bytes_slice(buf_bytes(&whole), 0, size));
+        err = buf_append(&joined, bytes_slice(buf_bytes(&whole), 0, size));
         (void)buf_append(&joined, own);
-        buf_finish(text);
-        *text = joined;
-        *ret_size = size;
+        if (err == OK) {
+            struct buf replaced = *text;
+            *text = joined;
+            joined = replaced;
+            *ret_size = size;
+        }
+        buf_finish(&joined);
     }
     buf_finish(&whole);
     return err == ERR_NOT_FOUND || err == ERR_LIMIT ? OK : err;
