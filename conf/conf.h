@@ -32,6 +32,7 @@ enum {
     CONF_STEPS_MAX = 63,    /* of a rollout: 32 weights with a pause between each two */
     CONF_STATUSES_MAX = 16, /* ranges of statuses: of a good health check, of failures */
     CONF_GLOBS_MAX = 64,    /* path patterns in one list */
+    CONF_PAGES_MAX = 32,    /* error pages of one list */
     CONF_ALERTS_MAX = 16,
     CONF_REDACT_MAX = 64,
     CONF_COMMAND_MAX = 64,     /* words of a command */
@@ -123,6 +124,25 @@ struct conf_access_log {
     bool is_on;
     const char *path; /* "-" is standard output */
     enum conf_log_format format;
+};
+
+/* Statuses from first to last, both inside. */
+struct conf_statuses {
+    uint16_t first;
+    uint16_t last;
+};
+
+/* A file that stands for our own answers of these statuses. */
+struct conf_error_page {
+    struct conf_statuses *statuses; /* none of them below 400 */
+    size_t status_count;
+    const char *file;
+    struct conf_place place;
+};
+
+struct conf_error_pages {
+    struct conf_error_page *items; /* the first that has a status wins */
+    size_t count;
 };
 
 /* Answers to challenges of certificate authorities (HTTP-01). */
@@ -229,12 +249,6 @@ struct conf_outlier {
     uint64_t consecutive; /* failures in a row that eject an endpoint */
     uint64_t eject_us;
     uint32_t max_ejected_ppm; /* of a version's endpoints, rounded down, never the last one */
-};
-
-/* Statuses from first to last, both inside. */
-struct conf_statuses {
-    uint16_t first;
-    uint16_t last;
 };
 
 struct conf_health {
@@ -394,6 +408,18 @@ struct conf_hsts {
     struct conf_place place;
 };
 
+/* How often one client may ask. */
+struct conf_rate_limit {
+    bool is_on;
+    uint64_t requests; /* per ... */
+    uint64_t per_us;
+    uint64_t burst;          /* at once; 0 is auto: as many as `requests` */
+    uint64_t clients;        /* that are remembered */
+    struct ip_range *exempt; /* are not counted */
+    size_t exempt_count;
+    struct conf_place place;
+};
+
 struct conf_service {
     const char *name;
     const char **hosts; /* lower case: exact, "*.example.com", or "*" for every other */
@@ -426,6 +452,8 @@ struct conf_service {
     uint64_t rto_target_us; /* for a rollback: what drills are held to */
     struct conf_platform platform;
     struct conf_hsts hsts;
+    struct conf_error_pages error_pages; /* before those of all services */
+    struct conf_rate_limit rate_limit;
     struct conf_place place;
     struct conf_place hosts_place;
     struct conf_place weight_place;
@@ -475,6 +503,7 @@ struct conf {
     struct conf_history history;
     struct conf_access_log access_log;
     struct conf_acme acme;
+    struct conf_error_pages error_pages;
     struct conf_recorder recorder;
     struct conf_incidents incidents;
     struct conf_timeouts timeouts;

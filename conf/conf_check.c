@@ -542,6 +542,20 @@ static void check_platform(const struct conf_service *service, struct conf_error
     check_cloudflare(&platform->workers, "workers", &platform->place, errors);
 }
 
+static void check_pages(const struct conf_error_pages *pages, struct conf_errors *errors)
+{
+    for (size_t i = 0; i < pages->count; i++) {
+        const struct conf_error_page *page = &pages->items[i];
+        for (size_t s = 0; s < page->status_count; s++) {
+            if (page->statuses[s].first > 0 && page->statuses[s].first < 400) {
+                conf_errors_add(errors, page->place,
+                                "error_pages.statuses: %u is no error: 400 to 599 are",
+                                (unsigned)page->statuses[s].first);
+            }
+        }
+    }
+}
+
 /* What the list of browsers asks for before it takes a name. */
 static void check_hsts(const struct conf_hsts *hsts, struct conf_errors *errors)
 {
@@ -559,6 +573,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
     check_listeners(conf, errors);
     check_admin(conf, errors);
     check_limits(conf, errors);
+    check_pages(&conf->error_pages, errors);
     for (size_t i = 0; i < conf->service_count; i++) {
         const struct conf_service *service = &conf->services[i];
         check_versions(conf, service, errors);
@@ -574,6 +589,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_failures(&service->failures, errors);
         check_platform(service, errors);
         check_hsts(&service->hsts, errors);
+        check_pages(&service->error_pages, errors);
     }
     for (size_t i = 0; i < conf->alert_count; i++) {
         check_alert(&conf->alerts[i], errors);

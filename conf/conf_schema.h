@@ -82,7 +82,10 @@ extern const struct conf_section conf_schema_service;
 extern const struct conf_section conf_schema_policy;
 /* `services.platform`: struct conf_platform. */
 extern const struct conf_section conf_schema_platform;
-/* `listen.redirect_https`, `acme`, `services.hsts`: the structs of these names. */
+/* One element of `error_pages`: struct conf_error_page. */
+extern const struct conf_section conf_schema_error_page;
+/* `listen.redirect_https`, `acme`, `services.hsts`, `.rate_limit`: the structs of these names. */
+extern const struct conf_section conf_schema_rate_limit;
 extern const struct conf_section conf_schema_redirect_https;
 extern const struct conf_section conf_schema_acme;
 extern const struct conf_section conf_schema_hsts;

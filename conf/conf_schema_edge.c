@@ -4,7 +4,8 @@
 #include "conf/conf_schema.h"
 #include "proxy/base/check.h"
 
-#define DAY (UINT64_C(24) * 60 * 60 * 1000 * 1000)
+#define MS  UINT64_C(1000)
+#define DAY (UINT64_C(24) * 60 * 60 * 1000 * MS)
 
 #define KEYS(array) .keys = (array), .key_count = COUNT_OF(array)
 
@@ -74,4 +75,81 @@ const struct conf_section conf_schema_hsts = {
     KEYS(hsts_keys),
     .size = sizeof(struct conf_hsts),
     .place_offset = offsetof(struct conf_hsts, place),
+};
+
+static const struct conf_key error_page_keys[] = {
+    {.name = "statuses",
+     .type = CONF_TYPE_STATUSES,
+     .flags = CONF_KEY_REQUIRED,
+     .offset = offsetof(struct conf_error_page, statuses),
+     .count_offset = offsetof(struct conf_error_page, status_count),
+     .list_min = 1,
+     .list_max = CONF_STATUSES_MAX,
+     .help = "As `[502, 503]` or `[5xx]`, none below 400."},
+    {.name = "file",
+     .type = CONF_TYPE_FILE,
+     .flags = CONF_KEY_REQUIRED,
+     .offset = offsetof(struct conf_error_page, file),
+     .help = "At most 64 KiB, read when the configuration is loaded. Its ending says what it is: "
+             "`.html`, `.json`, `.xml`, or else plain text."},
+};
+
+const struct conf_section conf_schema_error_page = {
+    .title = "error_pages",
+    .help = "Bodies for answers of Serin's own, such as 404 without a service, 429, 502 and 503: "
+            "the first entry with the status, a service's own before those for all. What an "
+            "origin answers is never replaced.",
+    KEYS(error_page_keys),
+    .size = sizeof(struct conf_error_page),
+    .place_offset = offsetof(struct conf_error_page, place),
+};
+
+static const struct conf_key rate_limit_keys[] = {
+    {.name = "requests",
+     .type = CONF_TYPE_COUNT,
+     .flags = CONF_KEY_REQUIRED,
+     .offset = offsetof(struct conf_rate_limit, requests),
+     .low = 1,
+     .high = 1000000,
+     .help = "Of one client, in each `per`, on the long run."},
+    {.name = "per",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_rate_limit, per_us),
+     .low = 100 * MS,
+     .high = DAY,
+     .fallback = "1s",
+     .help = "The time that `requests` is about."},
+    {.name = "burst",
+     .type = CONF_TYPE_COUNT,
+     .flags = CONF_KEY_AUTO,
+     .offset = offsetof(struct conf_rate_limit, burst),
+     .low = 1,
+     .high = 1000000,
+     .fallback = "auto",
+     .help = "Of one client, at once, after a pause; `auto` is as many as `requests`."},
+    {.name = "clients",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_rate_limit, clients),
+     .low = 64,
+     .high = 1 << 24,
+     .fallback = "65536",
+     .help = "How many clients are remembered at a time, at 16 bytes each. Where more than that "
+             "are active, some of them start anew."},
+    {.name = "exempt",
+     .type = CONF_TYPE_RANGE,
+     .offset = offsetof(struct conf_rate_limit, exempt),
+     .count_offset = offsetof(struct conf_rate_limit, exempt_count),
+     .list_max = CONF_RANGES_MAX,
+     .fallback = "",
+     .help = "Addresses and ranges that are not limited."},
+};
+
+const struct conf_section conf_schema_rate_limit = {
+    .title = "services.rate_limit",
+    .help = "A client is an address, or the /64 of an IPv6 one; behind `trusted_proxies` the one "
+            "that they name. More than the limit gets 429 with `Retry-After`, reaches no version "
+            "and counts against none. [More](OPERATING.md#limits-per-client).",
+    KEYS(rate_limit_keys),
+    .size = sizeof(struct conf_rate_limit),
+    .place_offset = offsetof(struct conf_rate_limit, place),
 };

@@ -222,6 +222,7 @@ enum metric {
     X(UNASKED_UPGRADE, "unasked_upgrade")                                                          \
     X(ACME_CHALLENGE, "acme_challenge")                                                            \
     X(HTTPS_REDIRECT, "https_redirect")                                                            \
+    X(RATE_LIMIT, "rate_limit")                                                                    \
     X(PARSER, "parser")                                                                            \
     X(MEMORY, "memory")
 

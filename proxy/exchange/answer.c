@@ -22,6 +22,8 @@ void exchange_answer(struct exchange *exchange, const struct answer *answer)
         .retry_after = answer->status == 503 ? BYTES("1") : answer->retry_after,
         .body = answer->body,
         .content_type = answer->content_type,
+        .pages = exchange->service != NULL ? exchange->service->pages
+                                           : exchange->lease->snapshot->base->pages,
         .extra = extra,
         .extra_count = extra_count,
     };
@@ -35,10 +37,14 @@ void exchange_answer(struct exchange *exchange, const struct answer *answer)
         exchange->is_bad_for_client = true;
         exchange_count_client_bad(exchange);
     }
+    /* Pages and field values belong to the snapshot. */
+    struct lease *lease = exchange->lease;
+    lease_acquire(lease);
     exchange_close(exchange);
     responder->ops->head(responder, &response);
     responder->ops->body(responder, body);
     responder->ops->end(responder, NULL);
+    exchange_return_lease(host, lease);
 }
 
 void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reason reason)

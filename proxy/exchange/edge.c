@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "proxy/exchange/challenge.h"
+#include "proxy/http/client_ip.h"
 #include "proxy/io/stream.h"
 #include "router/matcher.h"
 
@@ -93,21 +94,49 @@ static void be_undecided(struct exchange *exchange)
     cell_increment(&exchange->service_cells->in_flight[ROLE_PREVIOUS]);
 }
 
+/* ---- how often ---- */
+
+static bool is_too_often(struct exchange *exchange, bool is_peer_trusted)
+{
+    enum { SECOND_US = 1000000, TEXT_SIZE = 24 };
+    const struct snapshot_service *service = exchange->service;
+    const struct conf *conf = exchange->host->snapshot->base->conf;
+    struct ip client = *exchange->responder->peer;
+    if (is_peer_trusted) {
+        client = client_ip_of(&exchange->request->fields, &client, conf->trusted_proxies,
+                              conf->trusted_proxy_count);
+    }
+    if (ip_ranges_have(service->conf->rate_limit.exempt, service->conf->rate_limit.exempt_count,
+                       &client)) {
+        return false;
+    }
+    uint64_t wait_us =
+        rate_table_ask(service->rate_table, &service->rate, &client, exchange->host->loop->now_us);
+    if (wait_us == 0) {
+        return false;
+    }
+    char text[TEXT_SIZE];
+    int size = snprintf(text, sizeof text, "%llu",
+                        (unsigned long long)((wait_us + SECOND_US - 1) / SECOND_US));
+    struct answer answer = {
+        .status = 429, .reason = REJECT_RATE_LIMIT, .retry_after = bytes_make(text, (size_t)size)};
+    be_undecided(exchange);
+    exchange_answer(exchange, &answer);
+    return true;
+}
+
 bool edge_answers(struct exchange *exchange, bool is_peer_trusted)
 {
     const struct stream *connection = exchange->responder->connection;
     unsigned https_port = connection != NULL ? connection->https_port : 0;
-    bool has_hsts = exchange->service->hsts.size > 0;
-    if (https_port == 0 && !has_hsts) {
-        return false;
-    }
-    exchange->is_secure = is_secure(exchange, is_peer_trusted);
+    bool is_asked = https_port != 0 || exchange->service->hsts.size > 0;
+    exchange->is_secure = is_asked && is_secure(exchange, is_peer_trusted);
     if (https_port != 0 && !exchange->is_secure) {
         be_undecided(exchange);
         redirect(exchange, https_port);
         return true;
     }
-    return false;
+    return exchange->service->rate_table != NULL && is_too_often(exchange, is_peer_trusted);
 }
 
 size_t edge_fields(const struct exchange *exchange, struct field fields[EDGE_FIELDS_MAX])

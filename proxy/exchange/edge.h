@@ -1,8 +1,8 @@
 /* proxy/exchange/edge.h — what an edge does for a site before any version of it is asked.
  *
- * Answers challenges of certificate authorities, sends plain HTTP on to HTTPS, and tells browsers
- * to stay there. All of it is off unless configured, and then costs a request a few comparisons.
- * The worker. */
+ * Answers challenges of certificate authorities, sends plain HTTP on to HTTPS, tells browsers to
+ * stay there, and holds back clients that ask too often. All of it is off unless configured, and
+ * then costs a request a few comparisons. The worker. */
 #pragma once
 #include "proxy/exchange/exchange_state.h"
 

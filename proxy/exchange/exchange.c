@@ -31,13 +31,18 @@ void exchange_enter(struct exchange *exchange, enum exchange_state next)
 
 /* ---- leases ---- */
 
+void exchange_return_lease(struct exchange_host *host, struct lease *lease)
+{
+    if (lease_release(lease)) {
+        inbox_push(host->control, &lease->home);
+    }
+}
+
 static void release_lease(struct exchange *exchange)
 {
     struct lease *lease = exchange->lease;
     exchange->lease = NULL;
-    if (lease_release(lease)) {
-        inbox_push(exchange->host->control, &lease->home);
-    }
+    exchange_return_lease(exchange->host, lease);
 }
 
 static void leave_snapshot(struct exchange_host *host, struct snapshot *snapshot)
@@ -475,7 +480,8 @@ static void reply_without_exchange(struct exchange_host *host, struct responder 
 {
     cell_increment(&host->cells->rejected_requests[REJECT_MEMORY]);
     struct reply_options options = {.client_version = request->version,
-                                    .is_head = request->method == METHOD_HEAD};
+                                    .is_head = request->method == METHOD_HEAD,
+                                    .pages = host->snapshot->base->pages};
     struct field items[REPLY_FIELDS_MAX];
     struct response response;
     struct bytes body;

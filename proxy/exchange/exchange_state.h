@@ -88,6 +88,8 @@ struct exchange {
 struct endpoint_seat *exchange_seat(struct exchange_host *host, struct endpoint *endpoint);
 /* Not ejected, or back from it: may this worker use the endpoint as far as outliers go? */
 bool exchange_is_allowed(const struct exchange_host *host, struct endpoint_seat *seat);
+/* One use less of a snapshot; the last one sends it home. */
+void exchange_return_lease(struct exchange_host *host, struct lease *lease);
 /* Moves to the next state; CHECKs that the picture in exchange.h has the arrow. */
 void exchange_enter(struct exchange *exchange, enum exchange_state next);
 /* Gives the request the Host that this endpoint gets. */

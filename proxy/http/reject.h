@@ -49,6 +49,7 @@
     X(UNASKED_UPGRADE, "unasked_upgrade", 502)       /* 101 that nobody asked for */               \
     X(ACME_CHALLENGE, "acme_challenge", 404)         /* answered from `acme.webroot` */            \
     X(HTTPS_REDIRECT, "https_redirect", 308)         /* sent on to HTTPS */                        \
+    X(RATE_LIMIT, "rate_limit", 429)                 /* the client asks too often */               \
     X(PARSER, "parser", 400)                         /* the parser objects where we did not */     \
     X(MEMORY, "memory", 503)                         /* no memory to keep it */
 

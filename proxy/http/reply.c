@@ -100,19 +100,36 @@ static bool has_body(unsigned status)
     return status >= 200 && status != 204 && status != 304;
 }
 
+const struct reply_page *reply_pages_find(const struct reply_pages *pages, unsigned status)
+{
+    if (pages == NULL || status < REPLY_ERROR_MIN || status > REPLY_ERROR_MAX) {
+        return NULL;
+    }
+    unsigned number = pages->of_status[status - REPLY_ERROR_MIN];
+    return number > 0 ? &pages->pages[number - 1] : NULL;
+}
+
+static struct reply_page page_of(unsigned status, const struct reply_options *options)
+{
+    const struct reply_page *page = reply_pages_find(options->pages, status);
+    if (options->body.data != NULL) {
+        return (struct reply_page){options->body, options->content_type};
+    }
+    return page != NULL ? *page
+                        : (struct reply_page){body_of(status), BYTES("text/plain; charset=utf-8")};
+}
+
 void reply_make(unsigned status, const struct reply_options *options, struct field *items,
                 struct response *ret_response, struct bytes *ret_body)
 {
     size_t count = 0;
-    bool is_given = options->body.data != NULL;
-    struct bytes line = is_given ? options->body : body_of(status);
-    struct bytes body = has_body(status) ? line : BYTES("");
+    struct reply_page page = page_of(status, options);
+    struct bytes body = has_body(status) ? page.body : BYTES("");
     if (options->date.size > 0) {
         add(items, &count, FIELD_DATE, BYTES("Date"), options->date);
     }
     if (body.size > 0) {
-        add(items, &count, FIELD_CONTENT_TYPE, BYTES("Content-Type"),
-            is_given ? options->content_type : BYTES("text/plain; charset=utf-8"));
+        add(items, &count, FIELD_CONTENT_TYPE, BYTES("Content-Type"), page.content_type);
         add(items, &count, FIELD_OTHER, BYTES("Cache-Control"), BYTES("no-store"));
     }
     if (status == 405) {

@@ -148,6 +148,7 @@ static void refuse(struct http1_server *server, struct reject reject)
     }
     struct reply_options options = {.client_version = HTTP_1_1,
                                     .is_keep_alive = false,
+                                    .pages = server->host->settings.pages,
                                     .date =
                                         date_now(&server->host->date, server->host->loop->now_us)};
     struct field items[REPLY_FIELDS_MAX];

@@ -28,6 +28,7 @@ struct http1_server_settings {
     uint64_t client_idle_us;
     uint64_t body_max;                    /* bytes of a request body; 0: no limit */
     uint64_t requests_per_connection_max; /* 0: no limit */
+    const struct reply_pages *pages;      /* of refusals; borrowed while they are set; NULL: none */
 };
 
 struct http1_server_host {

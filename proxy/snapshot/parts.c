@@ -33,6 +33,7 @@ static void service_destroy(struct service *service)
     destroy_failures(service);
     block_unref(service->cells);
     block_unref(service->seats);
+    rate_table_unref(service->rate_table);
     free_name(service->name);
     free(service);
 }

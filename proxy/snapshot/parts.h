@@ -11,6 +11,7 @@
 #include "metrics/failure_ring.h"
 #include "proxy/base/bytes.h"
 #include "router/containment.h"
+#include "router/rate_limit.h"
 #include "router/rescue.h"
 #include "router/split.h"
 
@@ -37,6 +38,7 @@ struct service {
     _Atomic uint64_t slow_limit_us;
     /* The stable version suffers: it is asked for nothing beyond its share. Written by control. */
     atomic_bool is_stable_strained;
+    struct rate_table *rate_table; /* shared; NULL: clients were never limited. Control */
 };
 
 struct version {

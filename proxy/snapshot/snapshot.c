@@ -144,6 +144,27 @@ static enum err compile_origin_tls(struct snapshot_base *base, struct note *note
     return err;
 }
 
+static enum err compile_pages(struct snapshot_base *base, struct note *note)
+{
+    static const struct conf_error_pages none = {NULL, 0};
+    const struct conf *conf = base->conf;
+    enum err err = OK;
+    base->service_pages = calloc(conf->service_count + 1, sizeof(struct reply_pages *));
+    if (base->service_pages == NULL) {
+        return ERR_NOMEM;
+    }
+    if (conf->error_pages.count > 0) {
+        err = error_pages_create(&conf->error_pages, &none, note, &base->pages);
+    }
+    for (size_t i = 0; i < conf->service_count && err == OK; i++) {
+        const struct conf_error_pages *own = &conf->services[i].error_pages;
+        if (own->count > 0) {
+            err = error_pages_create(own, &conf->error_pages, note, &base->service_pages[i]);
+        }
+    }
+    return err;
+}
+
 enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets, struct note *note,
                               struct snapshot_base **ret_base)
 {
@@ -157,6 +178,9 @@ enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets
     enum err err = compile_routes(conf, note, &base->routes);
     if (err == OK) {
         err = compile_listeners(base, tickets, note);
+    }
+    if (err == OK) {
+        err = compile_pages(base, note);
     }
     if (err == OK) {
         err = compile_origin_tls(base, note);
@@ -184,6 +208,11 @@ void snapshot_base_unref(struct snapshot_base *base)
         tls_server_unref(base->tls[i]);
     }
     free(base->tls);
+    error_pages_destroy(base->pages);
+    for (size_t i = 0; base->service_pages != NULL && i < base->conf->service_count; i++) {
+        error_pages_destroy(base->service_pages[i]);
+    }
+    free(base->service_pages);
     for (size_t i = 0; base->origin_tls != NULL && i < base->conf->service_count; i++) {
         tls_client_unref(base->origin_tls[i]);
     }
@@ -362,15 +391,49 @@ static bool has_hidden(const struct snapshot_version *version)
     return false;
 }
 
+/* The table outlives snapshots, so that a reload does not fill everybody's bucket. */
+static enum err fill_rate(const struct conf_rate_limit *conf, struct snapshot_service *service)
+{
+    struct service *owner = service->service;
+    struct rate_table *table = NULL;
+    if (!conf->is_on) {
+        return OK;
+    }
+    if (owner->rate_table == NULL || rate_table_clients(owner->rate_table) != conf->clients) {
+        if (rate_table_create(conf->clients, &table) != OK) {
+            return ERR_NOMEM;
+        }
+        rate_table_unref(owner->rate_table);
+        owner->rate_table = table;
+    }
+    service->rate_table = rate_table_ref(owner->rate_table);
+    service->rate = rate_policy_make(conf->requests, conf->per_us,
+                                     conf->burst > 0 ? conf->burst : conf->requests);
+    return OK;
+}
+
+/* What is done for the service before a version of it is asked. */
+static enum err fill_edge(struct snapshot *snapshot, const struct snapshot_service_plan *plan,
+                          struct snapshot_service *service)
+{
+    const struct snapshot_base *base = snapshot->base;
+    size_t index = (size_t)(plan->conf - base->conf->services);
+    CHECK(index < base->conf->service_count);
+    const struct reply_pages *own = base->service_pages[index];
+    service->pages = own != NULL ? own : base->pages;
+    enum err err = write_hsts(&snapshot->arena, &plan->conf->hsts, &service->hsts);
+    return err == OK ? fill_rate(&plan->conf->rate_limit, service) : err;
+}
+
 static enum err fill_service(struct snapshot *snapshot, const struct snapshot_service_plan *plan)
 {
     struct snapshot_service *service = &snapshot->services[snapshot->service_count++];
     service->service = service_ref(plan->service);
     service->conf = plan->conf;
     fill_rules(plan, service);
-    enum err hsts_err = write_hsts(&snapshot->arena, &plan->conf->hsts, &service->hsts);
-    if (hsts_err != OK) {
-        return hsts_err;
+    enum err edge_err = fill_edge(snapshot, plan, service);
+    if (edge_err != OK) {
+        return edge_err;
     }
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         enum err err =
@@ -443,6 +506,7 @@ void snapshot_destroy(struct snapshot *snapshot)
         struct snapshot_service *service = &snapshot->services[i];
         release_version(&service->versions[ROLE_CURRENT]);
         release_version(&service->versions[ROLE_PREVIOUS]);
+        rate_table_unref(service->rate_table);
         service_unref(service->service);
     }
     snapshot_base_unref(snapshot->base);

@@ -15,6 +15,7 @@
 #include "proxy/io/address.h"
 #include "proxy/io/inbox.h"
 #include "proxy/io/proxy_protocol.h"
+#include "proxy/snapshot/error_pages.h"
 #include "proxy/snapshot/parts.h"
 #include "proxy/tls/tls_client.h"
 #include "proxy/tls/tls_server.h"
@@ -49,10 +50,13 @@ struct snapshot_service {
     struct eject_policy eject;
     unsigned rescue_when; /* bits 1 << enum conf_rescue_when; 0: nothing is rescued */
     struct containment_policy containment;
-    uint32_t rescue_gain_ppm; /* what a request earns of a rescue */
-    uint32_t asset_gain_ppm;  /* ... and of asking the other version for an asset */
-    struct bytes hsts;        /* value of Strict-Transport-Security; empty: none */
-    bool has_hidden;          /* among its endpoints */
+    uint32_t rescue_gain_ppm;        /* what a request earns of a rescue */
+    uint32_t asset_gain_ppm;         /* ... and of asking the other version for an asset */
+    const struct reply_pages *pages; /* borrowed from the base; NULL: none */
+    struct rate_table *rate_table;   /* shared; NULL: clients are not limited */
+    struct rate_policy rate;
+    struct bytes hsts;   /* value of Strict-Transport-Security; empty: none */
+    bool has_hidden;     /* among its endpoints */
     uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };
@@ -60,9 +64,12 @@ struct snapshot_service {
 /* The configuration and what was compiled from it; shared by reference, control counts. */
 struct snapshot_base {
     size_t reference_count;
-    struct conf *conf;              /* owned */
-    struct route_table *routes;     /* owned */
-    struct tls_server **tls;        /* owned: of each listener, NULL where it is plain */
+    struct conf *conf;          /* owned */
+    struct route_table *routes; /* owned */
+    struct tls_server **tls;    /* owned: of each listener, NULL where it is plain */
+    struct reply_pages *pages;  /* owned: of all services; NULL: none */
+    struct reply_pages *
+        *service_pages;             /* owned: of each service with pages of its own, else NULL */
     struct tls_client **origin_tls; /* owned: of each service, NULL until an endpoint needs it */
 };
 

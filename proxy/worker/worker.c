@@ -229,6 +229,7 @@ void worker_on_publish(struct inbox_message *message, void *context)
     struct worker *worker = context;
     struct snapshot *snapshot = CONTAINER_OF(message, struct lease, publish)->snapshot;
     worker->servers.settings = settings_of(snapshot->base->conf);
+    worker->servers.settings.pages = snapshot->base->pages;
     exchange_host_adopt(&worker->exchanges, snapshot);
 }
 
