@@ -19,6 +19,7 @@ target) it answers INVENTED_BAD_TARGET; nothing may depend on that number.
 By hand: pages_api.py [--port N] [--seconds N] serves a project "demo" with five deployments and ends by itself."""
 
 import argparse
+import base64
 import email
 import json
 import re
@@ -33,6 +34,9 @@ PROJECTS_PER_PAGE_MAX = 10
 INVENTED_BAD_TARGET = 8000099
 INVENTED_BAD_FORM = 8000098
 STAGES = ("queued", "initialize", "clone_repo", "build", "deploy")
+# What direct uploads authorise themselves with: read by clients (when it ends, how many files it allows), signed by nobody.
+UPLOAD_TOKEN = ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (
+    {"alg": "none"}, {"exp": 4102444800, "max_file_count_allowed": 20000}, "EMU"))
 EPOCH = 1767225600  # 2026-01-01T00:00:00Z: the first deployment of every project
 PATIENCE_S = 60.0
 
@@ -172,6 +176,7 @@ class Project:
         self.moving_to = None  # id that canonical becomes after so many reads
         self.reads_left = 0
         self.logs = {}
+        self.manifest = None  # path to asset, of the last upload
 
     def deploy(self, commit="0" * 40, message="a change", branch="main", environment="production", stage="deploy",
                state="success", is_skipped=False, identity=None, **more):
@@ -194,8 +199,13 @@ class Project:
             return made
 
     def upload(self, told):
-        """A direct upload, as a form: to production, or from another branch a preview."""
+        """A direct upload, as a form: to production, or from another branch a preview. The files of its manifest are there already."""
         form = form_of(told)
+        manifest = json.loads(form.get("manifest", "{}"))
+        missing = [path for path, key in manifest.items() if key not in self.api.assets]
+        if missing:
+            raise ApiError(400, INVENTED_BAD_FORM, f"EMU: {missing[0]} was not uploaded")
+        self.manifest = manifest
         branch = form.get("branch", "main")
         return self.deploy(form.get("commit_hash", "0" * 40), form.get("commit_message", ""), branch,
                            "production" if branch == "main" else "preview")
@@ -231,6 +241,7 @@ class Project:
         latest = self.deployments[-1] if self.deployments else None
         return {"id": self.id, "name": self.name, "subdomain": f"{self.name}.pages.dev",
                 "domains": [f"{self.name}.pages.dev"], "production_branch": "main", "created_on": stamp(EPOCH),
+                "deployment_configs": {"production": {"env_vars": {}}, "preview": {"env_vars": {}}},
                 "canonical_deployment": self.find(self.canonical) if self.canonical else None,
                 "latest_deployment": latest}
 
@@ -345,6 +356,7 @@ class PagesApi:
         self.token, self.account = token, account
         self.lock = threading.RLock()
         self.projects, self.scripts, self.requests = {}, {}, []
+        self.assets = {}      # files of direct uploads, by their key
         self.moves_after = 0  # reads of the project after a rollback that still show the old one
         self.delay_s = 0.0    # before each answer
         self.quota = 1200     # what the Ratelimit header says is left
@@ -400,6 +412,10 @@ class PagesApi:
 
     def authorise(self, told):
         given = told.get("Authorization")
+        if told.path.startswith("/client/v4/pages/assets/"):
+            if given != f"Bearer {UPLOAD_TOKEN}":
+                raise ApiError(401, 8000013, "Authorization failed")
+            return
         if given is None:
             raise ApiError(400, 9106, "Missing X-Auth-Key, X-Auth-Email or Authorization headers")
         if not given.startswith("Bearer "):
@@ -410,6 +426,8 @@ class PagesApi:
     def perform(self, told):
         if told.path == "/client/v4/user/tokens/verify":
             return envelope({"id": "t", "status": "active"})
+        if told.path.startswith("/client/v4/pages/assets/"):
+            return self._assets(told, told.path.rsplit("/", 1)[1])
         found = re.fullmatch(r"/client/v4/accounts/([0-9a-f]{32})/(pages/projects|workers/scripts)((?:/[^/]+)*)",
                              told.path)
         if not found:
@@ -419,6 +437,17 @@ class PagesApi:
         steps = [urllib.parse.unquote(step) for step in found.group(3).split("/")[1:]]
         act = self._pages if found.group(2).startswith("pages") else self._workers
         return act(told, steps)
+
+    def _assets(self, told, what):
+        wish = json.loads(told.body)
+        if (told.method, what) == ("POST", "check-missing"):
+            return envelope([key for key in wish["hashes"] if key not in self.assets])
+        if (told.method, what) == ("POST", "upload"):
+            self.assets.update({one["key"]: base64.b64decode(one["value"]) for one in wish})
+            return envelope({"successful_key_count": len(wish), "unsuccessful_keys": []})
+        if (told.method, what) == ("POST", "upsert-hashes"):
+            return envelope(True)
+        raise ApiError(404, 7003, "no such route")
 
     def _page(self, told, items, default, cap):
         page, size = told.query.get("page", "1"), told.query.get("per_page", str(default))
@@ -439,6 +468,8 @@ class PagesApi:
         what = (told.method, len(steps), steps[-1] if len(steps) > 1 else "")
         if what[:2] == ("GET", 1):
             return envelope(project.read())
+        if what == ("GET", 2, "upload-token"):
+            return envelope({"jwt": UPLOAD_TOKEN})
         if len(steps) < 2 or steps[1] != "deployments":
             raise ApiError(404, 7003, "no such route")
         if what == ("GET", 2, "deployments"):
