@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from pages_api import PagesApi, hang  # noqa: E402
-from play import SLOW, answer, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, answer, bare_environment, case, expect, run, wait_for  # noqa: E402
 from receiver import Receiver  # noqa: E402
 from release import Release  # noqa: E402
 
@@ -22,7 +22,7 @@ OWN = re.compile(r'serin_(last_drill_|drill_|evidence_log_e|weight_ratio\{.*kind
 
 def verb(stage, proxy, *words):
     done = subprocess.run([stage.binary, *words], capture_output=True, text=True, check=False, timeout=60 * SLOW,
-                          env={"PATH": os.environ["PATH"], "SERIN_ADMIN": f"http://127.0.0.1:{proxy.admin_port}"})
+                          env={**bare_environment(), "SERIN_ADMIN": f"http://127.0.0.1:{proxy.admin_port}"})
     stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.returncode, done.stdout, done.stderr
 

@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import pages_api  # noqa: E402
 from pages_api import PagesApi  # noqa: E402
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, bare_environment, case, expect, run, wait_for  # noqa: E402
 
 DONE, FAILED, USAGE, REFUSED, DENIED = range(5)
 NEW = "e" * 40
@@ -44,7 +44,7 @@ class Site:
         return done.returncode, done.stdout, done.stderr
 
     def environment(self, more=None):
-        return {"PATH": os.environ["PATH"], **self.api.environment, **(more or {})}
+        return {**bare_environment(), **self.api.environment, **(more or {})}
 
     def live(self):
         return self.project.canonical

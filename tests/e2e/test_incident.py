@@ -11,7 +11,7 @@ import xml.etree.ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from pages_api import PagesApi  # noqa: E402
-from play import SLOW, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, bare_environment, case, expect, run, wait_for  # noqa: E402
 from wire import answer  # noqa: E402
 
 SECRETS = ["s3cr3t-bearer", "s3cr3t-basic", "s3cr3t-cookie", "s3cr3t-apikey", "s3cr3t-own", "s3cr3t-query",
@@ -94,7 +94,7 @@ class Scene:
         return record, wait_for(lambda: self.report(record["incident"]), "the report is complete", 30)
 
     def record(self):
-        return self.serin.admin("GET", "/api/v1/rollbacks").json["rollbacks"][0]
+        return self.serin.rollback_of(self.stage.name)
 
     def report(self, incident):
         found = self.serin.admin("GET", f"/api/v1/incidents/{incident}")
@@ -107,7 +107,7 @@ def near(real, wanted, what):
 
 
 def verb(stage, *words):
-    environment = {"PATH": os.environ["PATH"], "SERIN_ADMIN": f"http://127.0.0.1:{stage.serin.admin_port}"}
+    environment = {**bare_environment(), "SERIN_ADMIN": f"http://127.0.0.1:{stage.serin.admin_port}"}
     done = subprocess.run([stage.binary, *words], env=environment, capture_output=True, check=False, timeout=30 * SLOW)
     stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode} {done.stderr}")
     return done.returncode, done.stdout
@@ -380,13 +380,12 @@ def folder_that_cannot_be_written_delays_nothing(stage):
         wait_for(lambda: scene.phase() == "rolled_back", "it is rolled back", 60)
     finally:
         load.stop()
-    conditions = scene.serin.admin("GET", "/api/v1/status").json["conditions"]
-    expect([one for one in conditions if "incident reports cannot be written" in one] != [], True, f"{conditions}")
-    expect(scene.serin.metrics().sum("serin_condition", condition="incidents"), 1, "the condition's metric")
+    wait_for(lambda: any("incident reports cannot be written" in one for one in scene.serin.conditions()), "a condition says so")
+    wait_for(lambda: scene.serin.metrics().sum("serin_condition", condition="incidents") == 1, "the condition's metric")
     expect(scene.serin.admin("GET", f"/api/v1/incidents/{scene.record()['id']}").status, 404, "the report")
     os.unlink(blocker)
     wait_for(lambda: scene.report(scene.record()["id"]), "it is written when it can be", 30)
-    expect(scene.serin.admin("GET", "/api/v1/status").json["conditions"], [], "conditions")
+    wait_for(lambda: scene.serin.conditions() == [], "the condition is over")
 
 
 @case(starts_proxy=False)

@@ -178,7 +178,7 @@ def who_only_knocks_is_not_counted(stage):
 
 @case(starts_proxy=False)
 def a_slow_header_is_put_out(stage):
-    edge = Edge(stage, timeouts={"client_header": "200ms"})
+    edge = Edge(stage, timeouts={"client_header": f"{int(500 * SLOW)}ms"})
     silent, slow = edge.connect(), edge.connect()
     slow.send(V1[:-3])
     silent.expect_closed()

@@ -16,6 +16,8 @@ import re
 import subprocess
 import tempfile
 
+from serin import bare_environment
+
 TOKEN = re.compile(r"\s*(?:(?P<string>'(?:[^']|'')*')|(?P<sign>==|!=|&&|\|\||[!()])|(?P<path>[A-Za-z_][\w-]*(?:\.[\w-]+)*(?:\(\))?))")
 COMMAND = re.compile(r"^::(?P<name>[a-z-]+)(?: (?P<properties>[^:]*))?::(?P<data>.*)$")
 PATIENCE_S = 120
@@ -175,7 +177,7 @@ class Runner:
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text if path.endswith("script") else "")
         how = {"bash": ["bash", "--noprofile", "--norc", "-eo", "pipefail"], "": ["bash", "-e"]}[shell]
-        environment = {"PATH": os.pathsep.join([*reversed(self.paths), os.environ["PATH"]]), "HOME": place, "CI": "true", "GITHUB_ACTIONS": "true",
+        environment = {**bare_environment(), "PATH": os.pathsep.join([*reversed(self.paths), os.environ["PATH"]]), "HOME": place, "CI": "true", "GITHUB_ACTIONS": "true",
                        "GITHUB_SHA": self.github["sha"], "RUNNER_TEMP": place, **self.environment, **(env or {}), **files}
         done = subprocess.run([*how, os.path.join(place, "script")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False, cwd=place, timeout=PATIENCE_S * float(os.environ.get("SERIN_TEST_SLOW", "1")))

@@ -96,7 +96,7 @@ static void command_that_does_not_end_is_killed_with_its_children(void **state)
 {
     struct platform_bench *bench = *state;
     struct platform_ask ask = roll_back();
-    ask.deadline_ms = 300;
+    ask.deadline_ms = 2000; /* time enough for the child to be there */
     use(bench, "trap '' TERM; sleep 1000 & echo $!; wait");
     bench_ask(bench, &ask);
     assert_int_equal(bench->result, PLATFORM_TIMED_OUT);
