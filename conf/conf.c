@@ -66,6 +66,32 @@ bool conf_health_accepts(const struct conf_health *health, unsigned status)
     return statuses_have(health->statuses, health->status_count, status);
 }
 
+struct conf_health conf_verify_check(const struct conf_service *service)
+{
+    static struct conf_statuses below_500 = {200, 499};
+    const struct conf_verify *verify = &service->rollback.verify;
+    const struct conf_health *health = &service->health;
+    struct conf_health check = {
+        .is_on = verify->is_on,
+        .path = verify->path,
+        .interval_us = verify->interval_us,
+        .timeout_us = verify->timeout_us,
+        .statuses = verify->statuses,
+        .status_count = verify->status_count,
+        .contains = verify->contains,
+    };
+    if (check.path == NULL) {
+        check.path = health->is_on ? health->path : "/";
+        bool is_looked_for = check.contains == NULL && health->is_on;
+        check.contains = is_looked_for ? health->contains : check.contains;
+    }
+    if (check.status_count == 0) {
+        check.statuses = health->is_on ? health->statuses : &below_500;
+        check.status_count = health->is_on ? health->status_count : 1;
+    }
+    return check;
+}
+
 bool conf_failures_have(const struct conf_failures *failures, unsigned status)
 {
     return statuses_have(failures->statuses, failures->status_count, status);

@@ -260,6 +260,21 @@ struct conf_health {
     uint64_t unhealthy;             /* bad ones in a row that take it out */
     struct conf_statuses *statuses; /* what is a good answer */
     size_t status_count;
+    const char *contains; /* what its body contains; NULL: whatever */
+    struct conf_place place;
+};
+
+/* How it is confirmed that the stable version serves well after a shift back. */
+struct conf_verify {
+    bool is_on;       /* its own URLs are asked; else only what it answers to others counts */
+    const char *path; /* NULL: as `health` has it, where that is on, else / */
+    struct conf_statuses *statuses;
+    size_t status_count;  /* 0: the same, else 200 to 499 */
+    const char *contains; /* NULL: the same where the path is too, else whatever */
+    uint64_t checks;      /* good looks in a row */
+    uint64_t interval_us; /* between two */
+    uint64_t timeout_us;  /* for one answer */
+    uint64_t within_us;   /* without confirmation it has failed, and goes on */
     struct conf_place place;
 };
 
@@ -307,6 +322,7 @@ struct conf_rollback {
     uint32_t instant_above_ppm; /* failures of the excursion from which there are no steps */
     uint64_t max_bad_responses; /* that clients may see before the canary is held back; 0: any */
     struct conf_move move;
+    struct conf_verify verify;
     struct conf_place shift_place;
 };
 
@@ -531,5 +547,7 @@ bool conf_trusts(const struct conf *conf, const struct sockaddr *peer);
 bool conf_address_is_local(const struct conf_address *address);
 /* Would a health check that got this status call the endpoint healthy? */
 bool conf_health_accepts(const struct conf_health *health, unsigned status);
+/* What is asked of the stable version to confirm a rollback; points into `service`. */
+struct conf_health conf_verify_check(const struct conf_service *service);
 /* Is an origin's answer of this status a failure as far as the list goes? */
 bool conf_failures_have(const struct conf_failures *failures, unsigned status);

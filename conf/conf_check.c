@@ -346,6 +346,14 @@ static void check_health(const struct conf_health *health, struct conf_errors *e
     }
 }
 
+static void check_verify(const struct conf_verify *verify, struct conf_errors *errors)
+{
+    if (verify->is_on && verify->timeout_us > verify->within_us) {
+        conf_errors_add(errors, verify->place,
+                        "services.rollback.verify.timeout: is longer than within");
+    }
+}
+
 static void check_drill(const struct conf_drill *drill, struct conf_errors *errors)
 {
     if (drill->is_on && drill->every_us > 0 && drill->at_us >= drill->every_us) {
@@ -584,6 +592,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_shift(&service->rollback, errors);
         check_move(&service->rollback.move, errors);
         check_health(&service->health, errors);
+        check_verify(&service->rollback.verify, errors);
         check_drill(&service->drill, errors);
         check_policies(service, errors);
         check_failures(&service->failures, errors);

@@ -181,6 +181,12 @@ static const struct conf_key health_keys[] = {
      .list_max = CONF_STATUSES_MAX,
      .fallback = "200-399",
      .help = "Statuses, and ranges of them, that are a good answer."},
+    {.name = "contains",
+     .type = CONF_TYPE_WORD,
+     .offset = offsetof(struct conf_health, contains),
+     .help =
+         "Bytes that the first 64 KiB of a good answer's body contain, as they are: no pattern, "
+         "and the origin is not asked for compression."},
 };
 
 static const struct conf_section health_section = {
@@ -271,6 +277,64 @@ static const struct conf_section move_section = {
     .place_offset = offsetof(struct conf_move, place),
 };
 
+static const struct conf_key verify_keys[] = {
+    {.name = "checks",
+     .type = CONF_TYPE_COUNT,
+     .offset = offsetof(struct conf_verify, checks),
+     FROM_TO(1, 100),
+     .fallback = "3",
+     .help = "Good looks in a row that confirm a rollback: every endpoint that takes traffic "
+             "answers well, and the stable version failed less than `error_rate` of all requests "
+             "since the look before."},
+    {.name = "path",
+     .type = CONF_TYPE_URL_PATH,
+     .offset = offsetof(struct conf_verify, path),
+     .help = "What is asked for, with GET. Left out: that of `health` where this is on, else `/`."},
+    {.name = "status",
+     .type = CONF_TYPE_STATUSES,
+     .offset = offsetof(struct conf_verify, statuses),
+     .count_offset = offsetof(struct conf_verify, status_count),
+     .list_min = 1,
+     .list_max = CONF_STATUSES_MAX,
+     .help = "What is a good answer. Left out: as in `health` where this is on, else 200-499."},
+    {.name = "contains",
+     .type = CONF_TYPE_WORD,
+     .offset = offsetof(struct conf_verify, contains),
+     .help = "What its body contains. Left out: as in `health` where the `path` is left out too, "
+             "else whatever."},
+    {.name = "interval",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_verify, interval_us),
+     FROM_TO(100 * MS, HOUR),
+     .fallback = "1s",
+     .help = "From one look to the next."},
+    {.name = "timeout",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_verify, timeout_us),
+     FROM_TO(10 * MS, HOUR),
+     .fallback = "5s",
+     .help = "For one answer, at most `within`."},
+    {.name = "within",
+     .type = CONF_TYPE_DURATION,
+     .offset = offsetof(struct conf_verify, within_us),
+     FROM_TO(SECOND, DAY),
+     .fallback = "60s",
+     .help =
+         "Without confirmation by then the rollback has failed: `rollback_failed` and an alert. "
+         "Looks go on until it is confirmed."},
+};
+
+static const struct conf_section verify_section = {
+    .title = "services.rollback.verify",
+    .help =
+        "When all traffic is back, the stable version is looked at until it is confirmed to "
+        "serve well. Its own URLs are asked as by `health`, one round for each look; `off` asks "
+        "nothing, and three looks a second apart go by what it answers to others.",
+    KEYS(verify_keys),
+    .size = sizeof(struct conf_verify),
+    .place_offset = offsetof(struct conf_verify, place),
+};
+
 #define ROLLBACK(type_, member) .type = (type_), .offset = offsetof(struct conf_rollback, member)
 
 static const struct conf_key rollback_keys[] = {
@@ -348,6 +412,13 @@ static const struct conf_key rollback_keys[] = {
      .fallback = "on",
      .section = &move_section,
      .help = "What becomes of long-lived connections to a canary that loses weight."},
+    {.name = "verify",
+     ROLLBACK(CONF_TYPE_SECTION, verify),
+     .flags = CONF_KEY_NONE,
+     .flag_offset = offsetof(struct conf_rollback, verify.is_on),
+     .fallback = "on",
+     .section = &verify_section,
+     .help = "Confirming that the stable version serves well, when it has all traffic again."},
 };
 
 static const struct conf_section rollback_section = {

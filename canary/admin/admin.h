@@ -98,6 +98,9 @@ struct admin_service {
     bool is_started; /* its versions come from a start at run time, over the configuration */
     struct admin_version current, previous;
     const char *rollback_id; /* of the one that runs, or NULL */
+    bool is_verifying;       /* the stable version is being confirmed, perhaps in vain so far: */
+    uint32_t good_looks, looks_needed;
+    const char *trouble; /* of the last look, or NULL */
     struct admin_evidence evidence[ADMIN_TESTS_MAX];
     size_t evidence_count;
     struct admin_observed observed[ADMIN_OBSERVED_MAX];

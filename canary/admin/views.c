@@ -109,17 +109,29 @@ static json_t *view_mirror(const struct admin_service *service)
                      count_of(service->mirror_dropped));
 }
 
+/* null while nothing is to be confirmed. */
+static json_t *view_verification(const struct admin_service *service)
+{
+    if (!service->is_verifying) {
+        return json_null();
+    }
+    return json_pack("{s:I, s:I, s:o}", "good_looks", count_of(service->good_looks), "needed",
+                     count_of(service->looks_needed), "trouble", view_text(service->trouble));
+}
+
 json_t *view_service_short(const struct admin_service *service)
 {
-    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:b, s:o, s:o, s:o, s:o}",
+    return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:b, s:o, s:o, s:o, s:o, "
+                     "s:o}",
                      "name", view_text(service->name), "phase", view_text(service->phase),
                      "revision", count_of(service->revision), "weight", view_weight(service),
                      "verdict", view_text(service->verdict), "reason", view_text(service->reason),
                      "sentence", view_text(service->sentence), "step", service->step, "steps",
                      service->step_count, "contained", (int)service->is_contained, "started",
-                     (int)service->is_started, "mirror", view_mirror(service), "current",
-                     view_version_short(&service->current), "previous",
-                     view_version_short(&service->previous), "observed", view_observed(service));
+                     (int)service->is_started, "mirror", view_mirror(service), "verification",
+                     view_verification(service), "current", view_version_short(&service->current),
+                     "previous", view_version_short(&service->previous), "observed",
+                     view_observed(service));
 }
 
 static json_t *view_evidence(const struct admin_service *service)

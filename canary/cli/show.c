@@ -178,6 +178,23 @@ static void append_observed(const json_t *service, struct buf *out)
     }
 }
 
+/* A line while a rollback waits for its confirmation. */
+static void append_verification(const json_t *service, struct buf *out)
+{
+    const json_t *verification = json_object_get(service, "verification");
+    if (!json_is_object(verification)) {
+        return;
+    }
+    (void)buf_printf(out, "\n  verification: %lld of %lld good looks in a row",
+                     (long long)json_integer_value(json_object_get(verification, "good_looks")),
+                     (long long)json_integer_value(json_object_get(verification, "needed")));
+    const char *trouble = json_string_value(json_object_get(verification, "trouble"));
+    if (trouble != NULL) {
+        (void)buf_append(out, BYTES(": "));
+        (void)table_append_clean(out, trouble);
+    }
+}
+
 static void append_sentences(json_t *status, struct buf *out)
 {
     size_t index;
@@ -191,6 +208,7 @@ static void append_sentences(json_t *status, struct buf *out)
             (void)buf_append(out, BYTES(": "));
             (void)table_append_clean(out, sentence);
         }
+        append_verification(row, out);
         append_observed(row, out);
     }
     json_array_foreach(json_object_get(status, "conditions"), index, row)

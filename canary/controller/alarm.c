@@ -239,13 +239,21 @@ static const char *condition_text(const struct condition conditions[CONDITIONS],
     return NULL;
 }
 
+/* After a restart a platform that failed is still to be asked. */
+static bool is_unknown(const struct controller *controller, const char *name)
+{
+    return strcmp(name, "SerinPlatformFailing") == 0 && controller->teller != NULL &&
+           teller_has_untried(controller->teller);
+}
+
 /* True when it does not hold any more; then the note says why. */
 static bool is_over(struct controller *controller, const struct condition conditions[CONDITIONS],
                     const struct event *event, struct note *ret_note)
 {
     if (event->service[0] == '\0') {
         note_set(ret_note, "it is well again");
-        return condition_text(conditions, event->name) == NULL;
+        return condition_text(conditions, event->name) == NULL &&
+               !is_unknown(controller, event->name);
     }
     const struct steward *steward = controller_find(controller, event->service);
     const struct rule *rule = find_rule_by_name(event->name);

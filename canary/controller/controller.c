@@ -190,30 +190,6 @@ static size_t conf_endpoint_total(const struct conf *conf)
     return total;
 }
 
-static enum err make_target(const struct controller *controller, const struct steward *steward,
-                            enum role role, size_t index, struct prober_target *target)
-{
-    const struct steward_endpoint *endpoint = &steward->versions[role].endpoints[index];
-    const struct conf_endpoint *conf = endpoint->conf;
-    struct address_entry entry = {0};
-    (void)!address_book_find(controller->book, bytes_of(conf->host), conf->port, &entry);
-    *target = (struct prober_target){
-        .endpoint = endpoint->endpoint,
-        .authority = bytes_of(conf->authority),
-        .addresses = entry.addresses,
-        .address_count = entry.address_count,
-        .host = bytes_of(conf->host),
-        .health = &steward->conf->health,
-        .proxy_protocol = steward_proxy_protocol(steward, role),
-    };
-    if (conf->scheme != CONF_SCHEME_HTTPS) {
-        return OK;
-    }
-    struct snapshot_base *base = controller->base;
-    size_t service = (size_t)(steward->conf - base->conf->services);
-    return snapshot_base_origin_tls(base, service, &target->tls);
-}
-
 static enum err list_targets(const struct controller *controller, struct prober_target *targets,
                              size_t *ret_count)
 {
@@ -224,7 +200,8 @@ static enum err list_targets(const struct controller *controller, struct prober_
         for (size_t role = 0; role < ROLE_COUNT && steward->conf->health.is_on; role++) {
             const struct steward_version *version = &steward->versions[role];
             for (size_t e = 0; e < version->endpoint_count && err == OK; e++) {
-                err = make_target(controller, steward, (enum role)role, e, &targets[count++]);
+                err = controller_target(controller, steward, (enum role)role, e,
+                                        &steward->conf->health, &targets[count++]);
             }
         }
     }
@@ -349,6 +326,8 @@ static void tick_steward(struct controller *controller, struct steward *steward,
     struct rollout_actions actions;
     char id[RECORD_ID_SIZE];
     controller_make_id(controller, id);
+    checks_look(&steward->checks, controller, steward,
+                rollout_asked_round(&steward->engine.rollout));
     steward_tick(steward, id, now_us, wall_us, &actions);
     if (actions.count > 0) {
         controller_act(controller, steward, &actions, NULL);

@@ -266,6 +266,15 @@ void controller_record_build(struct controller *controller, struct steward *stew
 void controller_build_failed(struct controller *controller, struct steward *steward,
                              const struct admin_rollback *failure);
 
+/* ---- asking the versions (checks.c) ---- */
+
+/* How that endpoint of the role is asked, as `health` says. Borrows from the steward, the book and
+ * `health`. ERR_NOMEM, and whatever its TLS lacks: some of it is filled. */
+MUST_USE enum err controller_target(const struct controller *controller,
+                                    const struct steward *steward, enum role role, size_t index,
+                                    const struct conf_health *health,
+                                    struct prober_target *ret_target);
+
 /* ---- rehearsals (drills.c) ---- */
 
 /* The admin's op. */

@@ -15,9 +15,17 @@
 
 enum { LOOK_DEADLINE_MS = 60000 };
 
+static void run_destroy(struct drill_run *run)
+{
+    if (run != NULL) {
+        checks_finish(&run->checks);
+        free(run);
+    }
+}
+
 void drills_finish(struct drills *drills)
 {
-    free(drills->run);
+    run_destroy(drills->run);
     drills->run = NULL;
 }
 
@@ -145,7 +153,7 @@ void controller_drop_drill(struct controller *controller, struct steward *stewar
     steward->drills.run = NULL;
     tell(controller, steward, LOG_LEVEL_INFO, "drill.drop", record.actor, record.reason_text.text);
     keep(controller, steward, run, &result);
-    free(run);
+    run_destroy(run);
 }
 
 void controller_drop_drills(struct controller *controller, const char *why)
@@ -184,7 +192,7 @@ static void end(struct controller *controller, struct steward *steward)
         controller_notice(controller, steward, &action);
     }
     controller_alarm(controller, steward, &action);
-    free(run);
+    run_destroy(run);
 }
 
 /* ---- the platform ---- */
@@ -290,6 +298,7 @@ static void look(struct controller *controller, struct steward *steward, uint64_
 {
     struct drill_run *run = steward->drills.run;
     const struct version_reading *stable = &steward->versions[ROLE_PREVIOUS].reading;
+    checks_look(&run->checks, controller, steward, rollout_asked_round(&run->drill.engine.rollout));
     struct drill_input input = {
         .wall_us = wall_us,
         .stable_live = steward_reachable_count(steward, ROLE_PREVIOUS),
@@ -297,6 +306,7 @@ static void look(struct controller *controller, struct steward *steward, uint64_
         .stable_failed = stable->err,
         .landed_revision = run->landed_revision,
         .landed_us = run->landed_us,
+        .checked = run->checks.checked,
     };
     struct drill_wish wish;
     drill_tick(&run->drill, &input, now_us, &wish);

@@ -3,6 +3,7 @@
  * Embedded in the steward; the functions on it that need the whole controller stand in
  * controller_state.h. Control only. */
 #pragma once
+#include "canary/controller/checks.h"
 #include "canary/engine/drill.h"
 #include "canary/history/keys.h"
 #include "conf/conf.h"
@@ -10,6 +11,7 @@
 /* One that runs. */
 struct drill_run {
     struct drill drill;
+    struct checks checks;
     double target_s;
     char deployment[CONF_DEPLOYMENT_MAX + 1]; /* the versions that it is about */
     char target[CONF_DEPLOYMENT_MAX + 1];

@@ -58,7 +58,7 @@ static void keep(struct controller *controller, const struct history_platform *p
 static void journal(void *context, const char *rollback, const char *body)
 {
     struct controller *controller = context;
-    struct history_platform platform = {rollback, body, NAN};
+    struct history_platform platform = {.rollback = rollback, .body = body, .ack_s = NAN};
     if (controller->stage == CONTROLLER_CLOSING || controller->history == NULL) {
         return;
     }
@@ -86,12 +86,13 @@ static void acknowledge(struct controller *controller, const struct teller_facts
 {
     struct steward *steward = controller_find(controller, facts->service);
     int64_t elapsed_us = clock_wall_us(controller->clock) - facts->first_bad_us;
-    struct history_platform platform = {facts->rollback, NULL,
-                                        elapsed_us > 0 ? (double)elapsed_us / 1e6 : 0};
+    struct history_platform platform = {
+        .rollback = facts->rollback, .ack_s = (double)NAN, .state = record_platform_name(state)};
     if (state == RECORD_PLATFORM_ACKNOWLEDGED) {
-        controller_write(controller, &(struct history_change){.platform = &platform},
-                         "the platform's acknowledgement", facts->service);
+        platform.ack_s = elapsed_us > 0 ? (double)elapsed_us / 1e6 : 0;
     }
+    controller_write(controller, &(struct history_change){.platform = &platform},
+                     "what the platform said", facts->service);
     if (steward != NULL) {
         struct rollout_actions actions;
         rollout_note_platform(&steward->engine.rollout, facts->rollback, state,

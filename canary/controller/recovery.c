@@ -325,14 +325,15 @@ static void recover_rollbacks(struct controller *controller, const struct histor
         struct history_rollback *row = &state->rollbacks[i - 1];
         struct record record;
         bool is_read = record_from_history(row, &record);
-        if (!is_read || record.is_quarantining) {
-            quarantine(controller, row);
+        bool is_open = !is_read || record.status == RECORD_IN_PROGRESS;
+        if (is_open && (!is_read || record.is_quarantining)) {
+            quarantine(controller, row); /* of one that has failed it was written long ago */
         }
         const struct steward *steward = controller_find(controller, row->service);
         bool is_first = steward != NULL && !steward->is_begun;
         if (is_read && is_first && may_resume(controller, row)) {
             resume(controller, row, &record);
-        } else {
+        } else if (is_open) {
             supersede(controller, row);
         }
     }

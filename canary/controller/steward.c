@@ -138,6 +138,7 @@ void steward_destroy(struct steward *steward)
     service_unref(steward->service);
     observe_finish(&steward->observe);
     recorder_destroy(steward->recorder);
+    checks_finish(&steward->checks);
     drills_finish(&steward->drills);
     witness_destroy(steward->witness);
     free(steward);
@@ -197,6 +198,17 @@ static void configure_rollout(const struct conf_rollout *conf, struct rollout_co
     config->rolls_back_after_bake = conf->after_bake == CONF_AFTER_BAKE_ROLLBACK;
 }
 
+/* `off` leaves the looks as they are by default. */
+static void configure_verify(const struct conf_verify *conf, struct rollout_config *ret_config)
+{
+    if (conf->is_on) {
+        ret_config->verify_asks = true;
+        ret_config->verify_looks = (uint32_t)conf->checks;
+        ret_config->verify_every_us = conf->interval_us;
+        ret_config->verify_us_max = conf->within_us;
+    }
+}
+
 struct engine_config steward_engine_config(const struct conf_service *conf)
 {
     const struct conf_rollback *rollback = &conf->rollback;
@@ -209,6 +221,7 @@ struct engine_config steward_engine_config(const struct conf_service *conf)
     config.rollout.instant_above = own.instant_above;
     config.rollout.max_wait_us = rollback->max_wait_us;
     config.rollout.mirror_ppm = conf->mirror_ppm;
+    configure_verify(&rollback->verify, &config.rollout);
     configure_rollout(&conf->rollout, &config.rollout);
     config.rollout.shift.every_us = rollback->every_us;
     config.rollout.shift.step_count = rollback->shift_count;
@@ -383,6 +396,7 @@ void steward_tick(struct steward *steward, const char *record_id, uint64_t now_u
         .landed_us = steward->landed_us,
         .is_canary_ready = steward->is_canary_ready,
         .canary_in_flight = steward_in_flight(steward, ROLE_CURRENT),
+        .checked = steward->checks.checked,
         .record_id = record_id,
     };
     steward_tell_observers(steward, now_us);

@@ -5,6 +5,7 @@
  * versions (shared with the snapshots), feeds its engine with their counts each tick, and remembers
  * what the workers have been told. Control only. */
 #pragma once
+#include "canary/controller/checks.h"
 #include "canary/controller/drills.h"
 #include "canary/controller/lineup.h"
 #include "canary/controller/recorder.h"
@@ -94,6 +95,7 @@ struct steward {
     struct steward_hold hold;         /* containment, as it was last told */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
+    struct checks checks; /* of the stable version, to confirm a rollback */
     struct drills drills;
     struct witness *witness; /* owned; NULL: there are no incident reports */
     uint64_t lost_before;    /* failures that rings had lost when the present incident began */

@@ -103,6 +103,12 @@ static void view_service(const struct controller *controller, const struct stewa
             reading_sum(steward->service->cells, offsetof(struct service_cells, mirror_dropped)),
         .is_started = steward->lineup.is_started,
         .rollback_id = is_rolling_back ? rollout->record.id : NULL,
+        .is_verifying = rollout_is_verifying(rollout),
+        .good_looks = rollout->verification.good_looks,
+        .looks_needed = rollout->config.verify_looks,
+        .trouble = rollout->verification.trouble.text[0] != '\0'
+                       ? rollout->verification.trouble.text
+                       : NULL,
     };
     view_version(steward, ROLE_CURRENT, &ret_service->current);
     view_version(steward, ROLE_PREVIOUS, &ret_service->previous);

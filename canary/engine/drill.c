@@ -68,6 +68,7 @@ static struct engine_input engine_input_of(const struct drill *drill,
         .landed_revision = input->landed_revision,
         .landed_us = input->landed_us,
         .canary_in_flight = 1, /* so that no drain is stamped: nothing was in flight */
+        .checked = input->checked,
         .record_id = drill->id,
     };
 }
@@ -100,7 +101,11 @@ static void settle(struct drill *drill, const struct drill_input *input, uint64_
 {
     const struct rollout *rollout = &drill->engine.rollout;
     if (rollout->phase == ROLLOUT_ROLLBACK_FAILED) {
-        fail(drill, "the stable version could not be confirmed to serve well");
+        const char *trouble = rollout->verification.trouble.text;
+        struct note note;
+        note_set(&note, "the stable version could not be confirmed to serve well (%s)",
+                 trouble[0] != '\0' ? trouble : "too few good looks in a row");
+        fail(drill, note.text);
     } else if (rollout->phase == ROLLOUT_IDLE || !rollout->has_record ||
                rollout->record.status != RECORD_SUCCESS || drill->is_platform_open) {
         if (now_us - drill->began_us >= DRILL_US_MAX) {

@@ -5,8 +5,8 @@
  * one, the others to a stable version that fails none. All else is real: the clock, how long a
  * split takes to reach every worker (the owner publishes the one that is in force again), what the
  * platform says when it is only looked at, and, once the shift is over, the stable version itself,
- * its endpoints and its answers. A breach is always rolled back here, whatever `on_breach` says.
- * Nothing is quarantined, nothing drains.
+ * its endpoints, its own URLs and its answers to others. A breach is always rolled back here,
+ * whatever `on_breach` says. Nothing is quarantined, nothing drains.
  *
  * Embedded by its owner, about 50 KB; pure, the clock is an argument; one thread (control). */
 #pragma once
@@ -45,6 +45,7 @@ struct drill_input {
     uint64_t stable_count, stable_failed; /* really, cumulative */
     uint64_t landed_revision;             /* of the newest split asked for that every worker has */
     uint64_t landed_us;                   /* since when */
+    struct rollout_checked checked;       /* the stable version's own URLs; see rollout.h */
 };
 
 /* What the owner is to do after a tick. */

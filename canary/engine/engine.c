@@ -186,6 +186,7 @@ static void remember(struct engine *engine, const struct engine_input *input)
         .landed_revision = input->landed_revision,
         .landed_us = input->landed_us,
         .canary_in_flight = input->canary_in_flight,
+        .checked = input->checked,
     };
 }
 

@@ -29,6 +29,7 @@ struct engine_input {
     uint64_t landed_revision; /* of the newest weight that every worker has */
     uint64_t landed_us;       /* since when they have it; 0: not known, as of this tick */
     uint64_t canary_in_flight;
+    struct rollout_checked checked; /* the stable version's own URLs */
     const char *record_id; /* an unused id, for the record of a rollback that may begin now */
 };
 

@@ -63,6 +63,7 @@ struct rollout_config {
     uint32_t verify_looks;    /* good looks in a row that confirm a rollback */
     uint64_t verify_every_us; /* between two looks */
     uint64_t verify_us_max;   /* without confirmation it has failed */
+    bool verify_asks;         /* a look needs the answers of the stable version's own URLs */
     struct ladder ladder;     /* of the next start; a rollout that runs keeps its own */
     uint32_t mirror_ppm;      /* of safe requests: copied to the canary before its first weight */
     uint64_t min_time_us;     /* of each step, and of mirroring */
@@ -74,6 +75,13 @@ struct rollout_config {
 
 /* The defaults; static. */
 extern const struct rollout_config ROLLOUT_CONFIG_DEFAULT;
+
+/* What the stable version's own URLs answered when they were asked. */
+struct rollout_checked {
+    uint64_t round; /* the last that is over; see rollout_asked_round; 0: none */
+    bool is_good;   /* every answer was */
+    struct note trouble;
+};
 
 /* What was seen in this look. Totals never go backwards (the judge's tally). */
 struct rollout_input {
@@ -94,6 +102,7 @@ struct rollout_input {
     uint64_t landed_revision;               /* newest weight that every worker has */
     uint64_t landed_us;                     /* since when; 0: not known, as of this look */
     uint64_t canary_in_flight;
+    struct rollout_checked checked;
     const char *record_id; /* for a record that this call may open; borrowed during the call */
 };
 
@@ -213,6 +222,9 @@ struct rollout_verification {
     uint64_t began_us, looked_us;
     uint32_t good_looks;
     double count, failed; /* of stable, at the last look */
+    uint64_t round;       /* of questions: the last one begun, over all verifications */
+    bool is_asking;       /* its answers are waited for */
+    struct note trouble;  /* of the last look; empty when it was good, or there was none */
 };
 
 struct rollout {
@@ -282,6 +294,12 @@ bool rollout_has_outage(const struct rollout *rollout, uint64_t now_us);
 void rollout_note_platform(struct rollout *rollout, const char *record_id,
                            enum record_platform platform, uint64_t now_us,
                            struct rollout_actions *ret_actions);
+
+/* The round of questions to the stable version's own URLs that is waited for; 0: none. The owner
+ * reports its end in `checked`. */
+uint64_t rollout_asked_round(const struct rollout *rollout);
+/* Is it being confirmed that the stable version serves well? Also when that has failed so far. */
+bool rollout_is_verifying(const struct rollout *rollout);
 
 /* One tick. */
 void rollout_step(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,

@@ -231,6 +231,7 @@ static void land(struct rollout *rollout, const struct rollout_input *input, uin
     rollout->verification = (struct rollout_verification){
         .began_us = now_us,
         .looked_us = now_us,
+        .round = rollout->verification.round,
         .count = input->tally.stable_count,
         .failed = input->tally.stable_failed,
     };
@@ -308,16 +309,43 @@ void rollout_shift_hurry(struct rollout *rollout, const struct rollout_input *in
     }
 }
 
-/* One look: stable lives, and what it answered since the last look is below the limit. */
-static bool is_good_look(struct rollout *rollout, const struct rollout_input *input)
+/* What was asked is answered; without questions a look is due by the clock alone. */
+static bool is_look_due(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us)
+{
+    struct rollout_verification *verification = &rollout->verification;
+    if (!rollout->config.verify_asks) {
+        verification->is_asking = false;
+    } else if (verification->is_asking) {
+        return input->checked.round == verification->round;
+    }
+    if (now_us < verification->looked_us + rollout->config.verify_every_us) {
+        return false;
+    }
+    if (rollout->config.verify_asks) {
+        verification->round++;
+        verification->is_asking = true;
+    }
+    return !verification->is_asking;
+}
+
+/* One look: stable lives, its own URLs answered well, and what it answered to everybody since the
+ * last look is below the limit. The note stays empty then. */
+static void look_at_stable(struct rollout *rollout, const struct rollout_input *input)
 {
     struct rollout_verification *verification = &rollout->verification;
     double count = input->tally.stable_count - verification->count;
     double failed = input->tally.stable_failed - verification->failed;
     verification->count = input->tally.stable_count;
     verification->failed = input->tally.stable_failed;
-    bool is_below_limit = failed == 0.0 || failed < rollout->config.limit * count;
-    return input->stable_live > 0 && is_below_limit;
+    note_set(&verification->trouble, "%s", "");
+    if (input->stable_live == 0) {
+        note_set(&verification->trouble, "it has no live endpoint");
+    } else if (verification->is_asking && !input->checked.is_good) {
+        verification->trouble = input->checked.trouble;
+    } else if (failed > 0.0 && failed >= rollout->config.limit * count) {
+        note_set(&verification->trouble, "of the last %.0f requests it failed %.0f", count, failed);
+    }
+    verification->is_asking = false;
 }
 
 static void verify_success(struct rollout *rollout, uint64_t now_us,
@@ -347,16 +375,20 @@ static void verify_success(struct rollout *rollout, uint64_t now_us,
 
 static void verify_failure(struct rollout *rollout, struct rollout_actions *actions)
 {
+    const char *trouble = rollout->verification.trouble.text;
     rollout_enter(rollout, ROLLOUT_ROLLBACK_FAILED);
     if (rollout->has_record) {
         rollout->record.status = RECORD_FAILED;
         rollout_write_record(&rollout->record, actions);
     }
     rollout_write(rollout, false, actions);
-    static const char TEXT[] = "traffic is back on stable, but stable could not be confirmed to "
-                               "serve well; looking on";
-    rollout_tell(actions, ROLLOUT_ERROR, "rollback.failed", ROLLOUT_ACTOR_JUDGE, "%s", TEXT);
-    rollout_alert(actions, "rollback.failed", "%s", TEXT);
+    struct note note;
+    note_set(&note,
+             "traffic is back on stable, but stable could not be confirmed to serve well (%s); "
+             "looking on",
+             trouble[0] != '\0' ? trouble : "too few good looks in a row");
+    rollout_tell(actions, ROLLOUT_ERROR, "rollback.failed", ROLLOUT_ACTOR_JUDGE, "%s", note.text);
+    rollout_alert(actions, "rollback.failed", "%s", note.text);
 }
 
 void rollout_drain_tick(struct rollout *rollout, const struct rollout_input *input, uint64_t now_us,
@@ -377,20 +409,35 @@ void rollout_verify_tick(struct rollout *rollout, const struct rollout_input *in
     struct rollout_verification *verification = &rollout->verification;
     follow_harm(rollout, input, now_us);
     if (is_record_open(rollout) && input->canary_in_flight == 0) {
+        bool is_news = isnan(rollout->record.phase_s[RECORD_DRAIN]);
         record_stamp(&rollout->record, RECORD_DRAIN, elapsed_s(rollout, now_us));
+        if (is_news && rollout->phase == ROLLOUT_ROLLBACK_FAILED) {
+            rollout_write_record(&rollout->record, actions); /* it may take long to be confirmed */
+        }
     }
-    if (now_us < verification->looked_us + rollout->config.verify_every_us) {
-        return;
+    if (is_look_due(rollout, input, now_us)) {
+        verification->looked_us = now_us;
+        look_at_stable(rollout, input);
+        bool is_good = verification->trouble.text[0] == '\0';
+        verification->good_looks = is_good ? verification->good_looks + 1 : 0;
     }
-    verification->looked_us = now_us;
-    bool is_good = is_good_look(rollout, input);
-    verification->good_looks = is_good ? verification->good_looks + 1 : 0;
     if (verification->good_looks >= rollout->config.verify_looks) {
         verify_success(rollout, now_us, actions);
     } else if (rollout->phase == ROLLOUT_VERIFYING &&
                now_us >= verification->began_us + rollout->config.verify_us_max) {
         verify_failure(rollout, actions);
     }
+}
+
+bool rollout_is_verifying(const struct rollout *rollout)
+{
+    return rollout->phase == ROLLOUT_VERIFYING || rollout->phase == ROLLOUT_ROLLBACK_FAILED;
+}
+
+uint64_t rollout_asked_round(const struct rollout *rollout)
+{
+    const struct rollout_verification *verification = &rollout->verification;
+    return rollout_is_verifying(rollout) && verification->is_asking ? verification->round : 0;
 }
 
 void rollout_note_platform(struct rollout *rollout, const char *record_id,

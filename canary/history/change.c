@@ -141,7 +141,8 @@ static bool copy_trail(struct change *change, const struct history_audit *audit)
 
 static bool copy_platform(struct arena *arena, struct history_platform *platform)
 {
-    return copy_text(arena, &platform->rollback) && copy_detail(arena, &platform->body);
+    return copy_text(arena, &platform->rollback) && copy_detail(arena, &platform->body) &&
+           copy_optional(arena, &platform->state);
 }
 
 static bool copy_watch(struct arena *arena, struct history_watch *watch)

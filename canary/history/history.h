@@ -111,7 +111,8 @@ struct history_alert {
 struct history_platform {
     const char *rollback; /* its id */
     const char *body;     /* NULL on write: it may be forgotten, */
-    double ack_s;         /* and if not negative the rollback's record gets it, if it has none */
+    double ack_s;         /* and if not negative the rollback's record gets it, if it has none; */
+    const char *state;    /* ... and its evidence says so as `platform`, unless NULL */
 };
 
 /* What was seen of a project that a service watches; its body is JSON that only the writer reads.
@@ -171,7 +172,8 @@ struct history_state {
     size_t service_count;
     struct history_quarantine *quarantines;
     size_t quarantine_count;
-    struct history_rollback *rollbacks; /* in_progress only, oldest first */
+    struct history_rollback *rollbacks; /* in_progress, and what a service in rollback_failed still
+                                           tries to confirm; oldest first */
     size_t rollback_count;
     struct history_key *keys; /* of the last HISTORY_KEY_LIFE_S, oldest first */
     size_t key_count;

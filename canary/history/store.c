@@ -39,6 +39,7 @@ enum statement {
     STATEMENT_PLATFORM,
     STATEMENT_PLATFORM_FORGET,
     STATEMENT_PLATFORM_ACK,
+    STATEMENT_PLATFORM_STATE,
     STATEMENT_WATCH,
     STATEMENT_WATCH_FORGET,
     STATEMENT_AUDIT_LAST,
@@ -81,6 +82,8 @@ static const char *const statement_sql[] = {
     [STATEMENT_PLATFORM_ACK] =
         "UPDATE rollback SET platform_ack_s=?2, duration_s=max(coalesce(duration_s,0),?2)"
         " WHERE id=?1 AND platform_ack_s IS NULL",
+    [STATEMENT_PLATFORM_STATE] = "UPDATE rollback SET evidence=json_set(evidence,'$.platform',?2)"
+                                 " WHERE id=?1 AND json_valid(evidence)",
     [STATEMENT_WATCH] =
         "INSERT INTO watch VALUES (?1,?2) ON CONFLICT (service) DO UPDATE SET body=?2",
     [STATEMENT_WATCH_FORGET] = "DELETE FROM watch WHERE service=?1",
@@ -414,10 +417,24 @@ static int write_ack(struct store *store, const struct history_platform *platfor
     return step_statement(statement);
 }
 
+static int write_platform_state(struct store *store, const struct history_platform *platform)
+{
+    sqlite3_stmt *statement = statement_of(store, STATEMENT_PLATFORM_STATE);
+    if (statement == NULL) {
+        return sqlite3_errcode(store->database);
+    }
+    bind_text(statement, 1, platform->rollback);
+    bind_text(statement, 2, platform->state);
+    return step_statement(statement);
+}
+
 static int write_platform(struct store *store, const struct history_platform *platform)
 {
     bool is_forgotten = platform->body == NULL;
     int code = is_forgotten && platform->ack_s >= 0 ? write_ack(store, platform) : SQLITE_OK;
+    if (code == SQLITE_OK && is_forgotten && platform->state != NULL) {
+        code = write_platform_state(store, platform);
+    }
     sqlite3_stmt *statement =
         statement_of(store, is_forgotten ? STATEMENT_PLATFORM_FORGET : STATEMENT_PLATFORM);
     if (code != SQLITE_OK || statement == NULL) {

@@ -188,7 +188,8 @@ static bool load_alert(sqlite3_stmt *statement, struct arena *arena, void *place
 static bool load_platform(sqlite3_stmt *statement, struct arena *arena, void *place)
 {
     struct history_platform *platform = place;
-    *platform = (struct history_platform){text_at(statement, 0), text_at(statement, 1), NAN};
+    *platform = (struct history_platform){
+        .rollback = text_at(statement, 0), .body = text_at(statement, 1), .ack_s = NAN};
     return keep_text(arena, &platform->rollback) && keep_text(arena, &platform->body);
 }
 
@@ -210,7 +211,11 @@ enum err store_load(struct store *store, int64_t now_us, struct history_state *r
         "SELECT service, deployment, reason, since_us FROM quarantine ORDER BY since_us",
         sizeof(struct history_quarantine), load_quarantine};
     static const struct load_table rollbacks = {
-        "SELECT " ROLLBACK_COLUMNS " FROM rollback WHERE status = 'in_progress' ORDER BY seq",
+        "SELECT " ROLLBACK_COLUMNS " FROM rollback WHERE status = 'in_progress' OR"
+        " (status = 'failed' AND service IN"
+        "  (SELECT name FROM service WHERE phase = 'rollback_failed') AND seq ="
+        "  (SELECT max(seq) FROM rollback AS other WHERE other.service = rollback.service"
+        "   AND other.status <> 'dry_run')) ORDER BY seq",
         sizeof(struct history_rollback), load_rollback};
     static const struct load_table keys = {
         "SELECT key, fingerprint, rollback_id, at_us FROM idempotency WHERE at_us >= ?1"

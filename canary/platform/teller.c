@@ -533,6 +533,17 @@ const char *teller_condition(struct teller *teller)
     return NULL;
 }
 
+bool teller_has_untried(const struct teller *teller)
+{
+    for (struct list *link = teller->tasks.next; link != &teller->tasks; link = link->next) {
+        const struct task *task = CONTAINER_OF(link, struct task, link);
+        if (task->is_restored && task->failures == 0 && !task->is_dropped) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum err teller_create(const struct teller_options *options, struct teller **ret_teller)
 {
     struct teller *teller = calloc(1, sizeof *teller);

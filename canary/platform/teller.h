@@ -95,6 +95,10 @@ void teller_tick(struct teller *teller, uint64_t now_us);
 /* What is wrong, for the status; NULL: nothing. Valid until the next call. */
 const char *teller_condition(struct teller *teller);
 
+/* Is there a task of a process before that was not asked about in this one? Then it is not known
+ * whether what was wrong still is. */
+bool teller_has_untried(const struct teller *teller);
+
 /* Requests by kind of provider; false past the end. */
 bool teller_counts_at(const struct teller *teller, size_t index, const char **ret_provider,
                       struct platform_counts *ret_counts);

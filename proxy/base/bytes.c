@@ -61,6 +61,20 @@ size_t bytes_find(struct bytes bytes, char byte)
     return found != NULL ? (size_t)(found - bytes.data) : bytes.size;
 }
 
+bool bytes_contains(struct bytes bytes, struct bytes part)
+{
+    while (part.size > 0 && bytes.size >= part.size) {
+        size_t at = bytes_find(bytes, part.data[0]);
+        bytes = bytes_slice(bytes, at, bytes.size - at);
+        if (bytes_starts_with(bytes, part)) {
+            return true;
+        }
+        size_t step = bytes.size > 0 ? 1 : 0;
+        bytes = bytes_slice(bytes, step, bytes.size - step);
+    }
+    return part.size == 0;
+}
+
 bool bytes_next(struct bytes *rest, char separator, struct bytes *ret_element)
 {
     if (rest->data == NULL) {

@@ -43,6 +43,8 @@ struct bytes bytes_slice(struct bytes bytes, size_t start, size_t size);
 struct bytes bytes_trim(struct bytes bytes);
 /* Index of the first `byte`, or bytes.size. */
 size_t bytes_find(struct bytes bytes, char byte);
+/* Does `part` stand somewhere in `bytes`? Nothing stands everywhere. */
+bool bytes_contains(struct bytes bytes, struct bytes part);
 /* Cuts the next element off a list: returns what stands before `separator` and moves `rest` behind
  * it. false when nothing is left. The element is not trimmed. */
 bool bytes_next(struct bytes *rest, char separator, struct bytes *ret_element);

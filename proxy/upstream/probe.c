@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "proxy/base/buf.h"
+
 enum { PROBE_TAG = TAG('p', 'r', 'o', 'b') };
 
 struct probe {
@@ -14,6 +16,7 @@ struct probe {
     size_t address_index;
     size_t addresses_left; /* to be tried, the present one included */
     uint64_t due_us;
+    struct buf body; /* only where something is looked for in it */
     uint64_t body_size;
     unsigned status;
     bool is_connected;
@@ -42,8 +45,9 @@ enum err check_create(const struct prober_target *target, struct check **ret_che
         return ERR_RANGE;
     }
     size_t path_size = strlen(health->path) + 1;
-    struct check *check =
-        calloc(1, sizeof *check + path_size + target->authority.size + target->host.size + 1);
+    size_t contains_size = health->contains != NULL ? strlen(health->contains) + 1 : 0;
+    struct check *check = calloc(1, sizeof *check + path_size + contains_size +
+                                        target->authority.size + target->host.size + 1);
     if (check == NULL) {
         return ERR_NOMEM;
     }
@@ -53,10 +57,15 @@ enum err check_create(const struct prober_target *target, struct check **ret_che
     check->health.path = check->text;
     check->health.statuses = check->statuses;
     memcpy(check->text, health->path, path_size);
-    memcpy(check->text + path_size, target->authority.data, target->authority.size);
-    check->authority = bytes_make(check->text + path_size, target->authority.size);
+    if (contains_size > 0) {
+        check->health.contains = check->text + path_size;
+        memcpy(check->text + path_size, health->contains, contains_size);
+    }
+    char *authority = check->text + path_size + contains_size;
+    memcpy(authority, target->authority.data, target->authority.size);
+    check->authority = bytes_make(authority, target->authority.size);
     if (target->tls != NULL) {
-        char *host = check->text + path_size + target->authority.size;
+        char *host = authority + target->authority.size;
         memcpy(host, target->host.data, target->host.size);
         check->host = host;
         check->tls = tls_client_ref(target->tls);
@@ -113,6 +122,7 @@ static void free_if_gone(struct probe *probe)
     struct probe_host *host = probe->host;
     struct loop *loop = host->loop; /* on_gone may free the host */
     check_unref(probe->check);
+    buf_finish(&probe->body);
     probe->tag = 0;
     free(probe);
     host->probe_count--;
@@ -149,8 +159,15 @@ static void end(struct probe *probe, enum probe_result result)
 
 static void judge(struct probe *probe)
 {
-    bool is_accepted = conf_health_accepts(&probe->check->health, probe->status);
-    end(probe, is_accepted ? PROBE_GOOD : PROBE_BAD_STATUS);
+    const struct conf_health *health = &probe->check->health;
+    if (!conf_health_accepts(health, probe->status)) {
+        end(probe, PROBE_BAD_STATUS);
+    } else if (health->contains != NULL &&
+               !bytes_contains(buf_bytes(&probe->body), bytes_of(health->contains))) {
+        end(probe, PROBE_BAD_BODY);
+    } else {
+        end(probe, PROBE_GOOD);
+    }
 }
 
 /* ---- connecting ---- */
@@ -249,7 +266,13 @@ static void on_head(void *call, const struct response *response)
 static void on_body(void *call, struct bytes piece)
 {
     struct probe *probe = probe_of(call);
+    size_t room = PROBER_BODY_MAX - (size_t)probe->body_size;
+    struct bytes kept = bytes_slice(piece, 0, piece.size < room ? piece.size : room);
     probe->body_size += piece.size;
+    if (probe->check->health.contains != NULL && buf_append(&probe->body, kept) != OK) {
+        end(probe, PROBE_OURS);
+        return;
+    }
     if (probe->body_size > PROBER_BODY_MAX) {
         judge(probe);
     }
@@ -332,6 +355,7 @@ enum err probe_start(struct probe_host *host, struct check *check, size_t first_
         .on_end = when_over,
         .context = context,
     };
+    buf_init(&probe->body, PROBER_BODY_MAX);
     host->probe_count++;
     *ret_probe = probe;
     /* Held as if by a connection: an end from in here must not free it before we are through. */

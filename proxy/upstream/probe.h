@@ -13,6 +13,7 @@ enum { PROBE_ADDRESSES_MAX = 8 };
 #define PROBE_RESULTS(X)                                                                           \
     X(GOOD, "accepted status")                                                                     \
     X(BAD_STATUS, "status not accepted")                                                           \
+    X(BAD_BODY, "body without what it is to contain")                                              \
     X(NO_CONNECTION, "no connection")                                                              \
     X(NO_TLS, "TLS handshake failed")                                                              \
     X(TIMEOUT, "timeout")                                                                          \
@@ -34,7 +35,7 @@ const char *probe_result_text(enum probe_result result);
 /* What is asked; immutable, shared by reference. */
 struct check {
     size_t reference_count;
-    struct conf_health health; /* path and statuses point in here */
+    struct conf_health health; /* path, statuses and contains point in here */
     struct bytes authority;    /* points in here */
     enum proxy_protocol proxy_protocol;
     struct tls_client *tls; /* shared; NULL: without */

@@ -19,8 +19,9 @@ struct prober {
     void *context; /* borrowed */
     uint64_t mark; /* of the latest prober_set */
     struct map by_endpoint;
-    struct list all;     /* owned; by link */
-    struct list waiting; /* for one of PROBER_PROBES_MAX; by queue */
+    struct list all;       /* owned; by link */
+    struct list questions; /* owned; by link */
+    struct list waiting;   /* for one of PROBER_PROBES_MAX; by queue */
     bool is_closing;
     void (*on_closed)(void *context);
     void *closed_context; /* borrowed */
@@ -41,6 +42,13 @@ struct probed {
     uint64_t began_us; /* the latest probe */
     size_t address_index;
     struct prober_facts facts;
+};
+
+struct prober_question {
+    struct list link;
+    struct probe *probe; /* under way */
+    prober_on_answer *on_answer;
+    void *context; /* borrowed */
 };
 
 static struct bytes key_of(struct endpoint *const *endpoint)
@@ -341,6 +349,7 @@ enum err prober_create(struct loop *loop, const struct framing_limits *limits,
     };
     map_init(&prober->by_endpoint);
     list_init(&prober->all);
+    list_init(&prober->questions);
     list_init(&prober->waiting);
     *ret_prober = prober;
     return OK;
@@ -385,11 +394,83 @@ bool prober_find(const struct prober *prober, const struct endpoint *endpoint,
     return true;
 }
 
+/* ---- asking once ---- */
+
+static void question_end(struct prober_question *question, const struct prober_answer *answer)
+{
+    prober_on_answer *on_answer = question->on_answer;
+    void *context = question->context;
+    list_remove(&question->link);
+    free(question);
+    on_answer(context, answer);
+}
+
+static void on_question_end(void *context, const struct probe_end *how)
+{
+    struct prober_answer answer = {
+        .is_good = how->result == PROBE_GOOD,
+        .is_ours = how->result == PROBE_OURS,
+        .status = how->status,
+        .text = probe_result_text(how->result),
+    };
+    question_end(context, &answer);
+}
+
+enum err prober_ask(struct prober *prober, const struct prober_target *target,
+                    prober_on_answer *on_answer, void *context,
+                    struct prober_question **ret_question)
+{
+    CHECK(prober->tag == PROBER_TAG);
+    CHECK(target->address_count > 0);
+    struct check *check = NULL;
+    struct prober_question *question = calloc(1, sizeof *question);
+    if (question == NULL || prober->is_closing) {
+        free(question);
+        return ERR_NOMEM;
+    }
+    question->on_answer = on_answer;
+    question->context = context;
+    list_init(&question->link);
+    enum err err = check_create(target, &check);
+    if (err == OK) {
+        list_push_back(&prober->questions, &question->link);
+        *ret_question = question;
+        loop_enter(prober->host.loop);
+        err = probe_start(&prober->host, check, 0, on_question_end, question, &question->probe);
+        loop_leave(prober->host.loop);
+    }
+    if (err != OK) {
+        list_remove(&question->link);
+        free(question);
+    }
+    check_unref(check);
+    return err;
+}
+
+void prober_withdraw(struct prober_question *question)
+{
+    probe_cancel(question->probe);
+    list_remove(&question->link);
+    free(question);
+}
+
+static void answer_all(struct prober *prober)
+{
+    static const struct prober_answer nothing = {.is_ours = true, .text = "the process ends"};
+    while (!list_is_empty(&prober->questions)) {
+        struct prober_question *question =
+            CONTAINER_OF(prober->questions.next, struct prober_question, link);
+        probe_cancel(question->probe);
+        question_end(question, &nothing);
+    }
+}
+
 void prober_close(struct prober *prober, void (*on_closed)(void *context), void *context)
 {
     CHECK(prober->tag == PROBER_TAG);
     CHECK(!prober->is_closing);
     prober->is_closing = true;
+    answer_all(prober);
     prober->on_closed = on_closed;
     prober->closed_context = context;
     while (!list_is_empty(&prober->all)) {

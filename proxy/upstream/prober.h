@@ -20,6 +20,7 @@
 #include "proxy/upstream/endpoint.h"
 
 struct prober;
+struct prober_question; /* asked once; valid until its on_answer */
 
 enum {
     PROBER_PROBES_MAX = 256,        /* at a time; more wait for their turn */
@@ -59,6 +60,17 @@ struct prober_facts {
 typedef void prober_on_changed(void *context, struct endpoint *endpoint, bool is_healthy,
                                const char *reason);
 
+/* What was answered once; the texts are lent. */
+struct prober_answer {
+    bool is_good;
+    bool is_ours;     /* nothing was asked: no memory or descriptors, or the prober closes */
+    unsigned status;  /* 0: no answer */
+    const char *text; /* as prober_facts.last_text; static */
+};
+
+/* Called once, in an event of the loop, also from inside prober_ask and prober_close. */
+typedef void prober_on_answer(void *context, const struct prober_answer *answer);
+
 /* Borrows the loop for life. `limits` bounds the heads of answers, copied. ERR_NOMEM. */
 MUST_USE enum err prober_create(struct loop *loop, const struct framing_limits *limits,
                                 prober_on_changed *on_changed, void *context,
@@ -72,7 +84,15 @@ MUST_USE enum err prober_set(struct prober *prober, const struct prober_target *
 /* False when the endpoint is not probed. */
 bool prober_find(const struct prober *prober, const struct endpoint *endpoint,
                  struct prober_facts *ret_facts);
-/* Stops all probes, lets go of all endpoints (whose health stays as it is) and frees the prober
- * when the last connection is closed: at once, or later on the loop. `on_closed` (may be NULL) is
- * the last call. Not from on_changed. */
+/* Asks once, beside the schedule, as `target->health` says; copies what it needs, and changes
+ * nobody's health. The target has an address. `*ret_question` is set before on_answer may be
+ * called. ERR_NOMEM; ERR_RANGE (too many statuses). */
+MUST_USE enum err prober_ask(struct prober *prober, const struct prober_target *target,
+                             prober_on_answer *on_answer, void *context,
+                             struct prober_question **ret_question);
+/* No call follows. */
+void prober_withdraw(struct prober_question *question);
+/* Answers all questions, stops all probes, lets go of all endpoints (whose health stays as it is)
+ * and frees the prober when the last connection is closed: at once, or later on the loop.
+ * `on_closed` (may be NULL) is the last call. Not from on_changed. */
 void prober_close(struct prober *prober, void (*on_closed)(void *context), void *context);

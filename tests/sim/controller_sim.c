@@ -24,7 +24,8 @@
 #define SHOP                                                                                       \
     "  - name: shop\n"                                                                             \
     "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"                          \
-    "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2']}\n"
+    "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2']}\n"                           \
+    "    rollback: {verify: off}\n"
 
 enum { TICK_US = 100000, SHIFTS_MAX = 16 };
 

@@ -39,6 +39,7 @@ static void status_shows_every_service_as_promised(void **state)
         "\"contained\":false,\"started\":false,\"mirror\":{\"share\":5.0,\"active\":true,"
         "\"requests\":120,"
         "\"dropped\":3},"
+        "\"verification\":null,"
         "\"current\":{\"deployment\":\"d7a3f2b\",\"url\":\"http://127.0.0.1:81\"},"
         "\"previous\":{\"deployment\":\"9c2e1a4\",\"url\":\"http://127.0.0.1:80\"},"
         "\"observed\":[{\"name\":\"strict\",\"verdict\":\"breach\",\"reason\":\"absolute\","

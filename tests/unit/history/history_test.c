@@ -60,8 +60,9 @@ static void alert_is_kept_until_it_is_forgotten(void **state)
 static void platform_is_kept_until_it_is_forgotten(void **state)
 {
     struct bench *bench = *state;
-    struct history_platform platforms[] = {
-        {"rb-1", "{\"a\":1}", NAN}, {"rb-2", "{}", NAN}, {"rb-1", "{\"a\":2}", NAN}};
+    struct history_platform platforms[] = {{.rollback = "rb-1", .body = "{\"a\":1}", .ack_s = NAN},
+                                           {.rollback = "rb-2", .body = "{}", .ack_s = NAN},
+                                           {.rollback = "rb-1", .body = "{\"a\":2}", .ack_s = NAN}};
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(write_durably(bench, &(struct history_change){.platform = &platforms[i]}),
                          OK);
@@ -72,7 +73,7 @@ static void platform_is_kept_until_it_is_forgotten(void **state)
     assert_string_equal(loaded.platforms[0].rollback, "rb-1");
     assert_string_equal(loaded.platforms[0].body, "{\"a\":2}");
     history_state_finish(&loaded);
-    struct history_platform gone = {"rb-1", NULL, NAN};
+    struct history_platform gone = {.rollback = "rb-1", .ack_s = NAN};
     assert_int_equal(write_durably(bench, &(struct history_change){.platform = &gone}), OK);
     bench_reopen(bench);
     loaded = load(bench);
@@ -116,12 +117,13 @@ static void late_acknowledgement_reaches_the_record(void **state)
                                    .actor = "judge",
                                    .mode = "gradual",
                                    .status = "in_progress",
+                                   .evidence = "{\"phi\":1,\"platform\":\"pending\"}",
                                    .duration_s = 3.5};
     for (size_t i = 0; i < HISTORY_PHASE_COUNT; i++) {
         row.phase_s[i] = NAN;
     }
     assert_int_equal(write_durably(bench, &(struct history_change){.rollback = &row}), OK);
-    struct history_platform ack = {"rb-1", NULL, 61.5};
+    struct history_platform ack = {.rollback = "rb-1", .ack_s = 61.5, .state = "acknowledged"};
     assert_int_equal(write_durably(bench, &(struct history_change){.platform = &ack}), OK);
     ack.ack_s = 99;
     assert_int_equal(write_durably(bench, &(struct history_change){.platform = &ack}), OK);
@@ -130,6 +132,7 @@ static void late_acknowledgement_reaches_the_record(void **state)
     assert_int_equal(loaded.rollback_count, 1);
     assert_true(loaded.rollbacks[0].phase_s[HISTORY_PLATFORM_ACK] == 61.5);
     assert_true(loaded.rollbacks[0].duration_s == 61.5);
+    assert_string_equal(loaded.rollbacks[0].evidence, "{\"phi\":1,\"platform\":\"acknowledged\"}");
     history_state_finish(&loaded);
 }
 
@@ -179,6 +182,35 @@ static void newest_state_wins_whatever_waits_before_it(void **state)
     bench_reopen(bench);
     struct history_state loaded = load(bench);
     assert_int_equal(loaded.services[0].weight_ppm, 1000);
+    history_state_finish(&loaded);
+}
+
+static void write_rollback(struct bench *bench, const char *id, const char *status)
+{
+    struct history_rollback row = a_rollback(id, status);
+    assert_int_equal(write_durably(bench, &(struct history_change){.rollback = &row}), OK);
+}
+
+static void failed_rollback_is_found_while_its_service_tries_to_confirm_it(void **state)
+{
+    struct bench *bench = *state;
+    struct history_service service = a_service("showcase", 0);
+    service.phase = "rollback_failed";
+    write_rollback(bench, "r1", "failed"); /* left for good, long ago */
+    write_rollback(bench, "r2", "success");
+    write_rollback(bench, "r3", "failed");
+    write_rollback(bench, "r4", "dry_run");
+    assert_int_equal(write_durably(bench, &(struct history_change){.service = &service}), OK);
+    bench_reopen(bench);
+    struct history_state loaded = load(bench);
+    assert_int_equal(loaded.rollback_count, 1);
+    assert_string_equal(loaded.rollbacks[0].id, "r3");
+    history_state_finish(&loaded);
+    service.phase = "idle";
+    assert_int_equal(write_durably(bench, &(struct history_change){.service = &service}), OK);
+    bench_reopen(bench);
+    loaded = load(bench);
+    assert_int_equal(loaded.rollback_count, 0);
     history_state_finish(&loaded);
 }
 
@@ -467,6 +499,7 @@ int main(void)
         TEST(empty_file_loads_as_nothing),
         TEST(service_state_comes_back_after_a_restart),
         TEST(newest_state_wins_whatever_waits_before_it),
+        TEST(failed_rollback_is_found_while_its_service_tries_to_confirm_it),
         TEST(rollback_in_progress_is_found_at_the_start_and_a_finished_one_is_not),
         TEST(quarantine_lasts_until_it_is_released),
         TEST(idempotency_key_comes_back_with_its_rollback),

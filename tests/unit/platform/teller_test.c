@@ -218,6 +218,26 @@ static void failures_are_asked_again_with_growing_pauses(void **state)
     assert_null(teller_condition(bench->teller));
 }
 
+static void platform_that_is_down_for_an_hour_is_asked_until_it_is_back(void **state)
+{
+    struct bench *bench = *state;
+    uint64_t now_us = SECOND_US;
+    begin_and_ask(bench);
+    while (now_us < 3600 * (uint64_t)SECOND_US) {
+        fake_say(&bench->fakes[0], PLATFORM_FAILED, NULL, 0);
+        assert_non_null(teller_condition(bench->teller));
+        assert_true(bench->next_ms <= TELLER_PAUSE_MAX_MS);
+        now_us += bench->next_ms * 1000;
+        teller_tick(bench->teller, now_us);
+    }
+    assert_true(bench->failed >= 12); /* never longer than five minutes without a try, */
+    assert_true(bench->failed <= 60); /* ... and no storm */
+    assert_int_equal(bench->ended, 0);
+    fake_say(&bench->fakes[0], PLATFORM_DONE, "good-001", 0);
+    assert_int_equal(bench->outcome, TELLER_ACKNOWLEDGED);
+    assert_null(teller_condition(bench->teller));
+}
+
 static void another_live_deployment_needs_nothing(void **state)
 {
     static const enum platform_result results[] = {PLATFORM_REFUSED, PLATFORM_ALREADY};
@@ -245,11 +265,13 @@ static void restart_goes_on_from_the_journal(void **state)
     teller_restore(bench->teller, "rb-1", body);
     teller_restore(bench->teller, "rb-9", "no JSON");
     assert_string_equal(bench->kept, "");
+    assert_true(teller_has_untried(bench->teller));
     teller_tick(bench->teller, SECOND_US);
     assert_string_equal(bench->fakes[1].target, "good-001");
     assert_string_equal(bench->fakes[1].record, "{\"id\":\"rb-1\"}");
     fake_say(&bench->fakes[1], PLATFORM_ALREADY, "good-001", 0);
     assert_int_equal(bench->outcome, TELLER_ACKNOWLEDGED);
+    assert_false(teller_has_untried(bench->teller));
 }
 
 static void another_provider_is_asked_what_the_old_one_was(void **state)
@@ -333,6 +355,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(nothing_is_asked_before_the_journal_has_it),
         TEST(failures_are_asked_again_with_growing_pauses),
+        TEST(platform_that_is_down_for_an_hour_is_asked_until_it_is_back),
         TEST(another_live_deployment_needs_nothing),
         TEST(restart_goes_on_from_the_journal),
         TEST(another_provider_is_asked_what_the_old_one_was),

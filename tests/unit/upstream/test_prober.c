@@ -431,6 +431,191 @@ static void of_doubles_the_first_counts(void **state)
     tear_down(&bench);
 }
 
+/* ---- bodies ---- */
+
+static void body_must_contain_what_is_looked_for(void **state)
+{
+    (void)state;
+    struct bench bench;
+    set_up(&bench);
+    bench.health.contains = "k";
+    set(&bench);
+    run_until_probed(&bench, 2);
+    assert_int_equal(facts_of(&bench).good_in_row, 2);
+
+    bench.health.contains = "kk";
+    set(&bench);
+    run_until_changed(&bench, 1);
+
+    assert_false(bench.is_healthy);
+    assert_string_equal(bench.reason, "3 health checks in a row failed, the last with status 200 "
+                                      "(body without what it is to contain)");
+    tear_down(&bench);
+}
+
+static void status_is_told_before_the_body(void **state)
+{
+    (void)state;
+    struct bench bench;
+    set_up(&bench);
+    bench.health.contains = "ok";
+    bench.origin.answer = UNWELL;
+    set(&bench);
+    run_until_changed(&bench, 1);
+    assert_string_equal(facts_of(&bench).last_text, "status not accepted");
+    tear_down(&bench);
+}
+
+static void body_without_end_is_searched_as_far_as_it_is_read(void **state)
+{
+    (void)state;
+    struct bench bench;
+    set_up(&bench);
+    bench.health.contains = "never";
+    bench.origin.answer = ENDLESS;
+    bench.origin.is_endless = true;
+    set(&bench);
+    run_until_probed(&bench, 1);
+    assert_string_equal(facts_of(&bench).last_text, "body without what it is to contain");
+    tear_down(&bench);
+}
+
+/* ---- asking once ---- */
+
+struct asked {
+    unsigned count;
+    struct prober_answer answer;
+};
+
+static void on_answer(void *context, const struct prober_answer *answer)
+{
+    struct asked *asked = context;
+    asked->count++;
+    asked->answer = *answer;
+}
+
+static struct prober_question *ask(struct bench *bench, const union address *address,
+                                   struct asked *asked)
+{
+    const struct prober_target target = {
+        .endpoint = bench->endpoint,
+        .authority = BYTES("shop.example:8080"),
+        .addresses = address,
+        .address_count = 1,
+        .health = &bench->health,
+    };
+    struct prober_question *question = NULL;
+    assert_int_equal(prober_ask(bench->prober, &target, on_answer, asked, &question), OK);
+    return question;
+}
+
+static void question_is_answered_once_and_changes_no_health(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct asked asked = {0};
+    set_up(&bench);
+    bench.origin.answer = UNWELL;
+    for (unsigned i = 1; i <= 4; i++) {
+        (void)ask(&bench, &bench.origin.address, &asked);
+        while (asked.count < i) {
+            (void)loop_turn(&bench.loop, true);
+        }
+    }
+    assert_false(asked.answer.is_good);
+    assert_int_equal(asked.answer.status, 503);
+    assert_true(endpoint_is_healthy(bench.endpoint));
+
+    bench.origin.answer = WELL;
+    (void)ask(&bench, &bench.origin.address, &asked);
+    while (asked.count < 5) {
+        (void)loop_turn(&bench.loop, true);
+    }
+    assert_true(asked.answer.is_good);
+    assert_non_null(strstr(bench.origin.request, "GET /healthz "));
+    tear_down(&bench);
+    assert_int_equal(asked.count, 5);
+    assert_int_equal(bench.changed_count, 0);
+}
+
+static void question_that_reaches_nobody_is_answered(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct asked asked = {0};
+    set_up(&bench);
+    const union address dead = stub_origin_dead_address();
+    (void)ask(&bench, &dead, &asked);
+    while (asked.count == 0) {
+        (void)loop_turn(&bench.loop, true);
+    }
+    assert_false(asked.answer.is_good);
+    assert_int_equal(asked.answer.status, 0);
+    assert_string_equal(asked.answer.text, "no connection");
+    tear_down(&bench);
+}
+
+static void question_that_is_withdrawn_is_not_answered(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct asked asked = {0};
+    set_up(&bench);
+    bench.origin.is_silent = true;
+    struct prober_question *question = ask(&bench, &bench.origin.address, &asked);
+    while (bench.origin.request_count == 0) {
+        (void)loop_turn(&bench.loop, true);
+    }
+    prober_withdraw(question);
+    tear_down(&bench);
+    assert_int_equal(asked.count, 0);
+}
+
+static void close_answers_what_was_asked(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct asked asked = {0};
+    set_up(&bench);
+    bench.origin.is_silent = true;
+    (void)ask(&bench, &bench.origin.address, &asked);
+    (void)ask(&bench, &bench.origin.address, &asked);
+    while (bench.origin.request_count < 2) {
+        (void)loop_turn(&bench.loop, true);
+    }
+    tear_down(&bench);
+    assert_int_equal(asked.count, 2);
+    assert_true(asked.answer.is_ours);
+}
+
+static void want_of_memory_in_a_question_is_told_or_answered(void **state)
+{
+    (void)state;
+    struct bench bench;
+    set_up(&bench);
+    bench.health.contains = "ok";
+    const struct prober_target target = {
+        .endpoint = bench.endpoint,
+        .authority = BYTES("shop.example:8080"),
+        .addresses = &bench.origin.address,
+        .address_count = 1,
+        .health = &bench.health,
+    };
+    for (size_t turn = 0; alloc_fail_begin(turn); turn++) {
+        struct asked asked = {0};
+        struct prober_question *question = NULL;
+        enum err err = prober_ask(bench.prober, &target, on_answer, &asked, &question);
+        while (err == OK && asked.count == 0) {
+            (void)loop_turn(&bench.loop, true);
+        }
+        assert_int_equal(asked.count, err == OK ? 1 : 0);
+        if (!alloc_fail_end()) {
+            break;
+        }
+    }
+    tear_down(&bench);
+}
+
 static void want_of_memory_leaves_the_set_as_it_was(void **state)
 {
     (void)state;
@@ -497,6 +682,14 @@ int main(void)
         cmocka_unit_test(endpoint_may_go_while_it_is_probed),
         cmocka_unit_test(close_ends_a_probe_under_way),
         cmocka_unit_test(of_doubles_the_first_counts),
+        cmocka_unit_test(body_must_contain_what_is_looked_for),
+        cmocka_unit_test(status_is_told_before_the_body),
+        cmocka_unit_test(body_without_end_is_searched_as_far_as_it_is_read),
+        cmocka_unit_test(question_is_answered_once_and_changes_no_health),
+        cmocka_unit_test(question_that_reaches_nobody_is_answered),
+        cmocka_unit_test(question_that_is_withdrawn_is_not_answered),
+        cmocka_unit_test(close_answers_what_was_asked),
+        cmocka_unit_test(want_of_memory_in_a_question_is_told_or_answered),
         cmocka_unit_test(want_of_memory_leaves_the_set_as_it_was),
         cmocka_unit_test(want_of_memory_in_a_probe_is_not_the_origins_fault),
     };
