@@ -174,10 +174,11 @@ def stable_that_suffers_is_not_asked_for_more(stage):
         load = Load(pair.serin.port, stage.host, connections=4, rate=200 / SLOW)
         load.start()
         wait_for(lambda: pair.rescues().get("stable_suffers", 0) > 20, "nothing is rescued any more", 30)
-        lost = pair.rescues()["failure"]
-        seen = load.tally.total
-        wait_for(lambda: load.tally.total > seen + 100, "traffic flows", 30)
-        expect(pair.rescues()["failure"], lost, "rescues that failed")
+        before = pair.rescues()
+        wait_for(lambda: pair.rescues()["stable_suffers"] > before["stable_suffers"] + 50, "traffic flows", 60)
+        # When a busy machine hardly lets anything fail for seconds, it is tried again.
+        more = {result: pair.rescues()[result] - before[result] for result in before}
+        expect(5 * more["failure"] <= more["stable_suffers"], True, f"rescues that failed: {more}")
         pair.stable.order(status=200)
         wait_for(lambda: pair.rescues().get("success", 0) > 20, "it is asked again when it is well", 30)
         expect(dict(load.stop().errors), {}, "errors")

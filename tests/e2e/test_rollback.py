@@ -53,6 +53,7 @@ def trouble_that_persists_ends_the_steps(stage):
     with Release(stage, weight="40%") as release:
         release.canary.order(status=500, every=3)
         release.wait_weight(0, 60)
+        wait_for(lambda: release.weights[-1] == 0, "the weight 0 is seen")
         expect(release.weights[:2] == [40, 20] and len(release.weights) <= 4, True, f"weights {release.weights}")
         expect(release.record()["status"], "success", "status")
 

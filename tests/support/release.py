@@ -1,7 +1,6 @@
 """release.py - a canary that starts well, with traffic on it, and an eye on what happens to its weight."""
 
-import threading
-import time
+import re
 
 from load import Load, LoadOrigin
 from play import SLOW, expect, wait_for
@@ -14,7 +13,7 @@ PHASE_KEYS = {"detect_s", "decide_s", "shift_s", "drain_s"}
 
 
 class Release:
-    """A canary that starts well, with traffic; what happened to its weight is written down."""
+    """A canary that starts well, with traffic; what happens to its weight can be asked for."""
 
     def __init__(self, stage, weight="20%", rate=RATE, rollback=None, starts=True, settings=None, others=(), process=None,
                  **service):
@@ -24,10 +23,7 @@ class Release:
                                      previous={"deployment": "good-1", "endpoints": [self.stable.url]},
                                      current={"deployment": "bad-2", "endpoints": [self.canary.url]})
         self.serin = stage.start_serin({**(settings or {}), "services": [self.service, *others]}, **(process or {}))
-        self.weights = []
-        self.ended = threading.Event()
-        self.watcher = threading.Thread(target=self.watch, daemon=True)
-        self.watcher.start()
+        self.first_weight = self.state()["weight"]["set"]
         self.load = Load(self.serin.port, stage.host, connections=8, rate=rate)
         self.load.start()
         if starts:
@@ -37,22 +33,16 @@ class Release:
         return self
 
     def __exit__(self, *_):
-        self.ended.set()
-        self.watcher.join(10)
         self.load._ended.set()
         self.load.join(20)
         self.stable.stop()
         self.canary.stop()
 
-    def watch(self):
-        while not self.ended.is_set():
-            try:
-                weight = self.state()["weight"]["set"]
-            except Exception:
-                weight = None
-            if weight is not None and (not self.weights or self.weights[-1] != weight):
-                self.weights.append(weight)
-            time.sleep(0.02)
+    @property
+    def weights(self):
+        """All that were in effect so far, however short, as the log has them."""
+        told = re.findall(rf" {re.escape(self.name)}: weight of the canary (?:set from .* to )?([\d.]+) %", self.serin.log())
+        return [self.first_weight, *map(float, told)]
 
     def state(self):
         return self.serin.service(self.name)
