@@ -436,6 +436,21 @@ struct conf_rate_limit {
     struct conf_place place;
 };
 
+/* How much of one version may be in use at a time; 0: any. */
+struct conf_circuit {
+    bool is_on;
+    uint64_t connections;
+    uint64_t pending;
+    uint64_t requests;
+};
+
+/* Which endpoint of its version a client stays with. */
+struct conf_affinity {
+    enum conf_sticky_by by;
+    const char *header; /* lower-case field name for CONF_STICKY_HEADER, else NULL */
+    struct conf_place place;
+};
+
 struct conf_service {
     const char *name;
     const char **hosts; /* lower case: exact, "*.example.com", or "*" for every other */
@@ -470,6 +485,8 @@ struct conf_service {
     struct conf_hsts hsts;
     struct conf_error_pages error_pages; /* before those of all services */
     struct conf_rate_limit rate_limit;
+    struct conf_circuit circuit;
+    struct conf_affinity affinity;
     struct conf_place place;
     struct conf_place hosts_place;
     struct conf_place weight_place;

@@ -550,6 +550,16 @@ static void check_platform(const struct conf_service *service, struct conf_error
     check_cloudflare(&platform->workers, "workers", &platform->place, errors);
 }
 
+static void check_affinity(const struct conf_affinity *affinity, struct conf_errors *errors)
+{
+    bool is_by_header = affinity->by == CONF_STICKY_HEADER;
+    if (is_by_header != (affinity->header != NULL)) {
+        conf_errors_add(errors, affinity->place,
+                        is_by_header ? "services.affinity: `by: header` needs \"name\""
+                                     : "services.affinity.name: belongs to `by: header`");
+    }
+}
+
 static void check_pages(const struct conf_error_pages *pages, struct conf_errors *errors)
 {
     for (size_t i = 0; i < pages->count; i++) {
@@ -599,6 +609,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_platform(service, errors);
         check_hsts(&service->hsts, errors);
         check_pages(&service->error_pages, errors);
+        check_affinity(&service->affinity, errors);
     }
     for (size_t i = 0; i < conf->alert_count; i++) {
         check_alert(&conf->alerts[i], errors);

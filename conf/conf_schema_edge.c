@@ -153,3 +153,68 @@ const struct conf_section conf_schema_rate_limit = {
     .size = sizeof(struct conf_rate_limit),
     .place_offset = offsetof(struct conf_rate_limit, place),
 };
+
+static const struct conf_key circuit_keys[] = {
+    {.name = "connections",
+     .type = CONF_TYPE_COUNT,
+     .flags = CONF_KEY_NONE,
+     .offset = offsetof(struct conf_circuit, connections),
+     .low = 1,
+     .high = 1000000,
+     .fallback = "none",
+     .help = "Open connections to all endpoints of the version, idle ones too; those make room."},
+    {.name = "pending",
+     .type = CONF_TYPE_COUNT,
+     .flags = CONF_KEY_NONE,
+     .offset = offsetof(struct conf_circuit, pending),
+     .low = 1,
+     .high = 1000000,
+     .fallback = "none",
+     .help = "Requests that wait for a connection to be made."},
+    {.name = "requests",
+     .type = CONF_TYPE_COUNT,
+     .flags = CONF_KEY_NONE,
+     .offset = offsetof(struct conf_circuit, requests),
+     .low = 1,
+     .high = 1000000,
+     .fallback = "none",
+     .help = "Requests under way at the version."},
+};
+
+const struct conf_section conf_schema_circuit = {
+    .title = "services.circuit",
+    .help = "Limits of each version by itself, shared out evenly among the workers (at least 1 "
+            "each). What is beyond waits for nothing and is no failure of the version: the stable "
+            "version answers it where `rescue` has 503 and a budget, or else it gets a 503 of "
+            "Serin's own. [More](OPERATING.md#limits-of-a-version).",
+    KEYS(circuit_keys),
+    .size = sizeof(struct conf_circuit),
+};
+
+static const char *const affinity_words[] = {"none", "cookie", "client_ip", "header", NULL};
+
+static const struct conf_key affinity_keys[] = {
+    {.name = "by",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_affinity, by),
+     .fallback = "cookie",
+     .choices = affinity_words,
+     .help = "What a client is known by: a cookie (`serin-endpoint`, a number drawn at random), "
+             "its address (of IPv6 the /64), a header. Without the header a request goes to any "
+             "endpoint."},
+    {.name = "name",
+     .type = CONF_TYPE_FIELD,
+     .offset = offsetof(struct conf_affinity, header),
+     .help = "The header field, with `by: header` and only there."},
+};
+
+const struct conf_section conf_schema_affinity = {
+    .title = "services.affinity",
+    .help = "Inside a version a client stays with one endpoint, for sessions that live there. When "
+            "that one is ejected, unhealthy or gone, each of its clients goes to another and comes "
+            "back with it; the other clients stay where they are. Load is then no longer balanced "
+            "by itself.",
+    KEYS(affinity_keys),
+    .size = sizeof(struct conf_affinity),
+    .place_offset = offsetof(struct conf_affinity, place),
+};

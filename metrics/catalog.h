@@ -49,6 +49,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     X(RESCUES, rescues, "serin_rescues_total", COUNTER, "", "service, result",                     \
       "Requests that the canary failed and the stable version was to make good; with `asset_`, "   \
       "assets that one version lacked and the other was asked for.")                               \
+    X(CIRCUIT_OVERFLOWS, circuit_overflows, "serin_circuit_overflows_total", COUNTER, "",          \
+      "service, role, limit",                                                                      \
+      "Requests that a version did not get because its `circuit` was full, by the limit.")         \
     X(MIRRORED_REQUESTS, mirrored_requests, "serin_mirrored_requests_total", COUNTER, "",          \
       "service", "Requests copied to a canary without weight; no other family counts them.")       \
     X(MIRROR_DROPPED, mirror_dropped, "serin_mirror_dropped_total", COUNTER, "", "service",        \
@@ -173,6 +176,12 @@ enum metric {
     X(ASSET_NO_BUDGET, "asset_no_budget")                                                          \
     X(ASSET_NOT_ASKED, "asset_not_asked")
 
+/* Limits of a version (`circuit` in the configuration). */
+#define METRIC_OVERFLOWS(X)                                                                        \
+    X(CONNECTIONS, "connections")                                                                  \
+    X(PENDING, "pending")                                                                          \
+    X(REQUESTS, "requests")
+
 /* A connection with a request on it is active, one that waits for the next is idle. */
 #define METRIC_CONNECTION_STATES(X)                                                                \
     X(ACTIVE, "active")                                                                            \
@@ -223,6 +232,7 @@ enum metric {
     X(ACME_CHALLENGE, "acme_challenge")                                                            \
     X(HTTPS_REDIRECT, "https_redirect")                                                            \
     X(RATE_LIMIT, "rate_limit")                                                                    \
+    X(CIRCUIT, "circuit")                                                                          \
     X(PARSER, "parser")                                                                            \
     X(MEMORY, "memory")
 
@@ -277,6 +287,13 @@ enum metric_rescue {
         METRIC_RESCUE_COUNT
 };
 
+enum metric_overflow {
+#define METRIC_OVERFLOW_ID(ID, text) METRIC_OVERFLOW_##ID,
+    METRIC_OVERFLOWS(METRIC_OVERFLOW_ID)
+#undef METRIC_OVERFLOW_ID
+        METRIC_OVERFLOW_COUNT
+};
+
 enum metric_connection_state {
 #define METRIC_CONNECTION_ID(ID, text) METRIC_CONNECTION_##ID,
     METRIC_CONNECTION_STATES(METRIC_CONNECTION_ID)
@@ -310,6 +327,7 @@ struct bytes metric_role_text(enum metric_role role);
 struct bytes metric_method_text(enum metric_method method);
 struct bytes metric_failure_text(enum metric_failure failure);
 struct bytes metric_rescue_text(enum metric_rescue result);
+struct bytes metric_overflow_text(enum metric_overflow limit);
 struct bytes metric_connection_state_text(enum metric_connection_state state);
 struct bytes metric_request_rejection_text(enum metric_request_rejection reason);
 struct bytes metric_connection_rejection_text(enum metric_connection_rejection reason);
@@ -384,6 +402,7 @@ struct service_cells {
     struct cell client_bad_responses[METRIC_ROLE_COUNT];
     struct cell upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
     struct cell rescues[METRIC_RESCUE_COUNT];
+    struct cell overflows[METRIC_ROLE_COUNT][METRIC_OVERFLOW_COUNT];
     struct cell containments;
     struct cell mirrored;       /* copies sent to a canary without weight */
     struct cell mirror_dropped; /* copies that were not made */

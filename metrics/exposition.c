@@ -232,6 +232,18 @@ static void write_rescues(struct writer *w, const struct exposition_service *ser
     }
 }
 
+static void write_circuit_overflows(struct writer *w, const struct exposition_service *service)
+{
+    for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {
+        for (size_t limit = 0; limit < METRIC_OVERFLOW_COUNT; limit++) {
+            labels_service(w, service);
+            label(w, "role", metric_role_text((enum metric_role)role));
+            label(w, "limit", metric_overflow_text((enum metric_overflow)limit));
+            count(w, SUM(service->cells, service_cells, overflows[role][limit]));
+        }
+    }
+}
+
 static void write_mirrored_requests(struct writer *w, const struct exposition_service *service)
 {
     labels_service(w, service);

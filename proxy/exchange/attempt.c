@@ -7,6 +7,7 @@
 #include "proxy/exchange/relay.h"
 #include "proxy/io/tcp_stream.h"
 #include "proxy/upstream/balance.h"
+#include "router/affinity.h"
 
 enum { ENDPOINTS_MAX = CONF_ENDPOINTS_MAX };
 
@@ -90,6 +91,7 @@ static void count_end(struct exchange *exchange)
     attempt->is_over = true;
     attempt->ended_us = exchange->host->loop->now_us;
     attempt->seat->in_flight--;
+    circuit_end(attempt);
     cell_sub(&attempt->seat->cells->in_flight, 1);
     endpoint_cells_count_attempt(attempt->seat->cells, attempt->status);
     histogram_cells_record(&exchange->service_cells->upstream_duration[attempt->role],
@@ -156,6 +158,17 @@ void exchange_release_client(struct exchange *exchange)
 
 /* ---- starting ---- */
 
+/* The endpoint that the client stays with. */
+static size_t pick_own(const struct exchange *exchange, const struct snapshot_version *version,
+                       const struct balance_endpoint *states, size_t avoid)
+{
+    uint64_t scores[ENDPOINTS_MAX];
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        scores[i] = affinity_score(exchange->affinity, version->endpoints[i].affinity);
+    }
+    return balance_pick_faithful(states, scores, version->endpoint_count, avoid);
+}
+
 size_t exchange_pick(const struct exchange *exchange, const struct snapshot_version *version,
                      size_t avoid)
 {
@@ -174,7 +187,9 @@ size_t exchange_pick(const struct exchange *exchange, const struct snapshot_vers
                 target->address_count > 0 && endpoint_is_healthy(target->endpoint) && !is_ejected,
         };
     }
-    return balance_pick(states, version->endpoint_count, avoid, &host->loop->random);
+    return exchange->affinity != 0
+               ? pick_own(exchange, version, states, avoid)
+               : balance_pick(states, version->endpoint_count, avoid, &host->loop->random);
 }
 
 static void watch_slowness(struct exchange *exchange)
@@ -237,6 +252,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
     exchange->attempt.seat->in_flight++;
     cell_increment(&exchange->attempt.seat->cells->in_flight);
     exchange_set_host(target, &exchange->forwarded);
+    circuit_begin(exchange);
     watch_slowness(exchange);
 }
 
@@ -256,6 +272,7 @@ static void send_request(struct exchange *exchange)
 {
     struct http1_client *client = exchange->attempt.client;
     exchange_enter(exchange, EXCHANGE_WAITING);
+    circuit_go_on(&exchange->attempt);
     exchange->attempt.sent_us = exchange->host->loop->now_us;
     if (http1_client_send(client, &exchange->forwarded) != OK) {
         seat_drop(exchange->attempt.seat, client);
@@ -307,6 +324,7 @@ static void connect_endpoint(struct exchange *exchange)
     struct attempt *attempt = &exchange->attempt;
     const struct snapshot_endpoint *target = attempt->target;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
+    circuit_wait(attempt);
     struct client_way way = {.address = &target->addresses[attempt->address].any,
                              .tls = target->tls,
                              .name = target->host};
@@ -328,7 +346,8 @@ static void connect_endpoint(struct exchange *exchange)
 
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
 {
-    const struct snapshot_version *version = &exchange->service->versions[role_of(exchange)];
+    enum role role = role_of(exchange);
+    const struct snapshot_version *version = &exchange->service->versions[role];
     size_t index = exchange_pick(exchange, version, avoid);
     if (index == BALANCE_NONE && exchange_is_asking(exchange)) {
         exchange_give_held(exchange);
@@ -338,13 +357,17 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
         exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
         return;
     }
+    struct endpoint_seat *seat = exchange_seat(exchange->host, version->endpoints[index].endpoint);
+    bool is_new = is_fresh || version->proxy_protocol != PROXY_PROTOCOL_NONE;
+    if (exchange_overflows(exchange, role, is_new || seat->idle_count == 0)) {
+        return;
+    }
     begin(exchange, version, index);
     struct attempt *attempt = &exchange->attempt;
     uint32_t address_count = attempt->target->address_count;
     if (address_count > 1) {
         attempt->address = (uint32_t)random_below(&exchange->host->loop->random, address_count);
     }
-    bool is_new = is_fresh || attempt->proxy_protocol != PROXY_PROTOCOL_NONE;
     attempt->client =
         is_new ? NULL
                : seat_checkout(attempt->seat, attempt->target->tls, &exchange_client_ops, exchange);

@@ -450,6 +450,7 @@ static void route(struct exchange *exchange)
     }
     exchange->is_excluded = is_path_excluded(exchange);
     decide_version(exchange, is_trusted);
+    exchange_find_affinity(exchange, is_trusted);
     enum role role = exchange->decision.role;
     cell_increment(&exchange->service_cells->in_flight[role]);
     if (exchange->decision.reason == DECIDE_NONE_LIVE) {

@@ -26,6 +26,7 @@ struct attempt {
     uint32_t address_tries;      /* how many of them refused */
     struct endpoint_seat *seat;  /* borrowed */
     struct http1_client *client; /* ours while the attempt runs; NULL else */
+    struct circuit *circuit;     /* borrowed: counts this attempt; NULL: nothing is limited */
     enum role role;
     enum proxy_protocol proxy_protocol; /* what its connection begins with */
     uint64_t started_us;
@@ -39,6 +40,7 @@ struct attempt {
     bool is_counted;             /* has counted as a request */
     bool is_excused;             /* it lacked an asset that the other version has: no failure */
     bool is_latency_counted;     /* its latency is in the judge's histogram */
+    bool is_pending;             /* counted as waiting for a connection */
     bool is_over;                /* ended and counted */
 };
 
@@ -74,10 +76,12 @@ struct exchange {
     bool is_trickle_told;             /* and what came of it is known */
     bool is_rescued;                  /* the attempt is at the stable version, for the canary */
     bool is_secure;                   /* came by TLS, where that matters (edge.h) */
+    bool sets_affinity;               /* the client is given its key */
     bool is_undecided;                /* answered before a version was chosen */
     bool is_asset_found;              /* the other version had what the chosen one lacked */
     struct failed *failed;            /* capture.c: how the canary failed; in the arena; or NULL */
     struct held *held;                /* asset.c: an answer that waits; in the arena */
+    uint64_t affinity;                /* the client's key to endpoints; 0: none */
     enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
     struct request forwarded;         /* what origins get */
     char set_cookie[STICKY_SET_COOKIE_MAX];
@@ -159,6 +163,24 @@ void exchange_count_rescue(struct exchange *exchange);
 void exchange_capture(struct exchange *exchange, enum attempt_end end, enum metric_failure kind);
 /* At the end: what was noted goes to control, with what became of the request. */
 void exchange_give_capture(struct exchange *exchange);
+
+/* Would an attempt at this role pass a limit of `circuit`? Then it is dealt with: rescued, answered
+ * or, of an asset, given up. */
+bool exchange_overflows(struct exchange *exchange, enum role role, bool is_connecting);
+/* May the stable version stand in for a canary that is full? Takes the token for it. */
+bool exchange_may_divert(struct exchange *exchange);
+/* The attempt begins, waits for a connection, has one, is over. */
+void circuit_begin(struct exchange *exchange);
+void circuit_wait(struct attempt *attempt);
+void circuit_go_on(struct attempt *attempt);
+void circuit_end(struct attempt *attempt);
+
+/* The client's key to endpoints, where the service keeps clients with theirs. */
+void exchange_find_affinity(struct exchange *exchange, bool is_peer_trusted);
+/* The cookie for a client that is new to us; 0: none is due. `text` has AFFINITY_SET_COOKIE_MAX
+ * bytes and lasts as long as the field. */
+size_t exchange_affinity_field(const struct exchange *exchange, char *text,
+                               struct field *ret_field);
 
 /* The access log's line. */
 void exchange_log(struct exchange *exchange);

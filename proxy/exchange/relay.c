@@ -10,6 +10,7 @@
 #include "proxy/exchange/lasting.h"
 #include "proxy/http/authority.h"
 #include "proxy/http/reverse.h"
+#include "router/affinity.h"
 
 enum { FIELDS_ON_STACK = 64 };
 
@@ -183,9 +184,11 @@ bool relay_answer(struct exchange *exchange, const struct response *response)
 {
     exchange->response_body = response->body;
     exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
-    struct field extra[EDGE_FIELDS_MAX + 1];
+    struct field extra[EDGE_FIELDS_MAX + 2];
+    char affinity[AFFINITY_SET_COOKIE_MAX];
     size_t extra_count = edge_fields(exchange, extra);
     extra_count += sticky_field(exchange, &extra[extra_count]);
+    extra_count += exchange_affinity_field(exchange, affinity, &extra[extra_count]);
     enum err err = lasting_begin(exchange, response);
     if (err == OK) {
         err = forward_head(exchange, response, extra, extra_count, exchange->responder->ops->head);

@@ -40,6 +40,11 @@ static bool spend(struct exchange *exchange)
     return refusal == METRIC_RESCUE_COUNT;
 }
 
+bool exchange_may_divert(struct exchange *exchange)
+{
+    return (rescue_when(exchange) & 1u << CONF_RESCUE_503) != 0 && spend(exchange);
+}
+
 struct retry_decision exchange_decide_retry(struct exchange *exchange,
                                             const struct attempt_facts *facts)
 {

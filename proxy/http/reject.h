@@ -50,6 +50,7 @@
     X(ACME_CHALLENGE, "acme_challenge", 404)         /* answered from `acme.webroot` */            \
     X(HTTPS_REDIRECT, "https_redirect", 308)         /* sent on to HTTPS */                        \
     X(RATE_LIMIT, "rate_limit", 429)                 /* the client asks too often */               \
+    X(CIRCUIT, "circuit", 503)                       /* the version's limits are reached */        \
     X(PARSER, "parser", 400)                         /* the parser objects where we did not */     \
     X(MEMORY, "memory", 503)                         /* no memory to keep it */
 

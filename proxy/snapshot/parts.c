@@ -87,7 +87,7 @@ enum err version_create(struct bytes deployment, size_t worker_count, struct ver
     version->reference_count = 1;
     if (!copy_name(deployment, &version->deployment) ||
         block_create(worker_count, sizeof(struct version_cells), &version->cells) != OK ||
-        block_create(worker_count, sizeof(struct containment), &version->seats) != OK) {
+        block_create(worker_count, sizeof(struct version_seat), &version->seats) != OK) {
         version_destroy(version);
         return ERR_NOMEM;
     }

@@ -41,11 +41,23 @@ struct service {
     struct rate_table *rate_table; /* shared; NULL: clients were never limited. Control */
 };
 
+/* What a worker has in use of a version, where that is limited. */
+struct circuit {
+    uint32_t requests; /* under way */
+    uint32_t pending;  /* of them: wait for a connection */
+};
+
+/* A worker's own part of a version; zeroed memory is one that was never used. */
+struct version_seat {
+    struct containment containment; /* how the worker holds the version back */
+    struct circuit circuit;
+};
+
 struct version {
     size_t reference_count;  /* control */
     struct bytes deployment; /* owned, terminated */
     struct block *cells;     /* version_cells; owned */
-    struct block *seats;     /* struct containment; owned */
+    struct block *seats;     /* version_seat; owned */
 };
 
 /* One reference, the caller's; the name is copied. ERR_NOMEM. Control, as all below. */
@@ -61,7 +73,12 @@ void version_unref(struct version *version); /* NULL is fine */
 /* How the worker holds the version back. That worker. */
 static inline struct containment *version_containment(struct version *version, size_t worker_index)
 {
-    return block_cells(version->seats, worker_index);
+    return &((struct version_seat *)block_cells(version->seats, worker_index))->containment;
+}
+/* What the worker has in use of the version. That worker. */
+static inline struct circuit *version_circuit(struct version *version, size_t worker_index)
+{
+    return &((struct version_seat *)block_cells(version->seats, worker_index))->circuit;
 }
 /* The worker's seat; its accumulator is started in step with the others' at the first use. That
  * worker. */

@@ -5,6 +5,8 @@
 
 #include "conf/conf_version.h"
 
+#include "router/affinity.h"
+
 enum { SNAPSHOT_ARENA_MAX = 256 * 1024 * 1024 };
 
 static enum err compile_routes(const struct conf *conf, struct note *note,
@@ -352,6 +354,7 @@ static enum err fill_version(struct snapshot *snapshot, const struct conf_servic
     for (size_t i = 0; i < plan->endpoint_count; i++) {
         const struct snapshot_endpoint_plan *from = &plan->endpoints[i];
         struct snapshot_endpoint *to = &version->endpoints[version->endpoint_count++];
+        to->affinity = affinity_endpoint(from->endpoint->name);
         to->endpoint = endpoint_ref(from->endpoint);
         to->authority = from->authority;
         enum err err = fill_endpoint(snapshot, service, from, to);
@@ -412,6 +415,22 @@ static enum err fill_rate(const struct conf_rate_limit *conf, struct snapshot_se
     return OK;
 }
 
+static uint32_t share_of(uint64_t limit, size_t worker_count)
+{
+    uint64_t share = limit / worker_count;
+    return limit == 0 ? 0 : share > 0 ? (uint32_t)share : 1;
+}
+
+static struct circuit_limits limits_of(const struct conf_circuit *conf, size_t worker_count)
+{
+    return (struct circuit_limits){
+        .is_on = conf->is_on,
+        .connections = share_of(conf->connections, worker_count),
+        .pending = share_of(conf->pending, worker_count),
+        .requests = share_of(conf->requests, worker_count),
+    };
+}
+
 /* What is done for the service before a version of it is asked. */
 static enum err fill_edge(struct snapshot *snapshot, const struct snapshot_service_plan *plan,
                           struct snapshot_service *service)
@@ -421,6 +440,7 @@ static enum err fill_edge(struct snapshot *snapshot, const struct snapshot_servi
     CHECK(index < base->conf->service_count);
     const struct reply_pages *own = base->service_pages[index];
     service->pages = own != NULL ? own : base->pages;
+    service->circuit = limits_of(&plan->conf->circuit, snapshot->worker_count);
     enum err err = write_hsts(&snapshot->arena, &plan->conf->hsts, &service->hsts);
     return err == OK ? fill_rate(&plan->conf->rate_limit, service) : err;
 }

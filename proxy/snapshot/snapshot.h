@@ -34,6 +34,7 @@ struct snapshot_endpoint {
     const char *host;       /* with tls: the origin's name, in the snapshot's arena */
     bool is_host_kept;      /* it gets the client's Host, else its own authority */
     bool is_hidden;         /* what it says of its own name is not for clients (reverse.h) */
+    uint64_t affinity;      /* its part of scores (router/affinity.h) */
 };
 
 struct snapshot_version {
@@ -41,6 +42,14 @@ struct snapshot_version {
     struct snapshot_endpoint *endpoints;
     size_t endpoint_count;
     enum proxy_protocol proxy_protocol; /* what connections to them begin with */
+};
+
+/* A worker's share of `circuit`; 0: no limit. */
+struct circuit_limits {
+    bool is_on;
+    uint32_t connections;
+    uint32_t pending;
+    uint32_t requests;
 };
 
 struct snapshot_service {
@@ -55,8 +64,9 @@ struct snapshot_service {
     const struct reply_pages *pages; /* borrowed from the base; NULL: none */
     struct rate_table *rate_table;   /* shared; NULL: clients are not limited */
     struct rate_policy rate;
-    struct bytes hsts;   /* value of Strict-Transport-Security; empty: none */
-    bool has_hidden;     /* among its endpoints */
+    struct circuit_limits circuit; /* of each version */
+    struct bytes hsts;             /* value of Strict-Transport-Security; empty: none */
+    bool has_hidden;               /* among its endpoints */
     uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };

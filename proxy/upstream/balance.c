@@ -46,3 +46,17 @@ size_t balance_pick(const struct balance_endpoint *endpoints, size_t endpoint_co
     size_t second = nth_live(endpoints, avoid, second_rank);
     return endpoints[second].in_flight < endpoints[first].in_flight ? second : first;
 }
+
+size_t balance_pick_faithful(const struct balance_endpoint *endpoints, const uint64_t *scores,
+                             size_t endpoint_count, size_t avoid)
+{
+    size_t best = BALANCE_NONE;
+    for (size_t i = 0; i < endpoint_count; i++) {
+        bool is_better = best == BALANCE_NONE || scores[i] > scores[best];
+        if (endpoints[i].is_live && i != avoid && is_better) {
+            best = i;
+        }
+    }
+    bool is_only = best == BALANCE_NONE && avoid < endpoint_count && endpoints[avoid].is_live;
+    return is_only ? avoid : best;
+}

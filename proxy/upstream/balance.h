@@ -23,5 +23,9 @@ struct balance_endpoint {
  * an endpoint that just failed this request: taken only when no other is live. */
 size_t balance_pick(const struct balance_endpoint *endpoints, size_t endpoint_count, size_t avoid,
                     struct random *random);
+/* The live one with the highest of `scores`, one for each endpoint, which is the same wherever it
+ * is asked (router/affinity.h); `avoid` and BALANCE_NONE as above. */
+size_t balance_pick_faithful(const struct balance_endpoint *endpoints, const uint64_t *scores,
+                             size_t endpoint_count, size_t avoid);
 /* How many are live. */
 size_t balance_live_count(const struct balance_endpoint *endpoints, size_t endpoint_count);

@@ -180,6 +180,12 @@ void seat_checkin(struct endpoint_seat *seat, struct http1_client *client, uint6
     http1_client_rest(client, idle_us);
 }
 
+void seat_close_oldest(struct endpoint_seat *seat)
+{
+    CHECK(!list_is_empty(&seat->idle));
+    close_idle_one(seat, seat->idle.previous);
+}
+
 void seat_retire(struct endpoint_seat *seat)
 {
     seat->is_retired = true;

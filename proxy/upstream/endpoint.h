@@ -81,6 +81,8 @@ void seat_drop(struct endpoint_seat *seat, struct http1_client *client);
 /* The call is over but its answer is not: what is left of it is read and thrown away, to keep the
  * connection, unless it is long or slow to come. */
 void seat_drain(struct endpoint_seat *seat, struct http1_client *client, uint64_t idle_us);
+/* Closes the connection that was idle for the longest; there is one. */
+void seat_close_oldest(struct endpoint_seat *seat);
 /* Closes what is idle. */
 void seat_close_idle(struct endpoint_seat *seat);
 /* The configuration no longer names the endpoint: closes what is idle, and later what comes back.

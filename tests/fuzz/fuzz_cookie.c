@@ -4,6 +4,7 @@
  * The input's lines are: authority and target (split at the first blank), Serin-Version, and the
  * rest as a Cookie. */
 #include "proxy/base/check.h"
+#include "router/affinity.h"
 #include "router/cookie.h"
 #include "router/decide.h"
 #include "router/matcher.h"
@@ -21,12 +22,26 @@ static void check_parts(struct bytes whole, struct bytes part)
     }
 }
 
+/* A key that was read is one that would be written the same way. */
+static void check_affinity(struct bytes value)
+{
+    char text[AFFINITY_SET_COOKIE_MAX];
+    uint64_t key = 0;
+    if (affinity_parse(value, &key)) {
+        struct bytes written = affinity_format(key, false, text);
+        struct bytes prefix = BYTES(AFFINITY_COOKIE "=");
+        CHECK(bytes_starts_with(written, prefix));
+        CHECK(bytes_equal(bytes_slice(written, prefix.size, value.size), value));
+    }
+}
+
 static void check_cookies(struct bytes field)
 {
     struct bytes rest = field;
     struct cookie cookie;
     size_t count = 0;
     while (cookie_next(&rest, &cookie)) {
+        check_affinity(cookie.value);
         check_parts(field, cookie.name);
         check_parts(field, cookie.value);
         CHECK(cookie.name.size > 0);

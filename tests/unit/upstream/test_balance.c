@@ -102,9 +102,25 @@ static void queues_stay_short_when_requests_pile_up(void **state)
     }
 }
 
+static void a_client_keeps_its_endpoint_while_that_lives(void **state)
+{
+    (void)state;
+    const uint64_t scores[] = {5, 9, 7};
+    struct balance_endpoint endpoints[] = {{0, true}, {99, true}, {0, true}};
+    assert_int_equal(balance_pick_faithful(endpoints, scores, 3, BALANCE_NONE), 1);
+    assert_int_equal(balance_pick_faithful(endpoints, scores, 3, 1), 2);
+    endpoints[1].is_live = false;
+    assert_int_equal(balance_pick_faithful(endpoints, scores, 3, BALANCE_NONE), 2);
+    endpoints[2].is_live = false;
+    assert_int_equal(balance_pick_faithful(endpoints, scores, 3, 0), 0);
+    endpoints[0].is_live = false;
+    assert_int_equal(balance_pick_faithful(endpoints, scores, 3, 0), BALANCE_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_client_keeps_its_endpoint_while_that_lives),
         cmocka_unit_test(no_live_endpoint_is_said_so),
         cmocka_unit_test(only_live_endpoints_are_picked),
         cmocka_unit_test(less_busy_of_two_is_always_picked),
