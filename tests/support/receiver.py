@@ -109,15 +109,18 @@ def is_signed(message, key):
 
 
 class Alertmanager:
-    """The real one, on loopback, with a folder of its own and nobody to tell."""
+    """The real one, on loopback, with a folder of its own, and nobody to tell but a webhook, at once, where there is
+    one."""
 
-    def __init__(self):
+    def __init__(self, webhook=None):
         self.folder = tempfile.mkdtemp(prefix="serin-alertmanager-")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         path = os.path.join(self.folder, "alertmanager.yml")
         with open(path, "w", encoding="utf-8") as file:
-            file.write("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+            hooks = f", webhook_configs: [{{url: '{webhook}', send_resolved: true}}]" if webhook else ""
+            file.write("route: {receiver: people, group_by: ['...'], group_wait: 0s, group_interval: 1s}\n"
+                       f"receivers: [{{name: people{hooks}}}]\n")
         command = ["prometheus-alertmanager", f"--config.file={path}", f"--storage.path={self.folder}/data",
                    f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="]
         if shutil.which("setpriv"):  # dies with the test, however the test dies
