@@ -99,6 +99,7 @@ def good_canary_climbs_after_copies(stage):
         expect(rollout.count("serin_mirrored_requests_total"), mirror["requests"], "the metric")
         rollout.wait_phase("succeeded")
         expect(rollout.state()["mirror"]["requests"], mirror["requests"], "copies after the first weight")
+        wait_for(lambda: "rollout.success" in rollout.events(), "the end is on record")
         expect([event for event in rollout.events() if event.startswith("rollout.")],
                ["rollout.start", "rollout.mirror", "rollout.step", "rollout.step", "rollout.bake", "rollout.success"], "events")
         expect(dict(rollout.load.stop().errors), {}, "errors at the clients")

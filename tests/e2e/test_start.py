@@ -134,6 +134,7 @@ def releases_follow_each_other_from_the_client_verbs_alone(stage):
         expect(shop.versions(), ("v3", "v2"), "after the second try")
         shop.all_go_to("v3")
         wanted = [("rollout.start", "local"), ("rollout.success", "judge")]
+        wait_for(lambda: shop.events().count(wanted[1]) == 2, "both successes are on record")
         told = [row for row in shop.events() if row in wanted]
         expect(told, [wanted[0], wanted[1], wanted[0], wanted[0], wanted[1]], "starts and successes on record")
 
