@@ -14,9 +14,8 @@ enum { LOCATION_EXTRA = 32 /* scheme, port and terminator */ };
 bool edge_answers_challenge(struct exchange *exchange)
 {
     const struct conf_acme *acme = &exchange->host->snapshot->base->conf->acme;
-    struct bytes path = matcher_path_of(exchange->request->target);
     struct bytes token;
-    if (!acme->is_on || !challenge_path(path, &token)) {
+    if (!acme->is_on || !challenge_path(matcher_path_of(exchange->request->target), &token)) {
         return false;
     }
     bool is_read =

@@ -269,7 +269,8 @@ def origins_are_told_by_a_line(stage):
         link.send(stage.request())
         expect(link.read_response().status, 200, "status")
     line = f"PROXY TCP4 127.0.0.1 127.0.0.1 {port} {stage.serin.port}\r\n".encode()
-    expect(seen.headers, [line, line], "one header for each request: connections are not kept")
+    expect(seen.headers, [line, line], "one header for each request")
+    wait_for(lambda: stage.serin.metrics().sum("serin_upstream_connections", service=stage.name) == 0, "connections are not kept")
 
 
 @case(starts_proxy=False)
