@@ -33,4 +33,5 @@ TEXT_LOOKUP(METRIC_CONNECTION_STATES, metric_connection_state, metric_connection
 TEXT_LOOKUP(METRIC_REQUEST_REJECTIONS, metric_request_rejection, metric_request_rejection_text)
 TEXT_LOOKUP(METRIC_CONNECTION_REJECTIONS, metric_connection_rejection,
             metric_connection_rejection_text)
+TEXT_LOOKUP(METRIC_HTTP2_VIOLATIONS, metric_http2_violation, metric_http2_violation_text)
 TEXT_LOOKUP(METRIC_TLS_RESULTS, metric_tls_result, metric_tls_result_text)

@@ -95,6 +95,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "reason", "Requests that were answered here and not forwarded.")                             \
     X(TLS_HANDSHAKES, tls_handshakes, "serin_tls_handshakes_total", COUNTER, "", "result",         \
       "TLS handshakes with clients, by how they ended.")                                           \
+    X(HTTP2_VIOLATIONS, http2_violations, "serin_http2_violations_total", COUNTER, "", "kind",     \
+      "What HTTP/2 clients must not do, or did too much of: streams refused or reset, and "        \
+      "connections ended.")                                                                        \
     X(REJECTED_CONNECTIONS, rejected_connections, "serin_rejected_connections_total", COUNTER, "", \
       "reason", "Connections closed without being served.")                                        \
     X(ACCESS_LOG_DROPPED, access_log_dropped, "serin_access_log_dropped_total", COUNTER, "", "",   \
@@ -221,6 +224,9 @@ enum metric {
     X(CHUNK_EXTENSION, "chunk_extension")                                                          \
     X(CHUNK_END, "chunk_end")                                                                      \
     X(TRAILER, "trailer")                                                                          \
+    X(PSEUDO_FIELD, "pseudo_field")                                                                \
+    X(CONNECTION_FIELD, "connection_field")                                                        \
+    X(FIELD_VALUE, "field_value")                                                                  \
     X(BODY_TOO_LARGE, "body_too_large")                                                            \
     X(HEAD_TIMEOUT, "head_timeout")                                                                \
     X(BODY_TIMEOUT, "body_timeout")                                                                \
@@ -250,6 +256,22 @@ enum metric {
     X(ALERT, "alert")                                                                              \
     X(MALFORMED, "malformed")                                                                      \
     X(MEMORY, "memory")
+
+/* What HTTP/2 clients did that they must not, or too much of. The first ones have a budget
+ * (proxy/http2/http2_guard.h). */
+#define METRIC_HTTP2_VIOLATIONS(X)                                                                 \
+    X(RAPID_RESET, "rapid_reset")                                                                  \
+    X(PING, "ping")                                                                                \
+    X(SETTINGS, "settings")                                                                        \
+    X(EMPTY_DATA, "empty_data")                                                                    \
+    X(PRIORITY, "priority")                                                                        \
+    X(WINDOW_UPDATE, "window_update")                                                              \
+    X(UNKNOWN_FRAME, "unknown_frame")                                                              \
+    X(CONTINUATION, "continuation")                                                                \
+    X(HEADER_BOMB, "header_bomb")                                                                  \
+    X(STREAMS, "streams")                                                                          \
+    X(STALLED, "stalled")                                                                          \
+    X(PROTOCOL, "protocol")
 
 /* Why a connection was closed without being served. */
 #define METRIC_CONNECTION_REJECTIONS(X)                                                            \
@@ -315,6 +337,14 @@ enum metric_tls_result {
         METRIC_TLS_COUNT
 };
 
+enum metric_http2_violation {
+#define METRIC_HTTP2_ID(ID, text) METRIC_HTTP2_##ID,
+    METRIC_HTTP2_VIOLATIONS(METRIC_HTTP2_ID)
+#undef METRIC_HTTP2_ID
+        METRIC_HTTP2_COUNT,
+    METRIC_HTTP2_BUDGET_LAST = METRIC_HTTP2_UNKNOWN_FRAME
+};
+
 enum metric_connection_rejection {
 #define METRIC_REFUSED_ID(ID, text) METRIC_REFUSED_##ID,
     METRIC_CONNECTION_REJECTIONS(METRIC_REFUSED_ID)
@@ -331,6 +361,7 @@ struct bytes metric_overflow_text(enum metric_overflow limit);
 struct bytes metric_connection_state_text(enum metric_connection_state state);
 struct bytes metric_request_rejection_text(enum metric_request_rejection reason);
 struct bytes metric_connection_rejection_text(enum metric_connection_rejection reason);
+struct bytes metric_http2_violation_text(enum metric_http2_violation kind);
 struct bytes metric_tls_result_text(enum metric_tls_result result);
 
 struct metric_info {
@@ -390,6 +421,7 @@ struct worker_cells {
     struct cell rejected_requests[METRIC_REJECTED_COUNT];
     struct cell rejected_connections[METRIC_REFUSED_COUNT];
     struct cell tls_handshakes[METRIC_TLS_COUNT];
+    struct cell http2_violations[METRIC_HTTP2_COUNT];
 };
 
 /* What a worker counts for a service: its name is the identity, deployments come and go beneath.

@@ -429,6 +429,16 @@ static void write_tls_handshakes(struct writer *w, const struct exposition_servi
     }
 }
 
+static void write_http2_violations(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    for (size_t kind = 0; kind < METRIC_HTTP2_COUNT; kind++) {
+        labels_clear(w);
+        label(w, "kind", metric_http2_violation_text((enum metric_http2_violation)kind));
+        count(w, SUM(w->tree->workers, worker_cells, http2_violations[kind]));
+    }
+}
+
 static void write_access_log_dropped(struct writer *w, const struct exposition_service *none)
 {
     (void)none;

@@ -39,6 +39,9 @@
     X(CHUNK_EXTENSION, "chunk_extension", 400)       /* malformed, or too much of them */          \
     X(CHUNK_END, "chunk_end", 400)                   /* data not followed by CRLF */               \
     X(TRAILER, "trailer", 400)                       /* a framing field among trailers */          \
+    X(PSEUDO_FIELD, "pseudo_field", 400)             /* HTTP/2: missing, unknown, twice, late */   \
+    X(CONNECTION_FIELD, "connection_field", 400)     /* HTTP/2: one about the connection */        \
+    X(FIELD_VALUE, "field_value", 400)               /* HTTP/2: blanks at an end */                \
     X(BODY_TOO_LARGE, "body_too_large", 413)         /* over limits.body */                        \
     X(HEAD_TIMEOUT, "head_timeout", 408)             /* no head within client_header */            \
     X(BODY_TIMEOUT, "body_timeout", 408)             /* the body stalled for client_body */        \

@@ -1,0 +1,514 @@
+/* The connection over a stream without a socket: every frame in, every write out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proxy/http2/http2_server.h"
+#include "tests/support/alloc_fail.h"
+#include "tests/support/loop_play.h"
+
+enum { CALLS_MAX = 32, SENT_MAX = 4 << 20, FRAME_HEAD = 9 };
+enum { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH, PING, GOAWAY, WINDOW_UPDATE };
+enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
+
+/* :method GET or POST, :scheme http, :path /, :authority a */
+#define GET                                                                                        \
+    "\x82\x86\x84\x41\x01"                                                                         \
+    "a"
+#define POST                                                                                       \
+    "\x83\x86\x84\x41\x01"                                                                         \
+    "a"
+
+struct play {
+    struct loop loop;
+    struct handler handler;
+    struct http2_server_host host;
+    struct worker_cells cells;
+    struct stream stream;
+    struct responder *calls[CALLS_MAX]; /* in the order of their opening; NULL: over */
+    size_t call_count;
+    size_t gone_count;
+    size_t drained_count;
+    size_t body_size;
+    size_t end_count;
+    bool is_wanted; /* bodies are, from the start */
+    bool is_clogged;
+    bool is_closed;
+    size_t write_count;
+    size_t sent_size;
+    char sent[SENT_MAX];
+};
+
+static struct play play;
+
+static const struct http2_server_settings settings = {
+    .limits = {.head_max = 4096, .line_max = 1024, .fields_max = 20},
+    .client_header_us = 10 * 1000000,
+    .client_body_us = 30 * 1000000,
+    .client_idle_us = 60 * 1000000,
+    .streams_max = 20,
+};
+
+/* ---- a stream without a socket ---- */
+
+static void nothing(struct stream *stream)
+{
+    (void)stream;
+}
+
+static enum err write_pieces(struct stream *stream, const struct bytes *pieces, size_t count)
+{
+    play.write_count++;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(play.sent_size + pieces[i].size <= SENT_MAX);
+        memcpy(play.sent + play.sent_size, pieces[i].data, pieces[i].size);
+        play.sent_size += pieces[i].size;
+    }
+    stream->queued += play.is_clogged;
+    return OK;
+}
+
+static bool has_unread(struct stream *stream)
+{
+    (void)stream;
+    return false;
+}
+
+static void close_stream(struct stream *stream)
+{
+    (void)stream;
+    play.is_closed = true;
+}
+
+static const struct stream_ops ops = {nothing, nothing,      write_pieces, has_unread,
+                                      nothing, close_stream, close_stream};
+
+/* ---- a handler that does what the test says ---- */
+
+static void on_body(void *request, struct bytes piece)
+{
+    (void)request;
+    play.body_size += piece.size;
+}
+
+static void on_body_end(void *request, const struct fields *trailers)
+{
+    (void)request;
+    (void)trailers;
+    play.end_count++;
+}
+
+static void on_drained(void *request)
+{
+    (void)request;
+    play.drained_count++;
+}
+
+static void on_gone(void *request, enum err why)
+{
+    struct responder **call = request;
+    (void)why;
+    assert_non_null(*call);
+    *call = NULL;
+    play.gone_count++;
+}
+
+static const struct request_ops request_ops = {on_body, on_body_end, on_drained, on_gone};
+
+static void on_open(struct handler *handler, struct responder *responder,
+                    const struct request *request)
+{
+    (void)handler;
+    assert_true(play.call_count < CALLS_MAX);
+    play.calls[play.call_count] = responder;
+    responder->request = &play.calls[play.call_count++];
+    responder->request_ops = &request_ops;
+    if (play.is_wanted && request->body != BODY_NONE) {
+        responder->ops->want_body(responder, true);
+    }
+}
+
+static void head(size_t call, enum body_kind body)
+{
+    struct response response = {.status = 200, .body = body};
+    play.calls[call]->ops->head(play.calls[call], &response);
+}
+
+static void end(size_t call)
+{
+    struct responder *responder = play.calls[call];
+    play.calls[call] = NULL;
+    responder->ops->end(responder, NULL);
+}
+
+/* ---- frames ---- */
+
+static void feed(struct bytes bytes)
+{
+    loop_enter(&play.loop);
+    play.stream.listener->on_read(&play.stream, bytes);
+    loop_leave(&play.loop);
+}
+
+static void send_frame(unsigned type, unsigned flags, unsigned stream, struct bytes payload)
+{
+    static char frame[FRAME_HEAD + 16384];
+    const unsigned char first[FRAME_HEAD] = {(unsigned char)(payload.size >> 16),
+                                             (unsigned char)(payload.size >> 8),
+                                             (unsigned char)payload.size,
+                                             (unsigned char)type,
+                                             (unsigned char)flags,
+                                             0,
+                                             0,
+                                             (unsigned char)(stream >> 8),
+                                             (unsigned char)stream};
+    memcpy(frame, first, sizeof first);
+    memcpy(frame + sizeof first, payload.data, payload.size);
+    feed(bytes_make(frame, sizeof first + payload.size));
+}
+
+static void ask(unsigned stream, bool is_last)
+{
+    send_frame(HEADERS, END_HEADERS | (is_last ? END_STREAM : 0), stream,
+               is_last ? BYTES(GET) : BYTES(POST));
+}
+
+/* How many frames of this type came for the stream, and their bytes. */
+static size_t count_frames(unsigned type, unsigned stream, size_t *ret_size)
+{
+    size_t count = 0;
+    *ret_size = 0;
+    for (size_t at = 0; at < play.sent_size;) {
+        const unsigned char *frame = (const unsigned char *)play.sent + at;
+        size_t size = (size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2];
+        unsigned of = (unsigned)frame[7] << 8 | frame[8];
+        if (frame[3] == type && of == stream) {
+            count++;
+            *ret_size += size;
+        }
+        at += FRAME_HEAD + size;
+        assert_true(at <= play.sent_size);
+    }
+    return count;
+}
+
+static size_t frames(unsigned type, unsigned stream)
+{
+    size_t size;
+    return count_frames(type, stream, &size);
+}
+
+static void turn(void)
+{
+    (void)loop_turn(&play.loop, false);
+}
+
+/* ---- the stage ---- */
+
+static void begin(void)
+{
+    struct ip ip = {0};
+    memset(&play, 0, sizeof play);
+    play.handler.open = on_open;
+    play_begin(&play.loop);
+    http2_server_host_init(&play.host, &play.loop, &play.handler, &play.cells, &settings);
+    play.stream = (struct stream){.ops = &ops, .loop = &play.loop};
+    loop_enter(&play.loop);
+    assert_int_equal(http2_server_open(&play.host, &play.stream, &ip, 1), OK);
+    loop_leave(&play.loop);
+    feed(http2_preface);
+    send_frame(SETTINGS, 0, 0, BYTES(""));
+    send_frame(SETTINGS, ACK, 0, BYTES(""));
+    turn();
+}
+
+static void finish(void)
+{
+    loop_enter(&play.loop);
+    http2_server_host_close_all(&play.host);
+    assert_true(play.is_closed);
+    play.stream.listener->on_closed(&play.stream);
+    loop_leave(&play.loop);
+    turn();
+    assert_int_equal(play.host.connection_count, 0);
+    assert_int_equal(cell_read(&play.cells.client_connections[METRIC_CONNECTION_ACTIVE]), 0);
+    assert_int_equal(cell_read(&play.cells.client_connections[METRIC_CONNECTION_IDLE]), 0);
+    for (size_t i = 0; i < play.call_count; i++) {
+        assert_null(play.calls[i]);
+    }
+    http2_server_host_finish(&play.host);
+    play_end(&play.loop);
+}
+
+/* ---- what is held ---- */
+
+static void what_streams_say_in_a_turn_goes_out_in_one_write(void **state)
+{
+    (void)state;
+    begin();
+    for (unsigned i = 0; i < 10; i++) {
+        ask(1 + 2 * i, true);
+    }
+    size_t before = play.write_count;
+    for (unsigned i = 0; i < 10; i++) { /* each in an event of its own, as origins' sockets are */
+        loop_enter(&play.loop);
+        head(i, BODY_CHUNKED);
+        play.calls[i]->ops->body(play.calls[i], BYTES("answer"));
+        end(i);
+        loop_leave(&play.loop);
+    }
+    assert_int_equal(play.write_count, before);
+    turn();
+    assert_int_equal(play.write_count, before + 1);
+    for (unsigned i = 0; i < 10; i++) {
+        assert_int_equal(frames(HEADERS, 1 + 2 * i), 1);
+        assert_int_equal(frames(DATA, 1 + 2 * i), 1);
+    }
+    assert_int_equal(cell_read(&play.cells.client_connections[METRIC_CONNECTION_IDLE]), 1);
+    finish();
+}
+
+static void windows_are_given_back_for_what_was_wanted(void **state)
+{
+    static char piece[16384];
+    (void)state;
+    begin();
+    ask(1, false);
+    size_t before = frames(WINDOW_UPDATE, 0);
+    for (unsigned i = 0; i < HTTP2_STREAM_WINDOW / sizeof piece; i++) {
+        send_frame(DATA, 0, 1, bytes_make(piece, sizeof piece));
+    }
+    turn();
+    assert_int_equal(play.body_size, 0);
+    assert_int_equal(frames(WINDOW_UPDATE, 1), 0);
+    loop_enter(&play.loop);
+    play.calls[0]->ops->want_body(play.calls[0], true);
+    loop_leave(&play.loop);
+    turn();
+    assert_int_equal(play.body_size, HTTP2_STREAM_WINDOW);
+    assert_true(frames(WINDOW_UPDATE, 1) > 0);
+    send_frame(DATA, END_STREAM, 1, BYTES("last"));
+    assert_int_equal(play.end_count, 1);
+    assert_true(frames(WINDOW_UPDATE, 0) >= before);
+    finish();
+    assert_int_equal(play.gone_count, 1);
+}
+
+static void a_source_stops_at_the_window_and_goes_on_behind_it(void **state)
+{
+    static char piece[64 * 1024];
+    size_t size;
+    (void)state;
+    begin();
+    ask(1, true);
+    loop_enter(&play.loop);
+    head(0, BODY_CHUNKED);
+    for (unsigned i = 0; i < 2; i++) {
+        play.calls[0]->ops->body(play.calls[0], bytes_make(piece, sizeof piece));
+    }
+    assert_true(play.calls[0]->ops->is_blocked(play.calls[0]));
+    loop_leave(&play.loop);
+    turn();
+    (void)count_frames(DATA, 1, &size);
+    assert_int_equal(size, 65535);
+    assert_int_equal(play.drained_count, 0);
+    send_frame(WINDOW_UPDATE, 0, 0, bytes_make("\0\1\0\0", 4));
+    send_frame(WINDOW_UPDATE, 0, 1, bytes_make("\0\1\0\0", 4));
+    turn();
+    assert_false(play.calls[0]->ops->is_blocked(play.calls[0]));
+    assert_int_equal(play.drained_count, 1);
+    (void)count_frames(DATA, 1, &size);
+    assert_int_equal(size, 2 * sizeof piece - 1);
+    finish();
+}
+
+static void a_full_socket_stops_the_source_too(void **state)
+{
+    static char piece[64 * 1024];
+    (void)state;
+    begin();
+    ask(1, true);
+    play.is_clogged = true;
+    for (unsigned i = 0; i < 2; i++) {
+        loop_enter(&play.loop);
+        if (i == 0) {
+            head(0, BODY_CHUNKED);
+        }
+        play.calls[0]->ops->body(play.calls[0], bytes_make(piece, sizeof piece / 2));
+        loop_leave(&play.loop);
+        turn();
+    }
+    assert_true(play.stream.queued > 0);
+    assert_true(play.calls[0]->ops->is_blocked(play.calls[0]));
+    play.is_clogged = false;
+    play.stream.queued = 0;
+    loop_enter(&play.loop);
+    play.stream.listener->on_drained(&play.stream);
+    loop_leave(&play.loop);
+    turn();
+    assert_false(play.calls[0]->ops->is_blocked(play.calls[0]));
+    finish();
+}
+
+static void a_stream_that_was_reset_is_gone_at_once(void **state)
+{
+    (void)state;
+    begin();
+    ask(1, true);
+    send_frame(RST_STREAM, 0, 1, bytes_make("\0\0\0\x08", 4));
+    assert_int_equal(play.gone_count, 1);
+    assert_int_equal(cell_read(&play.cells.client_connections[METRIC_CONNECTION_IDLE]), 1);
+    finish();
+}
+
+static void blocks_are_used_again(void **state)
+{
+    (void)state;
+    begin();
+    for (unsigned i = 0; i < 15; i++) {
+        ask(1 + 2 * i, true);
+        loop_enter(&play.loop);
+        head(i, BODY_NONE);
+        end(i);
+        loop_leave(&play.loop);
+        turn();
+    }
+    assert_int_equal(play.host.spare_count, 1);
+    finish();
+}
+
+static void silence_ends_the_connection(void **state)
+{
+    (void)state;
+    begin();
+    play_turn(&play.loop, 59000);
+    assert_int_equal(frames(GOAWAY, 0), 0);
+    play_turn(&play.loop, 2000);
+    assert_int_equal(frames(GOAWAY, 0), 1);
+    play_turn(&play.loop, 3000);
+    assert_true(play.is_closed);
+    finish();
+}
+
+static void who_takes_nothing_loses_the_stream(void **state)
+{
+    static char piece[64 * 1024];
+    (void)state;
+    begin();
+    ask(1, true);
+    ask(3, true);
+    loop_enter(&play.loop);
+    head(0, BODY_CHUNKED);
+    play.calls[0]->ops->body(play.calls[0], bytes_make(piece, sizeof piece));
+    play.calls[0]->ops->body(play.calls[0], bytes_make(piece, sizeof piece));
+    loop_leave(&play.loop);
+    play_turn(&play.loop, 29000);
+    assert_int_equal(frames(RST_STREAM, 1), 0);
+    play_turn(&play.loop, 2000);
+    assert_int_equal(frames(RST_STREAM, 1), 1);
+    assert_int_equal(play.gone_count, 1);
+    assert_non_null(play.calls[1]); /* who waits for the origin owes nothing */
+    assert_int_equal(cell_read(&play.cells.http2_violations[METRIC_HTTP2_STALLED]), 1);
+    finish();
+}
+
+static void a_notice_without_an_answer_is_followed_by_the_end(void **state)
+{
+    (void)state;
+    begin();
+    ask(1, true);
+    loop_enter(&play.loop);
+    http2_server_host_drain(&play.host);
+    loop_leave(&play.loop);
+    turn();
+    assert_int_equal(frames(GOAWAY, 0), 1);
+    ask(3, true);
+    assert_int_equal(play.call_count, 2);
+    play_turn(&play.loop, 2000);
+    assert_int_equal(frames(GOAWAY, 0), 2);
+    ask(5, true);
+    assert_int_equal(play.call_count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        loop_enter(&play.loop);
+        head(i, BODY_NONE);
+        end(i);
+        loop_leave(&play.loop);
+    }
+    turn();
+    play_turn(&play.loop, 3000);
+    assert_true(play.is_closed);
+    finish();
+}
+
+static void without_memory_nothing_is_left_behind(void **state)
+{
+    struct ip ip = {0};
+    (void)state;
+    memset(&play, 0, sizeof play);
+    play.handler.open = on_open;
+    play_begin(&play.loop);
+    http2_server_host_init(&play.host, &play.loop, &play.handler, &play.cells, &settings);
+    play.stream = (struct stream){.ops = &ops, .loop = &play.loop};
+    loop_enter(&play.loop);
+    (void)alloc_fail_begin(0);
+    assert_int_equal(http2_server_open(&play.host, &play.stream, &ip, 1), ERR_NOMEM);
+    assert_true(alloc_fail_end());
+    loop_leave(&play.loop);
+    assert_true(play.is_closed);
+    http2_server_host_finish(&play.host);
+    play_end(&play.loop);
+}
+
+/* Of a request with a body and its answer, each allocation in turn. */
+static void any_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (size_t at = 0;; at++) {
+        begin();
+        play.is_wanted = at % 2 == 0;
+        (void)alloc_fail_begin(at / 2);
+        ask(1, false);
+        send_frame(DATA, END_STREAM, 1, BYTES("body"));
+        if (play.calls[0] != NULL) {
+            loop_enter(&play.loop);
+            head(0, BODY_CHUNKED);
+            play.calls[0]->ops->body(play.calls[0], BYTES("answer"));
+            end(0);
+            loop_leave(&play.loop);
+        }
+        turn();
+        bool has_failed = alloc_fail_end();
+        assert_int_equal(frames(GOAWAY, 0), 0);
+        /* Refused with 503 where there was room for that, else reset: never left alone. */
+        assert_int_equal(frames(RST_STREAM, 1) + frames(HEADERS, 1) > 0, true);
+        assert_true(has_failed || frames(RST_STREAM, 1) == 0);
+        ask(3, true);
+        assert_non_null(play.calls[play.call_count - 1]);
+        finish();
+        if (!has_failed) {
+            break;
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_streams_say_in_a_turn_goes_out_in_one_write),
+        cmocka_unit_test(windows_are_given_back_for_what_was_wanted),
+        cmocka_unit_test(a_source_stops_at_the_window_and_goes_on_behind_it),
+        cmocka_unit_test(a_full_socket_stops_the_source_too),
+        cmocka_unit_test(a_stream_that_was_reset_is_gone_at_once),
+        cmocka_unit_test(blocks_are_used_again),
+        cmocka_unit_test(silence_ends_the_connection),
+        cmocka_unit_test(who_takes_nothing_loses_the_stream),
+        cmocka_unit_test(a_notice_without_an_answer_is_followed_by_the_end),
+        cmocka_unit_test(without_memory_nothing_is_left_behind),
+        cmocka_unit_test(any_allocation_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
