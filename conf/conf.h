@@ -84,6 +84,8 @@ struct conf_redirect_https {
     uint64_t port;
 };
 
+enum conf_http2 { CONF_HTTP2_AUTO, CONF_HTTP2_ON, CONF_HTTP2_OFF };
+
 struct conf_listener {
     struct conf_address address;  /* never AF_UNIX; IPv6 listeners are IPv6 only */
     struct conf_certificate *tls; /* none: plain HTTP */
@@ -92,7 +94,15 @@ struct conf_listener {
     enum conf_client_certificates client_certificates;
     struct conf_redirect_https redirect_https; /* only without `tls` */
     bool has_proxy_protocol;                   /* trusted peers say first who connected to them */
+    enum conf_http2 http2;
 };
+
+/* Does the address speak HTTP/2? `auto` stands for: with certificates, where ALPN chooses it. */
+static inline bool conf_listener_has_http2(const struct conf_listener *listener)
+{
+    return listener->http2 == CONF_HTTP2_ON ||
+           (listener->http2 == CONF_HTTP2_AUTO && listener->tls_count > 0);
+}
 
 enum conf_role { CONF_ROLE_VIEWER, CONF_ROLE_OPERATOR };
 
@@ -187,6 +197,7 @@ struct conf_limits {
     uint64_t headers;                 /* fields in a head */
     uint64_t body;                    /* bytes of a request body; 0 is none */
     uint64_t requests_per_connection; /* 0 is none */
+    uint64_t streams;                 /* open at once on an HTTP/2 connection */
     uint64_t client_connections;      /* of the process; 0 is auto: what RLIMIT_NOFILE leaves */
     uint64_t upstream_connections;    /* to one endpoint, all workers together */
     struct conf_place header_line_place;

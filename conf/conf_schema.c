@@ -23,6 +23,8 @@ static const char *const log_words[] = {"json", "combined", NULL};
 
 static const char *const client_certificates_words[] = {"none", "optional", "required", NULL};
 
+static const char *const http2_words[] = {"auto", "on", "off", NULL};
+
 static const struct conf_key certificate_keys[] = {
     {.name = "certificate",
      .type = CONF_TYPE_FILE,
@@ -86,6 +88,13 @@ static const struct conf_key listener_keys[] = {
      .fallback = "off",
      .section = &conf_schema_redirect_https,
      .help = "`on` sends clients of this address, which has no `tls`, on to HTTPS."},
+    {.name = "http2",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_listener, http2),
+     .fallback = "auto",
+     .choices = http2_words,
+     .help = "HTTP/2: over TLS where ALPN chooses it, without TLS for clients that begin with its "
+             "preface (prior knowledge). `auto` is `on` with `tls`, else `off`."},
     {.name = "proxy_protocol",
      .type = CONF_TYPE_SWITCH,
      .offset = offsetof(struct conf_listener, has_proxy_protocol),
@@ -100,8 +109,8 @@ static const struct conf_key listener_keys[] = {
 
 static const struct conf_section listener_section = {
     .title = "listen",
-    .help = "Where clients are accepted, in HTTP/1.1, plain or over TLS. Each worker listens on "
-            "every address by itself.",
+    .help = "Where clients are accepted, in HTTP/1.1 and HTTP/2, plain or over TLS. Each worker "
+            "listens on every address by itself.",
     KEYS(listener_keys),
     .size = sizeof(struct conf_listener),
 };
@@ -372,7 +381,13 @@ static const struct conf_key limit_keys[] = {
      .flags = CONF_KEY_NONE,
      FROM_TO(1, 1000000000),
      .fallback = "none",
-     .help = "Requests before a client's connection is closed."},
+     .help = "Requests before a client's connection is closed; HTTP/2 ends it by GOAWAY."},
+    {.name = "streams",
+     LIMIT(CONF_TYPE_COUNT, streams),
+     FROM_TO(1, 1000),
+     .fallback = "128",
+     .help = "Requests under way at once on an HTTP/2 connection; more are refused, unseen by any "
+             "origin."},
     {.name = "client_connections",
      LIMIT(CONF_TYPE_COUNT, client_connections),
      .flags = CONF_KEY_AUTO,

@@ -47,6 +47,7 @@ static enum err compile_tls(const struct conf_listener *listener, struct tls_tic
     struct tls_server_config config = {
         .certificates = files,
         .certificate_count = listener->tls_count,
+        .has_http2 = conf_listener_has_http2(listener),
         .client_ca = listener->client_ca,
         .client_certificates = (enum tls_client_certificates)listener->client_certificates,
         .tickets = tickets,

@@ -14,6 +14,7 @@ struct guest {
     struct deadline deadline;
     struct ip peer;
     unsigned peer_port;
+    size_t held_size; /* plain: of the preface, so far */
 };
 
 static void count(const struct guest *guest, enum tls_result result)
@@ -29,24 +30,6 @@ static void forget(struct guest *guest)
     door->waiting_count--;
     cell_decrement(&door->cells->client_connections[METRIC_CONNECTION_ACTIVE]);
     free(guest);
-}
-
-static void on_connected(struct stream *stream, enum err err)
-{
-    struct guest *guest = stream->owner;
-    struct door *door = guest->door;
-    count(guest, tls_stream_result(stream));
-    deadline_disarm(&guest->deadline);
-    if (err != OK) {
-        stream_close(stream);
-        return;
-    }
-    struct ip peer = guest->peer;
-    unsigned peer_port = guest->peer_port;
-    forget(guest);
-    if (http1_server_open(door->servers, stream, &peer, peer_port) != OK) {
-        cell_increment(&door->cells->rejected_connections[METRIC_REFUSED_OUT_OF_MEMORY]);
-    }
 }
 
 static void on_closed(struct stream *stream)
@@ -72,6 +55,42 @@ static void on_drained(struct stream *stream)
     (void)stream;
 }
 
+static void on_nobodys_closed(struct stream *stream)
+{
+    (void)stream;
+}
+
+/* Of a stream that no codec took. */
+static const struct stream_listener nobody = {
+    .on_read = on_read, .on_end = on_end, .on_drained = on_drained, .on_closed = on_nobodys_closed};
+
+/* The codec has the stream from here on; without memory it is closing. */
+static void hand_over(struct guest *guest, struct stream *stream, bool is_http2)
+{
+    struct door *door = guest->door;
+    struct ip peer = guest->peer;
+    unsigned peer_port = guest->peer_port;
+    forget(guest);
+    stream_attach(stream, &nobody, NULL);
+    enum err err = is_http2 ? http2_server_open(door->servers2, stream, &peer, peer_port)
+                            : http1_server_open(door->servers, stream, &peer, peer_port);
+    if (err != OK) {
+        cell_increment(&door->cells->rejected_connections[METRIC_REFUSED_OUT_OF_MEMORY]);
+    }
+}
+
+static void on_connected(struct stream *stream, enum err err)
+{
+    struct guest *guest = stream->owner;
+    count(guest, tls_stream_result(stream));
+    deadline_disarm(&guest->deadline);
+    if (err != OK) {
+        stream_close(stream);
+        return;
+    }
+    hand_over(guest, stream, bytes_equal(tls_stream_protocol(stream), BYTES("h2")));
+}
+
 static const struct stream_listener listener = {.on_read = on_read,
                                                 .on_end = on_end,
                                                 .on_drained = on_drained,
@@ -81,14 +100,75 @@ static const struct stream_listener listener = {.on_read = on_read,
 static void on_deadline(struct deadline *deadline)
 {
     struct guest *guest = CONTAINER_OF(deadline, struct guest, deadline);
-    count(guest, TLS_TIMEOUT);
+    if (tls_stream_is(guest->stream)) {
+        count(guest, TLS_TIMEOUT);
+    }
     stream_close(guest->stream);
 }
 
-void door_init(struct door *door, struct http1_server_host *servers, struct worker_cells *cells)
+/* ---- plain ---- */
+
+static void feed(struct stream *stream, struct bytes bytes)
 {
-    *door = (struct door){.servers = servers, .cells = cells};
+    if (bytes.size > 0 && !stream->is_closing) {
+        stream->listener->on_read(stream, bytes);
+    }
+}
+
+/* The first byte that is not the preface's says that it is HTTP/1.1. */
+static void on_plain_read(struct stream *stream, struct bytes bytes)
+{
+    struct guest *guest = stream->owner;
+    struct bytes held = bytes_slice(http2_preface, 0, guest->held_size);
+    size_t left = http2_preface.size - held.size;
+    size_t size = bytes.size < left ? bytes.size : left;
+    struct bytes wanted = bytes_slice(http2_preface, held.size, size);
+    bool is_like_it = bytes_equal(bytes_slice(bytes, 0, size), wanted);
+    if (is_like_it && size < left) {
+        guest->held_size += size;
+        return;
+    }
+    hand_over(guest, stream, is_like_it);
+    feed(stream, held);
+    feed(stream, bytes);
+}
+
+static const struct stream_listener plain_listener = {
+    .on_read = on_plain_read, .on_end = on_end, .on_drained = on_drained, .on_closed = on_closed};
+
+/* ---- making ---- */
+
+void door_init(struct door *door, struct http1_server_host *servers,
+               struct http2_server_host *servers2, struct worker_cells *cells)
+{
+    *door = (struct door){.servers = servers, .servers2 = servers2, .cells = cells};
     list_init(&door->waiting);
+}
+
+static void let_in(struct guest *guest)
+{
+    struct door *door = guest->door;
+    list_push_back(&door->waiting, &guest->link);
+    door->waiting_count++;
+    cell_increment(&door->cells->client_connections[METRIC_CONNECTION_ACTIVE]);
+    deadline_init(&guest->deadline, on_deadline);
+    deadline_arm(&door->servers->loop->wheel, &guest->deadline,
+                 door->servers->settings.client_header_us);
+}
+
+enum err door_open_plain(struct door *door, struct stream *stream, const struct ip *peer,
+                         unsigned peer_port)
+{
+    struct guest *guest = calloc(1, sizeof *guest);
+    if (guest == NULL) {
+        stream_close(stream);
+        return ERR_NOMEM;
+    }
+    *guest = (struct guest){.door = door, .stream = stream, .peer = *peer, .peer_port = peer_port};
+    let_in(guest);
+    stream_attach(stream, &plain_listener, guest);
+    stream_read_start(stream);
+    return OK;
 }
 
 enum err door_open(struct door *door, struct stream *stream, struct tls_server *server,
@@ -105,12 +185,7 @@ enum err door_open(struct door *door, struct stream *stream, struct tls_server *
         free(guest);
         return err;
     }
-    list_push_back(&door->waiting, &guest->link);
-    door->waiting_count++;
-    cell_increment(&door->cells->client_connections[METRIC_CONNECTION_ACTIVE]);
-    deadline_init(&guest->deadline, on_deadline);
-    deadline_arm(&door->servers->loop->wheel, &guest->deadline,
-                 door->servers->settings.client_header_us);
+    let_in(guest);
     return OK;
 }
 

@@ -9,9 +9,9 @@
 
 struct visitor {
     struct list link;
-    struct gate *gate;      /* borrowed */
-    struct stream *stream;  /* gone after on_closed, or with pass */
-    struct tls_server *tls; /* shared; NULL: plain */
+    struct gate *gate;     /* borrowed */
+    struct stream *stream; /* gone after on_closed, or with pass */
+    struct gate_speech speech;
     struct deadline deadline;
     struct buf head; /* what came of the header, when it came in parts */
     struct ip peer;
@@ -23,7 +23,7 @@ static void forget(struct visitor *visitor)
     struct gate *gate = visitor->gate;
     deadline_finish(&visitor->deadline);
     buf_finish(&visitor->head);
-    tls_server_unref(visitor->tls);
+    tls_server_unref(visitor->speech.tls);
     list_remove(&visitor->link);
     gate->waiting_count--;
     cell_decrement(&gate->cells->client_connections[METRIC_CONNECTION_ACTIVE]);
@@ -47,12 +47,12 @@ static void pass(struct visitor *visitor, const struct proxy_ends *ends, struct 
         put_out(visitor, METRIC_REFUSED_OUT_OF_MEMORY);
         return;
     }
-    struct tls_server *tls = visitor->tls;
-    visitor->tls = NULL;
+    struct gate_speech speech = visitor->speech;
+    visitor->speech.tls = NULL;
     forget(visitor);
     stream_attach(stream, NULL, NULL);
-    enum err err = gate->serve(gate->context, stream, tls, &peer, peer_port);
-    tls_server_unref(tls);
+    enum err err = gate->serve(gate->context, stream, &speech, &peer, peer_port);
+    tls_server_unref(speech.tls);
     if (err != OK) {
         cell_increment(&gate->cells->rejected_connections[METRIC_REFUSED_OUT_OF_MEMORY]);
     } else if (rest.size > 0) {
@@ -129,7 +129,7 @@ void gate_init(struct gate *gate, gate_serve *serve, void *context, struct worke
     list_init(&gate->waiting);
 }
 
-enum err gate_open(struct gate *gate, struct stream *stream, struct tls_server *tls,
+enum err gate_open(struct gate *gate, struct stream *stream, const struct gate_speech *speech,
                    const struct ip *peer, unsigned peer_port, uint64_t timeout_us)
 {
     struct visitor *visitor = calloc(1, sizeof *visitor);
@@ -140,10 +140,13 @@ enum err gate_open(struct gate *gate, struct stream *stream, struct tls_server *
     *visitor = (struct visitor){
         .gate = gate,
         .stream = stream,
-        .tls = tls != NULL ? tls_server_ref(tls) : NULL,
+        .speech = *speech,
         .peer = *peer,
         .peer_port = peer_port,
     };
+    if (speech->tls != NULL) {
+        (void)tls_server_ref(speech->tls);
+    }
     buf_init(&visitor->head, PROXY_PROTOCOL_MAX);
     list_push_back(&gate->waiting, &visitor->link);
     gate->waiting_count++;

@@ -10,9 +10,15 @@
 #include "proxy/io/stream.h"
 #include "proxy/tls/tls_server.h"
 
-/* Serves a connection that nobody listens to: takes the stream, also on failure. `tls` is borrowed
- * for the call, NULL: plain. */
-typedef enum err gate_serve(void *context, struct stream *stream, struct tls_server *tls,
+/* What the address speaks that a connection came to. */
+struct gate_speech {
+    struct tls_server *tls; /* shared; NULL: plain */
+    bool has_preface;       /* plain, and in HTTP/2 too when that is what it begins with */
+};
+
+/* Serves a connection that nobody listens to: takes the stream, also on failure. `speech` is
+ * borrowed for the call. */
+typedef enum err gate_serve(void *context, struct stream *stream, const struct gate_speech *speech,
                             const struct ip *peer, unsigned peer_port);
 
 struct gate {
@@ -25,8 +31,9 @@ struct gate {
 
 void gate_init(struct gate *gate, gate_serve *serve, void *context, struct worker_cells *cells);
 /* Takes a fresh connection from `peer`, which is what it goes on as when the header names nobody.
- * `tls` is shared while it waits. ERR_NOMEM closes it. */
-MUST_USE enum err gate_open(struct gate *gate, struct stream *stream, struct tls_server *tls,
-                            const struct ip *peer, unsigned peer_port, uint64_t timeout_us);
+ * The TLS server is shared while it waits. ERR_NOMEM closes it. */
+MUST_USE enum err gate_open(struct gate *gate, struct stream *stream,
+                            const struct gate_speech *speech, const struct ip *peer,
+                            unsigned peer_port, uint64_t timeout_us);
 /* Puts out whoever waits. */
 void gate_close_all(struct gate *gate);

@@ -35,12 +35,15 @@ static size_t place_of(const struct worker_listener *listener, const struct conf
     return place;
 }
 
-static enum err serve(void *context, struct stream *stream, struct tls_server *tls,
+static enum err serve(void *context, struct stream *stream, const struct gate_speech *speech,
                       const struct ip *peer, unsigned peer_port)
 {
     struct worker *worker = context;
-    return tls != NULL ? door_open(&worker->door, stream, tls, peer, peer_port)
-                       : http1_server_open(&worker->servers, stream, peer, peer_port);
+    if (speech->tls != NULL) {
+        return door_open(&worker->door, stream, speech->tls, peer, peer_port);
+    }
+    return speech->has_preface ? door_open_plain(&worker->door, stream, peer, peer_port)
+                               : http1_server_open(&worker->servers, stream, peer, peer_port);
 }
 
 /* A PROXY header is read only from whom we trust; others are clients who came by themselves. */
@@ -63,24 +66,27 @@ static enum err open_connection(struct worker_listener *listener, int fd, const 
 {
     struct worker *worker = listener->worker;
     const struct snapshot *snapshot = worker->exchanges.snapshot;
-    struct tls_server *tls = NULL;
+    struct gate_speech speech = {.tls = NULL};
     struct stream *stream = NULL;
     bool is_gated = false;
     unsigned https_port = 0;
     if (snapshot != NULL) {
-        size_t place = place_of(listener, snapshot->base->conf);
-        tls = snapshot->base->tls[place]; /* NULL behind the last */
-        is_gated = is_header_due(snapshot->base->conf, place, peer);
-        https_port = https_port_of(snapshot->base->conf, place);
+        const struct conf *conf = snapshot->base->conf;
+        size_t place = place_of(listener, conf);
+        speech.tls = snapshot->base->tls[place]; /* NULL behind the last */
+        speech.has_preface =
+            place < conf->listener_count && conf_listener_has_http2(&conf->listeners[place]);
+        is_gated = is_header_due(conf, place, peer);
+        https_port = https_port_of(conf, place);
     }
     enum err err = tcp_stream_open(&worker->loop, fd, &stream);
     if (err != OK) {
         return err;
     }
     stream->https_port = (uint16_t)https_port;
-    return is_gated ? gate_open(&worker->gate, stream, tls, peer, peer_port,
+    return is_gated ? gate_open(&worker->gate, stream, &speech, peer, peer_port,
                                 worker->servers.settings.client_header_us)
-                    : serve(worker, stream, tls, peer, peer_port);
+                    : serve(worker, stream, &speech, peer, peer_port);
 }
 
 static void on_accept(void *context, int fd, const struct sockaddr_storage *peer)
@@ -157,7 +163,8 @@ static void end_when_quiet(uv_timer_t *timer)
     struct worker *worker = timer->data;
     loop_enter(&worker->loop);
     bool is_quiet = worker->gate.waiting_count == 0 && worker->door.waiting_count == 0 &&
-                    worker->servers.connection_count == 0 && worker->exchanges.exchange_count == 0;
+                    worker->servers.connection_count == 0 &&
+                    worker->servers2.connection_count == 0 && worker->exchanges.exchange_count == 0;
     if (is_quiet && worker->exchanges.snapshot != NULL) {
         exchange_host_finish(&worker->exchanges);
     }
@@ -180,6 +187,7 @@ static void drain(struct worker *worker)
     }
     worker->is_draining = true;
     http1_server_host_drain(&worker->servers);
+    http2_server_host_drain(&worker->servers2);
     exchange_host_drain(&worker->exchanges);
     (void)uv_timer_start(&worker->drain_timer, end_when_quiet, 0, DRAIN_LOOK_MS);
 }
@@ -206,6 +214,7 @@ void worker_on_order(struct inbox_message *message, void *context)
         gate_close_all(&worker->gate);
         door_close_all(&worker->door);
         http1_server_host_close_all(&worker->servers);
+        http2_server_host_close_all(&worker->servers2);
         break;
     }
 }
@@ -224,12 +233,29 @@ static struct http1_server_settings settings_of(const struct conf *conf)
     };
 }
 
+static struct http2_server_settings settings2_of(const struct conf *conf)
+{
+    return (struct http2_server_settings){
+        .limits = {.head_max = conf->limits.header_size,
+                   .line_max = conf->limits.header_line,
+                   .fields_max = conf->limits.headers},
+        .client_header_us = conf->timeouts.client_header_us,
+        .client_body_us = conf->timeouts.client_body_us,
+        .client_idle_us = conf->timeouts.client_idle_us,
+        .body_max = conf->limits.body,
+        .requests_per_connection_max = conf->limits.requests_per_connection,
+        .streams_max = (uint32_t)conf->limits.streams,
+    };
+}
+
 void worker_on_publish(struct inbox_message *message, void *context)
 {
     struct worker *worker = context;
     struct snapshot *snapshot = CONTAINER_OF(message, struct lease, publish)->snapshot;
     worker->servers.settings = settings_of(snapshot->base->conf);
     worker->servers.settings.pages = snapshot->base->pages;
+    worker->servers2.settings = settings2_of(snapshot->base->conf);
+    worker->servers2.settings.pages = snapshot->base->pages;
     exchange_host_adopt(&worker->exchanges, snapshot);
 }
 
@@ -256,10 +282,13 @@ enum err worker_init(struct worker *worker, struct crew *crew, unsigned index,
     worker->drain_timer.data = worker;
     list_init(&worker->listeners);
     struct http1_server_settings none = {0};
+    struct http2_server_settings none2 = {0};
     http1_server_host_init(&worker->servers, &worker->loop, &worker->exchanges.handler, cells,
                            &none);
     gate_init(&worker->gate, serve, worker, cells);
-    door_init(&worker->door, &worker->servers, cells);
+    http2_server_host_init(&worker->servers2, &worker->loop, &worker->exchanges.handler, cells,
+                           &none2);
+    door_init(&worker->door, &worker->servers, &worker->servers2, cells);
     exchange_host_init(&worker->exchanges, &worker->loop, index, cells);
     worker->exchanges.access_log = access_log;
     worker->exchanges.control = control;
@@ -305,5 +334,6 @@ void worker_finish(struct worker *worker, bool has_run)
         answer_late_messages(worker);
     }
     http1_server_host_finish(&worker->servers);
+    http2_server_host_finish(&worker->servers2);
     loop_finish(&worker->loop);
 }

@@ -46,6 +46,7 @@ struct worker {
     struct worker_cells *cells; /* borrowed from the crew's block */
     struct exchange_host exchanges;
     struct http1_server_host servers;
+    struct http2_server_host servers2;
     struct gate gate;
     struct door door;
     struct list listeners;

@@ -22,6 +22,7 @@ import tempfile
 import time
 import traceback
 
+from http2 import Http2
 from origin import Origin
 from serin import Metrics, Serin, bare_environment, free_port, report_into, reports_in, wait_for
 from wire import (SLOW, Closed, Link, Malformed, Reset, TooLate, Transcript, WireError, answer, chunked,
@@ -118,6 +119,10 @@ class Stage:
         if body and not any(line.lower().startswith("transfer-encoding") for line in fields):
             lines.append(f"Content-Length: {len(body)}")
         return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+    def http2(self, **more):
+        """A connection in HTTP/2, frame by frame."""
+        return Http2(self.connect(), **more)
 
     def ask(self, method="GET", target="/", fields=(), body=b"", **more):
         """One request on a connection of its own."""

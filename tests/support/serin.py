@@ -109,7 +109,8 @@ class AdminAnswer:
 class Serin:
     """One proxy process. `settings` are laid over the harness' own: see config_of."""
 
-    def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin", wrapper=()):
+    def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin", wrapper=(),
+                 http2=False):
         self.binary, self.folder, self.name = binary, folder, name
         self.descriptors = descriptors
         self.environment = environment or {}
@@ -120,7 +121,7 @@ class Serin:
         self.process = None
         self.settings = {
             "workers": workers,
-            "listen": [{"address": f"127.0.0.1:{self.port}"}],
+            "listen": [{"address": f"127.0.0.1:{self.port}", **({"http2": "on"} if http2 else {})}],
             "admin": {"address": f"127.0.0.1:{self.admin_port}"},
             "state": os.path.join(folder, f"{name}.db"),
             "access_log": {"path": os.path.join(folder, f"{name}.access.log"), "format": "json"},
