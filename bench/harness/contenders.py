@@ -8,6 +8,7 @@ from harness.processes import Server, cores, free_ports, render
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT / "bench/peers"
 FLOOR = ROOT / "build/release/load/floor"
+HANDSHAKES = ROOT / "build/release/load/handshakes"
 SERIN = ROOT / "build/release/serin"
 
 SMALL_SIZE = 66
@@ -69,11 +70,12 @@ class Contender:
 
     is_peer = True
 
-    def __init__(self, name, template, arguments, version_flag):
+    def __init__(self, name, template, arguments, version_flag, sealed=None):
         self.name = name
         self.template = template
         self.arguments = arguments
         self.version_flag = version_flag
+        self.sealed = sealed  # what the configuration says for TLS, with {pem} and {key}; None: it cannot
 
     def program(self):
         return find(self.name)
@@ -90,16 +92,17 @@ class Contender:
     def values(self, listen, origin, directory):
         return {"dir": directory, "listen": listen, "previous": origin.previous, "current": origin.current}
 
-    def command(self, listen, origin, directory):
-        configuration = render(self.template, self.values(listen, origin, directory),
+    def command(self, listen, origin, directory, is_sealed):
+        sealed = self.sealed.format(pem=Path(directory) / "site.pem", key=Path(directory) / "site.key") if is_sealed else ""
+        configuration = render(self.template, {"sealed": sealed, **self.values(listen, origin, directory)},
                                Path(directory) / f"{self.name}.conf")
         return [self.program(), *self.arguments, configuration]
 
-    def start(self, origin, directory, wrapper=()):
+    def start(self, origin, directory, wrapper=(), is_sealed=False):
         """Gives the running server and the port it serves on; `wrapper` is a program that runs it."""
         (listen,) = free_ports(1)
         core, _ = cores()
-        command = [*wrapper, *self.command(listen, origin, directory)]
+        command = [*wrapper, *self.command(listen, origin, directory, is_sealed)]
         return Server(self.name, command, core, listen, directory), listen
 
 
@@ -121,7 +124,7 @@ class Floor(Contender):
     def version(self):
         return "the byte shoveler of bench/load/floor.c"
 
-    def command(self, listen, origin, directory):
+    def command(self, listen, origin, directory, is_sealed):
         return [FLOOR, listen, origin.previous, origin.current]
 
 
@@ -132,7 +135,8 @@ class Serin(Contender):
 
     def __init__(self, name="serin", canary=SPLIT, sticky="{by: none}", hosts=('"*"',), host=None,
                  wants_cookie=False, idle_connections=0):
-        super().__init__(name, ROOT / "bench/load/serin.yaml", ["run", "-c"], None)
+        super().__init__(name, ROOT / "bench/load/serin.yaml", ["run", "-c"], None,
+                         sealed="    tls: [{{certificate: {pem}, key: {key}}}]\n")
         self.canary = canary
         self.sticky = sticky
         self.hosts = hosts
@@ -175,13 +179,26 @@ class Serin(Contender):
                 canary=self.canary.format(current=origin.current), previous=origin.previous, sticky=self.sticky)
 
 
+def make_certificate(directory):
+    """One of its own authority, P-256, as site.pem and site.key (and both in one file, as HAProxy wants them)."""
+    folder = Path(directory)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=bench", "-addext", "subjectAltName=DNS:bench", "-keyout", "site.key", "-out", "site.pem"],
+                   cwd=folder, capture_output=True, check=True)
+    (folder / "site.pem.both").write_bytes((folder / "site.pem").read_bytes() + (folder / "site.key").read_bytes())
+    for name in ("site.pem", "site.key", "site.pem.both"):
+        (folder / name).chmod(0o644)
+
+
 def proxies():
     """The contenders of the main table, in the order of their turns."""
     return [
         Floor(),
-        Contender("nginx", PEERS / "nginx.conf", ["-c"], "-v"),
-        Contender("haproxy", PEERS / "haproxy.cfg", ["-f"], "-v"),
-        Contender("h2o", PEERS / "h2o.conf", ["-c"], "-v"),
+        Contender("nginx", PEERS / "nginx.conf", ["-c"], "-v",
+                  sealed=" ssl; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"),
+        Contender("haproxy", PEERS / "haproxy.cfg", ["-f"], "-v", sealed=" ssl crt {pem}.both alpn http/1.1"),
+        Contender("h2o", PEERS / "h2o.conf", ["-c"], "-v",
+                  sealed="  ssl:\n    certificate-file: {pem}\n    key-file: {key}\n"),
         Serin(),
     ]
 

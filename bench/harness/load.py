@@ -2,12 +2,13 @@
 import json
 import signal
 import socket
+import ssl
 import subprocess
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
-from harness.contenders import FILE_SIZES, SMALL, body_size
+from harness.contenders import FILE_SIZES, HANDSHAKES, SMALL, body_size
 from harness.processes import BenchError, cores, pinned
 
 REPORT = Path(__file__).with_name("report.lua")
@@ -18,9 +19,17 @@ TRACED_S = 2
 WARMED, COUNTED = 100, 1000
 
 
-def check_answers(port, path, headers, count=ANSWERS_CHECKED):
+def connect(port, is_sealed):
+    if not is_sealed:
+        return HTTPConnection("127.0.0.1", port, timeout=30)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
+
+
+def check_answers(port, path, headers, count=ANSWERS_CHECKED, is_sealed=False):
     """Asks `count` times and compares every byte of the answers; gives the last Set-Cookie."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = connect(port, is_sealed)
     cookie = None
     for _ in range(count):
         connection.request("GET", path, headers=headers)
@@ -56,13 +65,20 @@ def idle_connections(port, count, host="bench"):
             each.close()
 
 
-def wrk(port, path, connections, seconds, headers):
+def wrk(port, path, connections, seconds, headers, is_sealed=False):
     _, core = cores()
     flags = [flag for name, value in headers.items() for flag in ("-H", f"{name}: {value}")]
     done = subprocess.run(
         pinned(core, ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", REPORT, *flags,
-                      f"http://127.0.0.1:{port}{path}"]),
+                      f"{'https' if is_sealed else 'http'}://127.0.0.1:{port}{path}"]),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def handshakes(port, seconds, kind):
+    _, core = cores()
+    done = subprocess.run(pinned(core, [HANDSHAKES, port, seconds, kind]), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -78,11 +94,20 @@ def verify(report, path):
         raise BenchError(f"{size:.0f} bytes an answer where {body_size(path)} are right")
 
 
-def measure(server, port, path, connections, seconds, headers):
+def measure(server, port, path, connections, seconds, headers, is_sealed=False):
     """One sample: the proxy's CPU time per answered request, throughput and latency."""
-    wrk(port, path, connections, WARM_UP_S, headers)
+    return sample(server, path, seconds, lambda for_s: wrk(port, path, connections, for_s, headers, is_sealed))
+
+
+def measure_handshakes(server, port, seconds, kind):
+    """The same for connections that each make a handshake and one request."""
+    return sample(server, "/", seconds, lambda for_s: handshakes(port, for_s, kind))
+
+
+def sample(server, path, seconds, load):
+    load(WARM_UP_S)
     before = server.cpu_seconds()
-    report = wrk(port, path, connections, seconds, headers)
+    report = load(seconds)
     after = server.cpu_seconds()
     verify(report, path)
     user_us, system_us = ((b - a) * 1e6 / report["requests"] for a, b in zip(before, after))

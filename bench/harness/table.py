@@ -15,6 +15,8 @@ class Row:
     title: str
     path: str = "/"
     connections: int = 64
+    is_sealed: bool = False
+    handshakes: str = None  # full or resumed: a connection for each request
     user_us_max: float = None
     floor_max: float = None
     best_peer_max: float = None
@@ -27,6 +29,11 @@ ROWS = [
     Row("10k", "GET 10 KiB, 64 connections", path="/10k", best_peer_max=0.85),
     Row("1m", "GET 1 MiB, 32 connections", path="/1m", connections=32, floor_max=1.15,
         named_peer_max={"haproxy": 0.85}),
+    Row("tls", "HTTPS GET 66 B, TLS 1.3, 64 connections", is_sealed=True, best_peer_max=0.85),
+    Row("tls10k", "HTTPS GET 10 KiB, TLS 1.3, 64 connections", path="/10k", is_sealed=True),
+    Row("tls1m", "HTTPS GET 1 MiB, TLS 1.3, 32 connections", path="/1m", connections=32, is_sealed=True),
+    Row("full", "TLS 1.3 handshake (P-256) and one request", is_sealed=True, handshakes="full", best_peer_max=0.95),
+    Row("resumed", "TLS 1.3 resumption and one request", is_sealed=True, handshakes="resumed", best_peer_max=0.95),
 ]
 
 MEMORY_TARGETS = {"idle_kib": 0.60, "private_mib": 6.0}
