@@ -143,10 +143,12 @@ void stream_flush(struct stream *stream)
 /* Ending while gathering: what was gathered goes first, as it would have without the cork. */
 void stream_finish(struct stream *stream)
 {
+    stream->is_ending = true;
     stream_flush(stream);
     if (!stream->is_closing && !stream->is_broken) {
         stream->ops->finish(stream);
     }
+    stream->is_ending = false;
 }
 
 void stream_fail(struct stream *stream, enum err why)
@@ -160,6 +162,7 @@ void stream_close(struct stream *stream)
     if (stream->is_closing) {
         return;
     }
+    stream->is_ending = true;
     stream_flush(stream);
     stream->is_closing = true;
     stream->ops->close(stream);

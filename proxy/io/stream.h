@@ -56,6 +56,7 @@ struct stream {
     bool is_broken;  /* a write failed: nothing more will go out */
     bool is_patient; /* see stream_set_patient */
     bool is_closing;
+    bool is_ending;   /* what is being written is the last, and the end follows at once */
     bool is_end_told; /* on_end was called with an error */
 };
 

@@ -13,7 +13,7 @@
 #include "proxy/tls/tls_library.h"
 #include "proxy/tls/tls_pipe.h"
 
-enum { NO_CERTIFICATE = -1, TICKET_LIFE_S = 12 * 3600, NAME_MAX_SIZE = 255 };
+enum { NO_CERTIFICATE = -1, TICKET_LIFE_S = 12 * 3600, TICKETS = 1, NAME_MAX_SIZE = 255 };
 
 /* Mozilla's "intermediate" without DHE, whose groups cost the server much and give nothing that
  * ECDHE does not. TLS 1.3 keeps OpenSSL's three suites. */
@@ -168,6 +168,7 @@ static enum err make_context(struct tls_server *server, const struct tls_server_
     (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_timeout(context, TICKET_LIFE_S);
+    (void)SSL_CTX_set_num_tickets(context, TICKETS);
     SSL_CTX_set_alpn_select_cb(context, on_protocols, server);
     (void)SSL_CTX_set_tlsext_status_cb(context, on_status);
     (void)SSL_CTX_set_tlsext_status_arg(context, server);

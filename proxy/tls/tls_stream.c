@@ -84,7 +84,7 @@ static void fail_handshake(struct tls_stream *tls, enum tls_result result)
 
 static void shake(struct tls_stream *tls)
 {
-    ERR_clear_error();
+    tls_forget_errors();
     int status = SSL_do_handshake(tls->ssl);
     if (status == 1) {
         tls->state = TLS_OPEN;
@@ -114,13 +114,20 @@ static void tell_end(struct tls_stream *tls, enum err why)
     }
 }
 
+/* All that came is read, and OpenSSL would only say so. */
+static bool is_drained(const struct tls_stream *tls)
+{
+    return !tls_pipe_has_bytes(&tls->pipe) && !tls->pipe.has_ended &&
+           SSL_has_pending(tls->ssl) == 0;
+}
+
 /* Opens records until the buffer is full or there is no whole one left; says how many bytes. */
 static size_t open_records(struct tls_stream *tls, char *plain, int *ret_error)
 {
     size_t size = 0;
     size_t part = 0;
     *ret_error = SSL_ERROR_NONE;
-    ERR_clear_error();
+    tls_forget_errors();
     while (size < LOOP_LAYER_SIZE) {
         int status = SSL_read_ex(tls->ssl, plain + size, LOOP_LAYER_SIZE - size, &part);
         if (status != 1) {
@@ -128,6 +135,10 @@ static size_t open_records(struct tls_stream *tls, char *plain, int *ret_error)
             break;
         }
         size += part;
+        if (is_drained(tls)) {
+            *ret_error = SSL_ERROR_WANT_READ;
+            break;
+        }
     }
     return size;
 }
@@ -142,7 +153,7 @@ static void end_reading(struct tls_stream *tls, int error)
     } else if (tls->pipe.has_ended) {
         tell_end(tls, tls->under_end == OK ? ERR_CLOSED : tls->under_end);
     } else if (error != SSL_ERROR_WANT_READ) {
-        ERR_clear_error();
+        tls_forget_errors();
         tell_end(tls, ERR_IO);
     }
 }
@@ -225,16 +236,18 @@ static enum err tls_write(struct stream *stream, const struct bytes *pieces, siz
     if (tls->state != TLS_OPEN) {
         return ERR_CLOSED;
     }
-    ERR_clear_error();
+    tls_forget_errors();
     for (size_t i = 0; i < count; i++) {
         bool is_written = pieces[i].size == 0 ||
                           SSL_write_ex(tls->ssl, pieces[i].data, pieces[i].size, &written) == 1;
         if (!is_written) {
-            ERR_clear_error();
-            return tls->pipe.err != OK ? tls->pipe.err : ERR_IO;
+            tls_forget_errors();
+            enum err err = tls_pipe_flush(&tls->pipe);
+            return err != OK ? err : ERR_IO;
         }
     }
-    enum err err = tls_pipe_flush(&tls->pipe);
+    /* What says that it was all goes with it. */
+    enum err err = stream->is_ending ? tls->pipe.err : tls_pipe_flush(&tls->pipe);
     stream->queued = stream->under->queued;
     return err;
 }
@@ -242,11 +255,11 @@ static enum err tls_write(struct stream *stream, const struct bytes *pieces, siz
 static void say_end(struct tls_stream *tls)
 {
     if (tls->state == TLS_OPEN && !tls->base.is_broken) {
-        ERR_clear_error();
+        tls_forget_errors();
         (void)SSL_shutdown(tls->ssl);
-        ERR_clear_error();
-        (void)tls_pipe_flush(&tls->pipe);
+        tls_forget_errors();
     }
+    (void)tls_pipe_flush(&tls->pipe);
 }
 
 static void tls_finish(struct stream *stream)
@@ -394,7 +407,7 @@ static struct tls_stream *make(struct loop *loop, SSL_CTX *context, BIO_METHOD *
     BIO *bio = tls_pipe_bio(&tls->pipe, method);
     if (tls->ssl == NULL || bio == NULL) {
         BIO_free(bio);
-        ERR_clear_error();
+        tls_forget_errors();
         unmake(tls);
         return NULL;
     }
@@ -445,7 +458,7 @@ static enum err set_name(struct tls_stream *tls, const struct tls_connect *conne
         is_set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(wanted, name) == 1
                             : SSL_set1_host(tls->ssl, name) == 1;
     }
-    ERR_clear_error();
+    tls_forget_errors();
     return is_set ? OK : ERR_NOMEM;
 }
 

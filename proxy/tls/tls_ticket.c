@@ -9,6 +9,7 @@
 
 #define ERR_STATE openssl_err_state
 #include <openssl/core_names.h>
+#include <openssl/evp.h>
 #include <openssl/rand.h>
 #undef ERR_STATE
 
@@ -24,6 +25,7 @@ struct tls_ticket_keys {
     pthread_mutex_t lock;
     struct ticket_key keys[KEYS_KEPT]; /* the newest first */
     size_t count;
+    EVP_CIPHER *cipher; /* owned: looked up once, not for each ticket */
 };
 
 static enum err fill(struct ticket_key *key)
@@ -37,11 +39,14 @@ enum err tls_ticket_keys_create(struct tls_ticket_keys **ret_keys)
     if (keys == NULL) {
         return ERR_NOMEM;
     }
-    enum err err = fill(&keys->keys[0]);
+    keys->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
+    enum err err = keys->cipher != NULL ? fill(&keys->keys[0]) : ERR_NOMEM;
     if (err == OK && pthread_mutex_init(&keys->lock, NULL) != 0) {
         err = ERR_NOMEM;
     }
     if (err != OK) {
+        ERR_clear_error();
+        EVP_CIPHER_free(keys->cipher);
         free(keys);
         return err;
     }
@@ -56,6 +61,7 @@ void tls_ticket_keys_destroy(struct tls_ticket_keys *keys)
         return;
     }
     (void)pthread_mutex_destroy(&keys->lock);
+    EVP_CIPHER_free(keys->cipher);
     OPENSSL_cleanse(keys->keys, sizeof keys->keys);
     free(keys);
 }
@@ -115,8 +121,8 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     CHECK(keys != NULL);
     if (!copy_key(keys, is_sealing ? NULL : name, &key, &is_newest)) {
     }
-    bool is_good = !is_sealing || RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) == 1;
-    is_good = is_good && EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher, iv,
+    bool is_good = !is_sealing || RAND_bytes(iv, EVP_CIPHER_get_iv_length(keys->cipher)) == 1;
+    is_good = is_good && EVP_CipherInit_ex(cipher, keys->cipher, NULL, key.cipher, iv,
                                            is_sealing ? 1 : 0) == 1;
     is_good = is_good && set_mac_key(mac, &key);
     if (is_sealing) {
