@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POLL_MS = 5, GIVE_UP_S = 60, PATH_SIZE = 4096 };
+enum { POLL_MS = 5, GIVE_UP_S = 240, PATH_SIZE = 4096 };
 
 ssize_t write(int file, const void *bytes, size_t size);
 ssize_t pwrite(int file, const void *bytes, size_t size, off_t offset);
