@@ -336,6 +336,7 @@ struct admin_answer {
     const char *retry_after;
     const char *www_authenticate;
     const char *security_policy;
+    const char *cache_control; /* NULL: no-store */
     bool
         is_stream; /* events follow: `body` is the first of them, admin_subscribe gets the others */
     uint64_t last_event; /* for admin_subscribe */

@@ -6,6 +6,8 @@
 #include "proxy/base/check.h"
 
 static const struct route routes[] = {
+    {METHOD_GET, "/", ROUTE_OPEN, route_page},
+    {METHOD_GET, "/assets/{}", ROUTE_OPEN, route_asset},
     {METHOD_GET, "/healthz", ROUTE_OPEN, route_healthz},
     {METHOD_GET, "/readyz", ROUTE_OPEN, route_readyz},
     {METHOD_GET, "/metrics", ROUTE_VIEWER, route_metrics},
@@ -43,7 +45,7 @@ static bool matches(const struct route *route, struct admin_call *call)
     struct bytes part;
     size_t segment = 0;
     size_t parameter = 0;
-    while (bytes_next(&rest, '/', &part)) {
+    while (rest.size > 0 && bytes_next(&rest, '/', &part)) {
         if (segment == call->target.segment_count) {
             return false;
         }

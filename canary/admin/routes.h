@@ -22,6 +22,8 @@ const struct route *route_find(struct admin_call *call, enum method method, char
                                size_t allow_size);
 
 /* The routes' functions; each answers the call or hands it to an op or a read. */
+void route_page(struct admin_call *call);
+void route_asset(struct admin_call *call);
 void route_healthz(struct admin_call *call);
 void route_readyz(struct admin_call *call);
 void route_metrics(struct admin_call *call);

@@ -17,6 +17,7 @@ enum {
     EXCHANGE_TAG = TAG('a', 'e', 'x', 'c'),
     BACKLOG = 64,
     FIELDS_MAX = 16,
+    STATUS_NOT_MODIFIED = 304,
     CLOSE_LOOK_MS = 5,
     HEAD_MAX = 32 * 1024,
     HEAD_LINE_MAX = 8 * 1024,
@@ -100,7 +101,9 @@ static struct fields make_fields(struct admin_exchange *exchange, const struct a
     add(items, &count, "Retry-After", answer->retry_after);
     add(items, &count, "WWW-Authenticate", answer->www_authenticate);
     add(items, &count, "Content-Security-Policy", answer->security_policy);
-    add(items, &count, "Cache-Control", "no-store");
+    add(items, &count, "Cache-Control",
+        answer->cache_control != NULL ? answer->cache_control : "no-store");
+    add(items, &count, "Referrer-Policy", "no-referrer");
     add(items, &count, "X-Content-Type-Options", "nosniff");
     return (struct fields){items, count};
 }
@@ -108,7 +111,7 @@ static struct fields make_fields(struct admin_exchange *exchange, const struct a
 static enum body_kind body_kind_of(const struct admin_exchange *exchange,
                                    const struct admin_answer *answer)
 {
-    if (exchange->request->method == METHOD_HEAD) {
+    if (exchange->request->method == METHOD_HEAD || answer->status == STATUS_NOT_MODIFIED) {
         return BODY_NONE;
     }
     if (!answer->is_stream) {
@@ -157,7 +160,7 @@ static void send_answer(struct admin_exchange *exchange, const struct admin_answ
         .fields = make_fields(exchange, answer, items),
         .body = body_kind_of(exchange, answer),
         .content_length = answer->body.size,
-        .has_content_length = !answer->is_stream,
+        .has_content_length = !answer->is_stream && answer->status != STATUS_NOT_MODIFIED,
         .is_keep_alive = true,
     };
     responder->ops->head(responder, &response);

@@ -1,26 +1,21 @@
 """Cloudflare's own clients against our stand-in for its API: wrangler and the library `cloudflare`, as npm has them.
 
-What they accept, our emulator may say; and what serin tells of a project is what they tell. Left out where .ci/setup could not
-install them. Not played: `wrangler pages deployment tail`, which wants a websocket, and `pages dev`."""
+What they accept, our emulator may say; and what serin tells of a project is what they tell. Not played:
+`wrangler pages deployment tail`, which wants a websocket, and `pages dev`."""
 
 import base64
 import json
 import os
-import platform
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import pages_api  # noqa: E402
+from clients import MODULES, NODE, ROOT  # noqa: E402
 from pages_api import PagesApi  # noqa: E402
 from play import SLOW, case, expect, run  # noqa: E402
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-CLIENTS = os.path.join(ROOT, "build", "clients")
-MODULES = os.path.join(CLIENTS, "node_modules")
-NODE = os.path.join(MODULES, "node-linux-" + {"aarch64": "arm64"}.get(platform.machine(), "x64"), "bin", "node")
 WRANGLER = os.path.join(MODULES, "wrangler", "bin", "wrangler.js")
-LEFT_OUT = 77
 PATIENCE_S = 180
 SHA = "e" * 40
 FILES = {"index.html": "<h1>hello</h1>", "about.html": "about", "_headers": "/*\n  X-From: test\n"}
@@ -200,7 +195,4 @@ def upload_token_is_one_that_clients_can_read(_):
 
 
 if __name__ == "__main__":
-    if not os.path.exists(os.path.join(CLIENTS, "installed")):
-        print("Cloudflare's clients are not installed (.ci/setup test): left out")
-        sys.exit(LEFT_OUT)
     run(__file__, parallel=2)

@@ -7,7 +7,6 @@ it ends with the test, however the test ends."""
 import errno
 import http.client
 import os
-import platform
 import random
 import shutil
 import signal
@@ -15,13 +14,10 @@ import socket
 import ssl
 import subprocess
 
+from clients import MODULES, NODE
 from serin import wait_for
 from wire import SLOW
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-CLIENTS = os.path.join(ROOT, "build", "clients")
-MODULES = os.path.join(CLIENTS, "node_modules")
-NODE = os.path.join(MODULES, "node-linux-" + {"aarch64": "arm64"}.get(platform.machine(), "x64"), "bin", "node")
 WRANGLER = os.path.join(MODULES, "wrangler", "bin", "wrangler.js")
 # A bare workerd takes no longer to start than this; node before it, on a machine that does other things, does.
 PATIENCE_S = 90
@@ -40,10 +36,6 @@ export async function onRequest({ request, params }) {
     return Response.json({ what: params.what, deployment: "NAME" }, { status, headers: { "x-deployment": "NAME" } });
 }
 """
-
-
-def is_installed():
-    return os.path.exists(os.path.join(CLIENTS, "installed")) and os.path.exists(NODE) and os.path.exists(WRANGLER)
 
 
 def _free_address():

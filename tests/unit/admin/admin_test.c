@@ -150,13 +150,28 @@ static void names_in_the_path_are_decoded(void **state)
 static void what_is_not_there_is_a_problem_document(void **state)
 {
     struct admin_bench *bench = *state;
-    const char *targets[] = {
-        "/",         "/favicon.ico", "/api/v1", "/api/v1/services", "/api/v1/services/a/b/c/d",
-        "/healthz/x"};
+    const char *targets[] = {"/favicon.ico",     "/assets/passwd",           "/api/v1",
+                             "/api/v1/services", "/api/v1/services/a/b/c/d", "/healthz/x"};
     for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++) {
         assert_int_equal(ask(bench, METHOD_GET, targets[i], NULL), 404);
         assert_problem(bench, 404, NULL);
     }
+}
+
+static void page_is_given_without_a_token_and_known_by_its_tag(void **state)
+{
+    struct admin_bench *bench = *state;
+    assert_int_equal(ask(bench, METHOD_GET, "/", NULL), 200);
+    assert_string_equal(bench->content_type, "text/html; charset=utf-8");
+    char tag[80];
+    (void)snprintf(tag, sizeof tag, "W/\"x\", %s", bench->etag);
+    with(bench, "If-None-Match", tag);
+    assert_int_equal(ask(bench, METHOD_GET, "/", NULL), 304);
+    assert_string_equal(bench->body, "");
+    with(bench, "If-None-Match", "\"0\"");
+    assert_int_equal(ask(bench, METHOD_GET, "/assets/app.js", NULL), 200);
+    assert_int_equal(ask(bench, METHOD_GET, "/assets/../admin", NULL), 400);
+    assert_int_equal(ask(bench, METHOD_POST, "/", NULL), 405);
 }
 
 static void unreadable_targets_are_refused(void **state)
@@ -249,7 +264,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 28);
+    assert_int_equal(count, 29);
     json_decref(document);
 }
 
@@ -367,6 +382,7 @@ int main(void)
         TEST(realised_weight_is_null_without_requests),
         TEST(names_in_the_path_are_decoded),
         TEST(what_is_not_there_is_a_problem_document),
+        TEST(page_is_given_without_a_token_and_known_by_its_tag),
         TEST(unreadable_targets_are_refused),
         TEST(other_methods_are_told_which_ones_there_are),
         TEST(health_and_readiness_are_two_things),

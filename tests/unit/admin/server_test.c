@@ -143,7 +143,7 @@ static void api_answers_over_tcp(void **state)
     assert_int_equal(call(stage, "PUT", "/api/v1/services/showcase/weight", "{\"current\": 5}"),
                      200);
     assert_string_equal(stage->bench.fake.last, "weight showcase 50000 rev=-1 by local");
-    assert_int_equal(call(stage, "GET", "/", NULL), 404);
+    assert_int_equal(call(stage, "GET", "/nothing", NULL), 404);
     /* fetch sends what changes something on a connection of its own; the others shared one */
     assert_int_equal(admin_server_connection_count(stage->server), 2);
 }

@@ -1,0 +1,144 @@
+// The admin API: requests with the tab's token, and its stream of events.
+
+const TOKEN_KEY = "serin-token";
+const SILENCE_MS = 5000;
+const RETRY_MS = 1000;
+
+export class ApiError extends Error {
+  constructor(status, problem) {
+    super(problem?.detail ?? problem?.title ?? `The API answered ${status}.`);
+    this.status = status;
+    this.field = problem?.field ?? null;
+  }
+}
+
+export function token() {
+  return sessionStorage.getItem(TOKEN_KEY);
+}
+
+export function setToken(value) {
+  if (value === null) {
+    sessionStorage.removeItem(TOKEN_KEY);
+  } else {
+    sessionStorage.setItem(TOKEN_KEY, value);
+  }
+}
+
+function headers(more = {}) {
+  const mine = token();
+  return mine === null ? more : {...more, Authorization: `Bearer ${mine}`};
+}
+
+async function problemOf(answer) {
+  try {
+    return await answer.json();
+  } catch {
+    return null;
+  }
+}
+
+async function ask(path, options = {}) {
+  const answer = await fetch(path, {cache: "no-store", ...options, headers: headers(options.headers)});
+  if (!answer.ok) {
+    throw new ApiError(answer.status, await problemOf(answer));
+  }
+  return answer;
+}
+
+export async function read(path) {
+  return (await ask(path)).json();
+}
+
+export async function readText(path) {
+  return (await ask(path)).text();
+}
+
+// One key for each intention: a request that is sent twice has one effect.
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export async function change(method, path, {body = null, revision = null, isKeyed = false} = {}) {
+  const fields = {};
+  if (body !== null) {
+    fields["Content-Type"] = "application/json";
+  }
+  if (revision !== null) {
+    fields["If-Match"] = `"${revision}"`;
+  }
+  if (isKeyed) {
+    fields["Idempotency-Key"] = newKey();
+  }
+  const answer = await ask(path, {method, headers: fields, body: body === null ? undefined : JSON.stringify(body)});
+  const text = await answer.text();
+  return text === "" ? null : JSON.parse(text);
+}
+
+// WHATWG HTML section 9.2.6, as far as this API writes it: one data line per event.
+function* eventsOf(block) {
+  const event = {id: null, kind: "message", data: ""};
+  for (const line of block.split("\n")) {
+    const colon = line.indexOf(":");
+    const value = line.slice(colon + 1).trimStart();
+    if (line.startsWith("id:")) {
+      event.id = value;
+    } else if (line.startsWith("event:")) {
+      event.kind = value;
+    } else if (line.startsWith("data:")) {
+      event.data += value;
+    }
+  }
+  if (event.data !== "") {
+    yield {...event, data: JSON.parse(event.data)};
+  }
+}
+
+async function readStream(lastId, handlers) {
+  const abort = new AbortController();
+  let timer = setTimeout(() => abort.abort(), SILENCE_MS);
+  try {
+    const more = lastId.value === null ? {} : {"Last-Event-ID": lastId.value};
+    const answer = await ask("/api/v1/events", {headers: more, signal: abort.signal});
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let text = "";
+    for (;;) {
+      const {value, done} = await reader.read();
+      if (done) {
+        return;
+      }
+      clearTimeout(timer);
+      timer = setTimeout(() => abort.abort(), SILENCE_MS);
+      text += value;
+      const blocks = text.split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) {
+        for (const event of eventsOf(block)) {
+          lastId.value = event.id ?? lastId.value;
+          handlers.onEvent(event.kind, event.data);
+        }
+      }
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// Follows the events for ever: a stream that ends or is silent is opened anew, from where it was.
+// EventSource cannot send a token, so fetch reads it. handlers: onEvent(kind, data), onStale(),
+// onRefused(error) when the token is no longer good, which ends it.
+export async function follow(handlers) {
+  const lastId = {value: null};
+  for (;;) {
+    try {
+      await readStream(lastId, handlers);
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
+        handlers.onRefused(error);
+        return;
+      }
+    }
+    handlers.onStale();
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}

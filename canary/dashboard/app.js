@@ -1,0 +1,204 @@
+// Puts the page together: who asks, what there is, and what changes.
+
+import {ApiError, follow, read, readText, setToken, token} from "./api.js";
+import {showActions} from "./actions.js";
+import {Charts} from "./charts.js";
+import {Recording} from "./model.js";
+import {Card, announce, find, showAudit, showConditions, showLink, showProcess, showRollbacks} from "./page.js";
+
+const OPEN_AT_FIRST = 4; // cards whose charts are open; many services would be many requests
+const CHARTS_EVERY_MS = 5000;
+
+const services = new Map(); // name: {card, recording, charts, latest, drawnAt}
+let isOperator = false;
+let isBusy = false;
+let wantsLists = true;
+
+// ---- who asks ----
+
+function askForToken(problem) {
+  const dialog = find("#token-dialog");
+  find("#token-problem").textContent = problem;
+  find("#token").value = "";
+  if (!dialog.open) {
+    dialog.showModal();
+  }
+  return new Promise((resolve) => {
+    find("form", dialog).onsubmit = () => {
+      setToken(find("#token").value.trim());
+      resolve();
+    };
+    dialog.oncancel = (event) => event.preventDefault();
+  });
+}
+
+async function identify() {
+  for (;;) {
+    try {
+      const me = await read("/api/v1/whoami");
+      isOperator = me.role === "operator";
+      find("#identity").textContent = token() === null ? "" : `${me.actor} (${me.role})`;
+      find("#sign-out").hidden = token() === null;
+      return;
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) {
+        await askForToken(token() === null ? "" : "This token is not known.");
+      } else {
+        showLink("stale", "no answer");
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    }
+  }
+}
+
+// ---- services ----
+
+function entryOf(name) {
+  let entry = services.get(name);
+  if (entry === undefined) {
+    const card = new Card(name);
+    entry = {card, recording: new Recording(name), charts: new Charts(card.element), latest: null, drawnAt: 0};
+    card.part(".charts").open = services.size < OPEN_AT_FIRST;
+    card.part(".charts").addEventListener("toggle", () => {
+      entry.drawnAt = 0;
+      entry.charts.destroy();
+    });
+    services.set(name, entry);
+    find("#services").append(card.element);
+  }
+  return entry;
+}
+
+function drop(names) {
+  for (const [name, entry] of services) {
+    if (!names.includes(name)) {
+      entry.charts.destroy();
+      entry.card.element.remove();
+      services.delete(name);
+    }
+  }
+}
+
+async function refreshService(line) {
+  const entry = entryOf(line.name);
+  entry.card.showState(line);
+  const [service] = await Promise.all([
+    read(`/api/v1/services/${encodeURIComponent(line.name)}`), entry.recording.refresh()]);
+  entry.latest = service;
+  entry.card.showState(service);
+  entry.card.showDetail(service, entry.recording);
+  if (isOperator) {
+    showActions(entry.card, service, () => entry.latest, refreshSoon);
+  }
+  const isDue = Date.now() - entry.drawnAt >= CHARTS_EVERY_MS;
+  if (entry.card.part(".charts").open && isDue) {
+    entry.drawnAt = Date.now();
+    entry.charts.draw(entry.recording.series());
+  }
+}
+
+// ---- the lists ----
+
+async function showReport(record) {
+  const dialog = find("#report-dialog");
+  const path = `/api/v1/incidents/${encodeURIComponent(record.incident)}`;
+  const chart = find("#report-chart");
+  const place = find("#report-text");
+  chart.hidden = true;
+  place.textContent = "…";
+  dialog.showModal();
+  try {
+    place.textContent = await readText(`${path}.md`);
+    const image = new Blob([await readText(`${path}.svg`)], {type: "image/svg+xml"});
+    URL.revokeObjectURL(chart.src);
+    chart.src = URL.createObjectURL(image);
+    chart.hidden = false;
+  } catch (error) {
+    place.textContent = place.textContent === "…" ? error.message : place.textContent;
+  }
+}
+
+// Records can be written a moment after the event that tells of them, so an error is no end.
+async function refreshLists() {
+  const rollbacks = await read("/api/v1/rollbacks?limit=20");
+  showRollbacks(rollbacks.rollbacks, showReport);
+  showAudit((await read("/api/v1/audit?limit=30")).audit);
+}
+
+// ---- the beat ----
+
+async function refresh() {
+  if (isBusy) {
+    return;
+  }
+  isBusy = true;
+  try {
+    const status = await read("/api/v1/status");
+    showProcess(status.process);
+    showConditions(status.conditions);
+    drop(status.services.map((line) => line.name));
+    await Promise.all(status.services.map(refreshService));
+    if (wantsLists) {
+      wantsLists = false;
+      await refreshLists();
+    }
+  } catch (error) {
+    wantsLists = true;
+    if (error instanceof ApiError && error.status === 401) {
+      location.reload();
+    } else if (!(error instanceof ApiError || error instanceof TypeError && find("#link").dataset.state !== "live")) {
+      console.error(error);
+    }
+  } finally {
+    isBusy = false;
+  }
+}
+
+function refreshSoon() {
+  wantsLists = true;
+  refresh();
+}
+
+function onEvent(kind) {
+  showLink("live", "live");
+  if (kind !== "counters") {
+    // The record is written in batches: the lists are read now and with the next beats.
+    wantsLists = true;
+    setTimeout(() => { wantsLists = true; }, 1500);
+  }
+  refresh();
+}
+
+function redrawAll() {
+  for (const entry of services.values()) {
+    if (entry.card.part(".charts").open) {
+      entry.charts.restyle(entry.recording.series());
+    }
+  }
+}
+
+function prepare() {
+  find("#sign-out").addEventListener("click", () => {
+    setToken(null);
+    location.reload();
+  });
+  find("#report-close").addEventListener("click", () => find("#report-dialog").close());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawAll);
+  addEventListener("resize", () => services.forEach((entry) => entry.charts.resize()));
+}
+
+async function begin() {
+  prepare();
+  await identify();
+  await refresh();
+  await follow({
+    onEvent,
+    onStale: () => showLink("stale", "stale: trying to reach it"),
+    onRefused: (error) => {
+      announce(error.message);
+      location.reload();
+    },
+  });
+}
+
+begin();
