@@ -8,7 +8,8 @@
  *   late tick                         told, loses nothing
  *   clock set back                    stretches no duration
  *   worker that does not answer       the shift is not called done before it has the weight
- *   crash on the way up               keeps the step; the bake ends in success */
+ *   crash on the way up               keeps the step; the bake ends in success
+ *   platform down for an hour         delays its own acknowledgement and nothing else */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -409,6 +410,63 @@ static void crash_on_the_way_up_keeps_the_step(void **state)
     until_written(sim, "SELECT phase || ' ' || weight_ppm FROM service", "succeeded 1000000");
 }
 
+static bool is_acknowledged(struct sim *sim)
+{
+    return sim->shop->engine.rollout.record.platform == RECORD_PLATFORM_ACKNOWLEDGED;
+}
+
+/* The platform is a command that fails as long as a file is missing. Each failure is noticed when
+ * the command ended, which the turned clock does not wait for. */
+static void platform_that_is_down_for_an_hour_delays_only_its_acknowledgement(void **state)
+{
+    struct sim *sim = *state;
+    char services[512];
+    char path[96];
+    enum { TRIES_MAX = 200000 }; /* seconds of the turned clock, which are short */
+    (void)snprintf(path, sizeof path, "%s/up", sim->bench.folder);
+    (void)snprintf(services, sizeof services,
+                   SHOP "    weight: 10%%\n    platform: {exec: {command: [sh, -c, 'cat "
+                        ">/dev/null; test -e %s']}}\n",
+                   path);
+    bench_configure(&sim->bench, "", services);
+    traffic_init(&sim->traffic, 8, 200.0, 0.1);
+    sim_start(sim);
+    sim_run(sim, 60.0);
+    sim->is_canary_weak = true;
+    (void)sim_until(sim, ROLLOUT_SHIFTING_BACK, 30.0);
+    (void)sim_until(sim, ROLLOUT_ROLLED_BACK, 30.0);
+    struct record before = sim->shop->engine.rollout.record;
+    assert_int_equal(before.status, RECORD_SUCCESS);
+    assert_true(before.phase_s[RECORD_VERIFY] < 60.0);
+
+    sim_run(sim, 3600.0);
+    for (int i = 0; i < TRIES_MAX && teller_condition(sim->bench.controller->teller) == NULL; i++) {
+        sim_run(sim, 1.0);
+    }
+    assert_non_null(teller_condition(sim->bench.controller->teller));
+    assert_int_equal(sim->shop->engine.rollout.record.platform, RECORD_PLATFORM_PENDING);
+    assert_int_equal(sim->shop->engine.rollout.phase, ROLLOUT_ROLLED_BACK);
+    assert_int_equal(sim->shop->published_ppm, 0);
+
+    FILE *up = fopen(path, "wb");
+    assert_non_null(up);
+    assert_int_equal(fclose(up), 0);
+    for (int i = 0; i < TRIES_MAX && !is_acknowledged(sim); i++) {
+        sim_run(sim, 1.0);
+    }
+    (void)unlink(path);
+    assert_true(is_acknowledged(sim));
+    const struct record *record = &sim->shop->engine.rollout.record;
+    assert_int_equal(record->status, RECORD_SUCCESS);
+    assert_true(record->phase_s[RECORD_PLATFORM_ACK] >= 3600.0);
+    assert_true(record->phase_s[RECORD_SHIFT] == before.phase_s[RECORD_SHIFT]);
+    assert_true(record->phase_s[RECORD_VERIFY] == before.phase_s[RECORD_VERIFY]);
+    assert_null(teller_condition(sim->bench.controller->teller));
+    until_written(sim, "SELECT status || (platform_ack_s >= 3600) || (verify_s < 60) FROM rollback",
+                  "success11");
+    until_written(sim, "SELECT count(*) FROM platform", "0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +478,7 @@ int main(void)
         TEST(clock_set_back_in_a_shift_stretches_no_duration),
         TEST(worker_that_does_not_answer_leaves_the_shift_open),
         TEST(crash_on_the_way_up_keeps_the_step),
+        TEST(platform_that_is_down_for_an_hour_delays_only_its_acknowledgement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
