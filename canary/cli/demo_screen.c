@@ -1,60 +1,25 @@
 #include "canary/cli/demo_screen.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
+#include "canary/cli/terminal.h"
 
 enum { OUT_MAX = 256 * 1024, COLUMNS_DEFAULT = 80, ROWS_DEFAULT = 24 };
 
 static const double LINE_EVERY_S = 1.0;
 
-static bool is_set(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0';
-}
-
-/* As setlocale would decide: the first of these that is set. */
-static bool is_locale_unicode(void)
-{
-    static const char *const NAMES[] = {"LC_ALL", "LC_CTYPE", "LANG"};
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        if (is_set(NAMES[i])) {
-            const char *value = getenv(NAMES[i]);
-            return strcasestr(value, "utf-8") != NULL || strcasestr(value, "utf8") != NULL;
-        }
-    }
-    return false;
-}
-
 static void flush(struct demo_screen *screen)
 {
-    struct bytes rest = buf_bytes(&screen->out);
-    while (rest.size > 0 && screen->has_written_all) {
-        ssize_t written = write(STDOUT_FILENO, rest.data, rest.size);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        screen->has_written_all = written > 0;
-        if (written > 0) {
-            rest = bytes_slice(rest, (size_t)written, rest.size - (size_t)written);
-        }
-    }
+    screen->has_written_all = screen->has_written_all && terminal_write(buf_bytes(&screen->out));
     buf_clear(&screen->out);
 }
 
-static struct demo_look look_of(const struct demo_screen *screen)
+static struct sheet_look look_of(const struct demo_screen *screen)
 {
-    struct winsize size = {0};
-    bool is_known =
-        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0;
-    unsigned columns = is_known ? size.ws_col : COLUMNS_DEFAULT;
-    return (struct demo_look){
+    unsigned columns = COLUMNS_DEFAULT;
+    unsigned rows = ROWS_DEFAULT;
+    (void)terminal_size(&columns, &rows);
+    return (struct sheet_look){
         .columns = columns > DEMO_COLUMNS_MIN ? columns : DEMO_COLUMNS_MIN,
-        .rows = is_known ? size.ws_row : ROWS_DEFAULT,
+        .rows = rows,
         .is_colour = screen->is_colour,
         .is_unicode = screen->is_unicode,
     };
@@ -62,12 +27,11 @@ static struct demo_look look_of(const struct demo_screen *screen)
 
 void demo_screen_init(struct demo_screen *screen, bool is_silent)
 {
-    bool is_capable = is_set("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
     *screen = (struct demo_screen){
-        .is_live = !is_silent && is_capable && isatty(STDOUT_FILENO) == 1,
+        .is_live = !is_silent && terminal_is_capable(),
         .is_silent = is_silent,
-        .is_colour = !is_set("NO_COLOR"),
-        .is_unicode = is_locale_unicode(),
+        .is_colour = terminal_is_coloured(),
+        .is_unicode = terminal_is_unicode(),
         .has_written_all = true,
     };
     buf_init(&screen->out, OUT_MAX);
@@ -80,7 +44,7 @@ void demo_screen_init(struct demo_screen *screen, bool is_silent)
 
 static void draw(struct demo_screen *screen, const struct demo_scene *scene)
 {
-    struct demo_look look = look_of(screen);
+    struct sheet_look look = look_of(screen);
     if (screen->drawn_lines > 0) {
         (void)buf_printf(&screen->out, "\033[%zuA", screen->drawn_lines);
     }

@@ -10,12 +10,13 @@
 
 #include "canary/cli/demo_load.h"
 #include "canary/cli/demo_seen.h"
+#include "canary/cli/sheet.h"
 #include "proxy/base/buf.h"
 #include "proxy/base/err.h"
 
 enum {
     DEMO_EVENTS_MAX = 32,
-    DEMO_COLUMNS_MIN = 20,
+    DEMO_COLUMNS_MIN = 20, /* wider than DEMO_COLUMNS_MAX is not used */
     DEMO_COLUMNS_MAX = 120,
     DEMO_ROWS_MIN = 12, /* a frame without events */
 };
@@ -44,17 +45,9 @@ struct demo_scene {
     struct demo_events events;
 };
 
-/* What can be shown. */
-struct demo_look {
-    unsigned columns; /* from DEMO_COLUMNS_MIN; wider than DEMO_COLUMNS_MAX is not used */
-    unsigned rows;    /* from DEMO_ROWS_MIN */
-    bool is_colour;
-    bool is_unicode;
-};
-
 /* Appends a frame, each line ended by "\n", and says how many lines those are: fewer than rows.
  * A failed append shows in the buf. */
-void demo_view_frame(const struct demo_scene *scene, const struct demo_look *look, struct buf *out,
+void demo_view_frame(const struct demo_scene *scene, const struct sheet_look *look, struct buf *out,
                      size_t *ret_line_count);
 /* Appends the second's line. */
 void demo_view_line(const struct demo_scene *scene, struct buf *out);

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "canary/cli/figure.h"
 #include "canary/cli/table.h"
 #include "proxy/base/check.h"
-
-enum { NUMBER_SIZE = 48, LABEL_SIZE = 128, TIME_SECONDS_SIZE = 20, TIME_END = 19 };
 
 static const char *text_of(const json_t *object, const char *name)
 {
@@ -19,86 +18,6 @@ static const char *text_of(const json_t *object, const char *name)
 static const char *deployment_of(const json_t *service, const char *role)
 {
     return text_of(json_object_get(service, role), "deployment");
-}
-
-/* At most four decimals, none that say nothing: "12.5 %". */
-static const char *percent_text(const json_t *value, char text[NUMBER_SIZE])
-{
-    if (!json_is_number(value)) {
-        return "-";
-    }
-    (void)snprintf(text, NUMBER_SIZE, "%.4f", json_number_value(value));
-    size_t size = strlen(text);
-    while (text[size - 1] == '0') {
-        size--;
-    }
-    size -= text[size - 1] == '.' ? 1 : 0;
-    (void)snprintf(text + size, NUMBER_SIZE - size, " %%");
-    return text;
-}
-
-static const char *seconds_text(const json_t *value, char text[NUMBER_SIZE])
-{
-    if (!json_is_number(value)) {
-        return "-";
-    }
-    double seconds = json_number_value(value);
-    if (seconds < 10) {
-        (void)snprintf(text, NUMBER_SIZE, "%.1f s", seconds);
-    } else if (seconds < 120) {
-        (void)snprintf(text, NUMBER_SIZE, "%.0f s", seconds);
-    } else {
-        long whole = lround(seconds);
-        (void)snprintf(text, NUMBER_SIZE, "%ld min %ld s", whole / 60, whole % 60);
-    }
-    return text;
-}
-
-/* "2026-11-23T05:39:05.678Z" as "2026-11-23 05:39:05". */
-static const char *time_text(const char *timestamp, char text[NUMBER_SIZE])
-{
-    if (strlen(timestamp) < TIME_END) {
-        return timestamp;
-    }
-    (void)snprintf(text, TIME_SECONDS_SIZE, "%s", timestamp);
-    text[10] = ' ';
-    return text;
-}
-
-/* "in_progress" as "In progress". */
-static const char *label_text(const char *name, char text[LABEL_SIZE])
-{
-    (void)snprintf(text, LABEL_SIZE, "%s", name);
-    for (char *at = text; *at != '\0'; at++) {
-        *at = *at == '_' ? ' ' : *at;
-    }
-    if (text[0] >= 'a' && text[0] <= 'z') {
-        text[0] = (char)(text[0] - 'a' + 'A');
-    }
-    return text;
-}
-
-/* What set the rollback off, in the table's words. */
-static const char *trigger_text(const char *trigger)
-{
-    static const struct {
-        const char *name;
-        const char *text;
-    } triggers[] = {
-        {"error_rate", "Error rate"},
-        {"latency", "Latency"},
-        {"connect", "Connect failure"},
-        {"health", "Health check failure"},
-        {"build", "Build failure"},
-        {"manual", "Manual"},
-        {"drill", "Drill"},
-    };
-    for (size_t i = 0; i < COUNT_OF(triggers); i++) {
-        if (strcmp(triggers[i].name, trigger) == 0) {
-            return triggers[i].text;
-        }
-    }
-    return trigger;
 }
 
 static enum err render(struct table *table, struct buf *out)
@@ -127,10 +46,10 @@ static void append_if_there(struct buf *out, const char *label, const json_t *ob
 
 static void add_service(struct table *table, const json_t *service)
 {
-    char set[NUMBER_SIZE];
-    char realised[NUMBER_SIZE];
-    char step[NUMBER_SIZE];
-    char verdict[LABEL_SIZE];
+    char set[FIGURE_SIZE];
+    char realised[FIGURE_SIZE];
+    char step[FIGURE_SIZE];
+    char verdict[FIGURE_LABEL_SIZE];
     const json_t *weight = json_object_get(service, "weight");
     json_int_t number = json_integer_value(json_object_get(service, "step"));
     bool is_contained = json_is_true(json_object_get(service, "contained"));
@@ -144,8 +63,8 @@ static void add_service(struct table *table, const json_t *service)
                    has_reason ? ")" : "", is_contained ? ", contained" : "");
     table_add(table, text_of(service, "name"));
     table_add(table, text_of(service, "phase"));
-    table_add(table, percent_text(json_object_get(weight, "set"), set));
-    table_add(table, percent_text(json_object_get(weight, "realised"), realised));
+    table_add(table, figure_percent(json_object_get(weight, "set"), set));
+    table_add(table, figure_percent(json_object_get(weight, "realised"), realised));
     table_add(table, verdict);
     table_add(table, count > 0 ? step : "-");
     table_add(table, deployment_of(service, "current"));
@@ -159,13 +78,13 @@ static void append_observed(const json_t *service, struct buf *out)
     json_t *observed;
     json_array_foreach(json_object_get(service, "observed"), index, observed)
     {
-        char at[NUMBER_SIZE];
+        char at[FIGURE_SIZE];
         const json_t *breach = json_object_get(observed, "breach");
         (void)buf_append(out, BYTES("\n  observed "));
         (void)table_append_clean(out, text_of(observed, "name"));
         if (json_is_object(breach)) {
             (void)buf_append(out, BYTES(": breach at "));
-            (void)table_append_clean(out, time_text(text_of(breach, "at"), at));
+            (void)table_append_clean(out, figure_time(text_of(breach, "at"), at));
             (void)buf_printf(out, " after %lld failed (%lld seen by clients)",
                              (long long)json_integer_value(json_object_get(breach, "failed")),
                              (long long)json_integer_value(json_object_get(breach, "client_bad")));
@@ -248,13 +167,13 @@ enum err show_weights(json_t *status, struct buf *out)
     json_t *service;
     json_array_foreach(json_object_get(status, "services"), index, service)
     {
-        char set[NUMBER_SIZE];
-        char realised[NUMBER_SIZE];
+        char set[FIGURE_SIZE];
+        char realised[FIGURE_SIZE];
         const json_t *weight = json_object_get(service, "weight");
         (void)table_append_clean(out, text_of(service, "name"));
         (void)buf_printf(out, ": %s set, %s realised, current ",
-                         percent_text(json_object_get(weight, "set"), set),
-                         percent_text(json_object_get(weight, "realised"), realised));
+                         figure_percent(json_object_get(weight, "set"), set),
+                         figure_percent(json_object_get(weight, "realised"), realised));
         (void)table_append_clean(out, deployment_of(service, "current"));
         (void)buf_append_byte(out, '\n');
     }
@@ -265,19 +184,19 @@ enum err show_weights(json_t *status, struct buf *out)
 
 static void add_rollback(struct table *table, const json_t *record)
 {
-    char at[NUMBER_SIZE];
-    char duration[NUMBER_SIZE];
-    char status[LABEL_SIZE];
+    char at[FIGURE_SIZE];
+    char duration[FIGURE_SIZE];
+    char status[FIGURE_LABEL_SIZE];
     const char *trigger = text_of(record, "trigger");
     bool has_words = strcmp(trigger, "manual") == 0 || strcmp(trigger, "drill") == 0;
-    char reason[LABEL_SIZE];
-    (void)snprintf(reason, sizeof reason, "%s%s%s", trigger_text(trigger), has_words ? ": " : "",
+    char reason[FIGURE_LABEL_SIZE];
+    (void)snprintf(reason, sizeof reason, "%s%s%s", figure_trigger(trigger), has_words ? ": " : "",
                    has_words ? text_of(record, "reason") : "");
-    table_add(table, time_text(text_of(record, "timestamp"), at));
+    table_add(table, figure_time(text_of(record, "timestamp"), at));
     table_add(table, text_of(record, "deployment"));
     table_add(table, reason);
-    table_add(table, seconds_text(json_object_get(record, "duration_s"), duration));
-    table_add(table, label_text(text_of(record, "status"), status));
+    table_add(table, figure_seconds(json_object_get(record, "duration_s"), duration));
+    table_add(table, figure_label(text_of(record, "status"), status));
 }
 
 enum err show_history(json_t *document, struct buf *out)
@@ -302,8 +221,8 @@ static void add_period(struct table *table, const json_t *period, size_t date_si
 {
     static const char *const counts[] = {"rollbacks", "success", "failed"};
     static const char *const times[] = {"mean", "p50", "p90", "p99", "max"};
-    char text[NUMBER_SIZE];
-    char number[NUMBER_SIZE];
+    char text[FIGURE_SIZE];
+    char number[FIGURE_SIZE];
     const char *from = text_of(period, "from");
     if (date_size > 0) {
         (void)snprintf(text, sizeof text, "%.*s", (int)date_size, from);
@@ -319,7 +238,7 @@ static void add_period(struct table *table, const json_t *period, size_t date_si
     table_add(table, json_is_number(rate) ? number : "-");
     const json_t *durations = json_object_get(period, "duration_s");
     for (size_t i = 0; i < COUNT_OF(times); i++) {
-        table_add(table, seconds_text(json_object_get(durations, times[i]), number));
+        table_add(table, figure_seconds(json_object_get(durations, times[i]), number));
     }
 }
 
@@ -386,11 +305,11 @@ enum err show_audit(json_t *document, struct buf *out)
     json_t *entry;
     json_array_foreach(json_object_get(document, "audit"), index, entry)
     {
-        char at[NUMBER_SIZE];
+        char at[FIGURE_SIZE];
         json_t *detail = json_object_get(entry, "detail");
         char *text =
             json_is_null(detail) ? NULL : json_dumps(detail, JSON_COMPACT | JSON_ENCODE_ANY);
-        table_add(table, time_text(text_of(entry, "timestamp"), at));
+        table_add(table, figure_time(text_of(entry, "timestamp"), at));
         table_add(table, text_of(entry, "actor"));
         table_add(table, text_of(entry, "action"));
         table_add(table, text_of(entry, "service"));
@@ -409,7 +328,7 @@ static void append_phases(const json_t *phases, struct buf *out)
                 {"shift_s", "  shifted"},         {"drain_s", "  drained"},
                 {"platform_ack_s", "  platform"}, {"verify_s", "  verified"}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char text[NUMBER_SIZE];
+        char text[FIGURE_SIZE];
         const json_t *value = json_object_get(phases, rows[i].name);
         if (json_is_number(value)) {
             (void)snprintf(text, sizeof text, "%.2f s", json_number_value(value));
@@ -420,14 +339,14 @@ static void append_phases(const json_t *phases, struct buf *out)
 
 enum err show_rollback(json_t *record, struct buf *out)
 {
-    char text[LABEL_SIZE];
+    char text[FIGURE_LABEL_SIZE];
     append_line(out, "rollback", text_of(record, "id"));
     append_line(out, "service", text_of(record, "service"));
     append_line(out, "from", text_of(record, "deployment"));
     append_line(out, "to", text_of(record, "target"));
     append_line(out, "reason", text_of(record, "reason"));
     append_line(out, "mode", text_of(record, "mode"));
-    append_line(out, "status", label_text(text_of(record, "status"), text));
+    append_line(out, "status", figure_label(text_of(record, "status"), text));
     append_phases(json_object_get(record, "phases"), out);
     return out->is_failed ? ERR_NOMEM : OK;
 }
@@ -436,7 +355,7 @@ enum err show_rollback(json_t *record, struct buf *out)
 
 enum err show_explanation(json_t *explanation, struct buf *out)
 {
-    char text[NUMBER_SIZE];
+    char text[FIGURE_SIZE];
     if (!json_is_string(json_object_get(explanation, "service"))) {
         append_line(out, "service", "none: no route matches, the answer is 404");
         return out->is_failed ? ERR_NOMEM : OK;
@@ -447,7 +366,7 @@ enum err show_explanation(json_t *explanation, struct buf *out)
     append_line(out, "version", text_of(explanation, "version"));
     append_line(out, "deployment", text_of(explanation, "deployment"));
     append_line(out, "because", text_of(explanation, "reason"));
-    append_line(out, "weight", percent_text(json_object_get(explanation, "weight"), text));
+    append_line(out, "weight", figure_percent(json_object_get(explanation, "weight"), text));
     json_t *bucket = json_object_get(explanation, "bucket");
     if (json_is_integer(bucket)) {
         (void)snprintf(text, sizeof text, "%lld of 1000000", (long long)json_integer_value(bucket));
@@ -459,10 +378,10 @@ enum err show_explanation(json_t *explanation, struct buf *out)
 
 enum err show_event(json_t *event, struct buf *out)
 {
-    char at[NUMBER_SIZE];
+    char at[FIGURE_SIZE];
     json_t *detail = json_object_get(event, "detail");
     bool has_kind = json_is_string(json_object_get(event, "kind"));
-    (void)table_append_clean(out, time_text(text_of(event, "timestamp"), at));
+    (void)table_append_clean(out, figure_time(text_of(event, "timestamp"), at));
     (void)buf_append_byte(out, ' ');
     (void)table_append_clean(out, has_kind ? text_of(event, "kind") : "counters");
     if (json_is_string(json_object_get(event, "service"))) {

@@ -42,7 +42,7 @@ static struct demo_scene scene_of_a_breach(void)
     return scene;
 }
 
-static void draw(struct drawn *drawn, const struct demo_scene *scene, const struct demo_look *look)
+static void draw(struct drawn *drawn, const struct demo_scene *scene, const struct sheet_look *look)
 {
     buf_init(&drawn->out, OUT_MAX);
     demo_view_frame(scene, look, &drawn->out, &drawn->line_count);
@@ -82,7 +82,7 @@ static void frame_says_it_all(void **state)
 {
     (void)state;
     struct demo_scene scene = scene_of_a_breach();
-    struct demo_look look = {.columns = 100, .rows = 30};
+    struct sheet_look look = {.columns = 100, .rows = 30};
     struct drawn drawn;
     draw(&drawn, &scene, &look);
     static const char *const PIECES[] = {
@@ -111,7 +111,7 @@ static void bars_are_as_long_as_the_weights(void **state)
 {
     (void)state;
     struct demo_scene scene = scene_of_a_breach();
-    struct demo_look look = {.columns = 100, .rows = 30};
+    struct sheet_look look = {.columns = 100, .rows = 30};
     static const struct {
         double percent;
         size_t filled; /* of both bars, 50 columns each */
@@ -132,10 +132,10 @@ static void no_line_is_wider_than_the_terminal(void **state)
                     "a-word-that-is-longer-than-many-a-terminal-is-wide and „others“ that are not");
     for (unsigned columns = DEMO_COLUMNS_MIN; columns < 2 * DEMO_COLUMNS_MAX; columns++) {
         for (int style = 0; style < 4; style++) {
-            struct demo_look look = {.columns = columns,
-                                     .rows = 24,
-                                     .is_colour = (style & 1) != 0,
-                                     .is_unicode = (style & 2) != 0};
+            struct sheet_look look = {.columns = columns,
+                                      .rows = 24,
+                                      .is_colour = (style & 1) != 0,
+                                      .is_unicode = (style & 2) != 0};
             struct drawn drawn;
             draw(&drawn, &scene, &look);
             unsigned most = columns < DEMO_COLUMNS_MAX ? columns : DEMO_COLUMNS_MAX;
@@ -152,7 +152,7 @@ static void frame_is_never_higher_than_the_terminal(void **state)
         demo_events_add(&scene.events, i, false, "event %d, told in so many words that it wraps",
                         i);
         for (unsigned rows = DEMO_ROWS_MIN; rows < 40; rows++) {
-            struct demo_look look = {.columns = 40, .rows = rows};
+            struct sheet_look look = {.columns = 40, .rows = rows};
             struct drawn drawn;
             draw(&drawn, &scene, &look);
             assert_in_range(drawn.line_count, 1, rows - 1);
@@ -165,7 +165,7 @@ static void latest_events_win_when_there_is_little_room(void **state)
     (void)state;
     struct demo_scene scene = scene_of_a_breach();
     demo_events_add(&scene.events, 6.0, false, "the last of them");
-    struct demo_look look = {.columns = 80, .rows = 11};
+    struct sheet_look look = {.columns = 80, .rows = 11};
     struct drawn drawn;
     draw(&drawn, &scene, &look);
     assert_non_null(strstr(drawn.text, "the last of them"));
@@ -178,7 +178,7 @@ static void long_event_goes_on_below_itself(void **state)
     struct demo_scene scene = scene_of_a_breach();
     scene.events.count = 0;
     demo_events_add(&scene.events, 6.0, false, "one two three four five six seven eight");
-    struct demo_look look = {.columns = 30, .rows = 24};
+    struct sheet_look look = {.columns = 30, .rows = 24};
     struct drawn drawn;
     draw(&drawn, &scene, &look);
     assert_non_null(strstr(drawn.text, "   6.0 s  one two three four\n"
@@ -189,7 +189,7 @@ static void colour_is_only_added(void **state)
 {
     (void)state;
     struct demo_scene scene = scene_of_a_breach();
-    struct demo_look look = {.columns = 90, .rows = 24, .is_colour = true};
+    struct sheet_look look = {.columns = 90, .rows = 24, .is_colour = true};
     struct drawn coloured;
     draw(&coloured, &scene, &look);
     assert_non_null(strstr(coloured.text, "\033[31mbreach\033[0m"));
@@ -230,7 +230,7 @@ static void too_small_a_buffer_is_said(void **state)
 {
     (void)state;
     struct demo_scene scene = scene_of_a_breach();
-    struct demo_look look = {.columns = 80, .rows = 24};
+    struct sheet_look look = {.columns = 80, .rows = 24};
     struct buf out;
     size_t line_count = 0;
     buf_init(&out, 100);
