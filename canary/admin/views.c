@@ -48,15 +48,6 @@ static json_t *view_weight(const struct admin_service *service)
                      view_number(service->realised_ratio * 100));
 }
 
-static json_t *view_version_short(const struct admin_version *version)
-{
-    if (version->deployment == NULL) {
-        return json_null();
-    }
-    return json_pack("{s:o, s:o}", "deployment", view_text(version->deployment), "url",
-                     view_text(version->url));
-}
-
 static json_t *view_version(const struct admin_version *version)
 {
     if (version->deployment == NULL) {
@@ -129,8 +120,8 @@ json_t *view_service_short(const struct admin_service *service)
                      "sentence", view_text(service->sentence), "step", service->step, "steps",
                      service->step_count, "contained", (int)service->is_contained, "started",
                      (int)service->is_started, "mirror", view_mirror(service), "verification",
-                     view_verification(service), "current", view_version_short(&service->current),
-                     "previous", view_version_short(&service->previous), "observed",
+                     view_verification(service), "current", view_version(&service->current),
+                     "previous", view_version(&service->previous), "observed",
                      view_observed(service));
 }
 
@@ -195,11 +186,10 @@ static json_t *view_quarantines(const struct admin_service *service)
 json_t *view_service(const struct admin_service *service)
 {
     json_t *view = view_service_short(service);
-    json_t *more = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "current", view_version(&service->current),
-        "previous", view_version(&service->previous), "rollback", view_text(service->rollback_id),
-        "evidence", view_evidence(service), "thresholds", view_thresholds(service), "ladder",
-        view_ladder(service), "quarantine", view_quarantines(service));
+    json_t *more =
+        json_pack("{s:o, s:o, s:o, s:o, s:o}", "rollback", view_text(service->rollback_id),
+                  "evidence", view_evidence(service), "thresholds", view_thresholds(service),
+                  "ladder", view_ladder(service), "quarantine", view_quarantines(service));
     bool is_whole = view != NULL && more != NULL && json_object_update(view, more) == 0;
     json_decref(more);
     if (!is_whole) {

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "canary/cli/table.h"
-#include "canary/fetch/fetch.h"
 #include "proxy/base/check.h"
 
 enum {
@@ -256,7 +255,7 @@ static int judge_answer(const struct client *client)
 }
 
 static enum err start(struct client *client, const struct client_request *request,
-                      struct bytes body)
+                      struct bytes body, fetch_on_done *on_end, void *context)
 {
     char url[URL_MAX];
     char if_match[160];
@@ -290,19 +289,38 @@ static enum err start(struct client *client, const struct client_request *reques
         .body_max = ANSWER_MAX,
         .on_data = is_stream ? on_data : NULL,
     };
-    return fetch_start(client->fetch, &call, on_done, client, NULL);
+    return fetch_start(client->fetch, &call, on_end, context, NULL);
 }
 
-int client_call(struct client *client, const struct client_request *request)
+static enum err start_with_body(struct client *client, const struct client_request *request,
+                                fetch_on_done *on_end, void *context)
 {
     char *text = request->body != NULL ? json_dumps(request->body, JSON_COMPACT) : NULL;
     bool is_post = request->method != NULL;
     /* A change without a body says so: Content-Length: 0. */
     struct bytes body = text != NULL ? bytes_of(text) : bytes_make(is_post ? "" : NULL, 0);
+    enum err err = start(client, request, body, on_end, context);
+    free(text);
+    return err;
+}
+
+enum err client_start(struct client *client, const struct client_request *request,
+                      fetch_on_done *on_end, void *context)
+{
+    CHECK(request->on_data == NULL);
+    return start_with_body(client, request, on_end, context);
+}
+
+uv_loop_t *client_loop(struct client *client)
+{
+    return &client->loop;
+}
+
+int client_call(struct client *client, const struct client_request *request)
+{
     client->request = request;
     client->is_told = false;
-    enum err err = start(client, request, body);
-    free(text);
+    enum err err = start_with_body(client, request, on_done, client);
     if (err != OK) {
         (void)fprintf(stderr, "serin: %s: %s\n", client->admin, err_text(err));
         return CLI_FAILED;

@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "canary/cli/options.h"
+#include "canary/fetch/fetch.h"
 #include "proxy/base/bytes.h"
 
 struct client;
@@ -32,6 +33,13 @@ struct bytes client_body(const struct client *client);
 json_t *client_json(const struct client *client);
 /* "" when there was none. */
 const char *client_etag(const struct client *client);
+
+/* For verbs that have a loop of their own turns: begins a call without waiting, and without a word
+ * on standard error; `on_done` is told how it ended (fetch.h). The loop lives as long as the
+ * client, and whoever has handles on it closes them before. */
+MUST_USE enum err client_start(struct client *client, const struct client_request *request,
+                               fetch_on_done *on_done, void *context);
+uv_loop_t *client_loop(struct client *client);
 
 /* The first line of a file, as a token. ERR_IO; `note` says why. */
 MUST_USE enum err client_read_token(const char *path, char *ret_token, size_t size,

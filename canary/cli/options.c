@@ -55,6 +55,7 @@ static const struct option options[] = {
      "a header of the request; may be repeated"},
     {CLI_OPTION_CLIENT, "--client", 0, "ADDRESS", "the client's address"},
     {CLI_OPTION_COUNTERS, "--counters", 0, NULL, "also the counters, once a second"},
+    {CLI_OPTION_ONCE, "--once", '1', NULL, "one frame as text, then the end; for scripts"},
     {CLI_OPTION_JSON, "--json", 0, NULL, "for programs: JSON"},
     {CLI_OPTION_ADMIN, "--admin", 0, "URL",
      "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT "); unix:/path too"},
@@ -217,6 +218,9 @@ static enum err take_option(struct cli_options *parsed, enum cli_option bit, con
         return OK;
     case CLI_OPTION_EXPORT:
         parsed->is_exported = true;
+        return OK;
+    case CLI_OPTION_ONCE:
+        parsed->is_once = true;
         return OK;
     case CLI_OPTION_SVG:
         parsed->is_svg = true;

@@ -53,6 +53,7 @@ enum cli_option {
     CLI_OPTION_SUMMARY = 1 << 25,
     CLI_OPTION_EXPORT = 1 << 26,
     CLI_OPTION_SVG = 1 << 27,
+    CLI_OPTION_ONCE = 1 << 28,
     CLI_OPTION_COMMON =
         CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
@@ -92,6 +93,7 @@ struct cli_options {
     bool is_verified;
     bool is_exported;
     bool is_svg;
+    bool is_once;
     bool is_full;
     bool is_github;
     bool is_waiting;

@@ -26,6 +26,10 @@ enum err verb_show_changed(json_t *service, struct buf *out);
 int verb_post_and_show(const struct cli_options *options, const char *action, json_t *body,
                        enum err (*show)(json_t *, struct buf *));
 
+/* ---- the view of everything, live (top.c) ---- */
+
+int verb_run_top(const struct cli_options *options);
+
 /* ---- rehearsals (verbs_drill.c) ---- */
 
 int verb_run_drill(const struct cli_options *options);

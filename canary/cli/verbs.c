@@ -390,6 +390,15 @@ enum {
 const struct cli_verb cli_verbs[] = {
     {"status", NULL, ON_SERVICE, 0, "what every service does now, and what is wrong", NULL,
      run_status},
+    {"top", NULL,
+     CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_TIMEOUT | CLI_OPTION_SERVICE |
+         CLI_OPTION_ONCE,
+     0, "the same at a glance, live, with keys to steer",
+     "Keys: p pause, r resume, P promote, R roll back (asks why), arrows choose the service, ? "
+     "help,\n"
+     "q quit. Each action says what it will do, and only y does it. Where standard output is no\n"
+     "terminal, and with TERM=dumb, a frame is printed as text each second. NO_COLOR is respected.",
+     verb_run_top},
     {"weight", "[PERCENT]", ON_SERVICE, 0, "show or set the canary's share of the traffic",
      "PERCENT is 0 to 100, as 12.5 or 0.25%. Refused when somebody else changed the service\n"
      "in between, or when its deployment was rolled back and not released.",
