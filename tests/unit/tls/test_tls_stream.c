@@ -257,7 +257,7 @@ static void a_session_is_resumed_also_after_one_rotation(void **state)
 {
     (void)state;
     static const enum tls_result expected[] = {TLS_FULL, TLS_RESUMED, TLS_RESUMED, TLS_FULL};
-    struct tls_resume resume = {NULL};
+    struct tls_resume resume = {0};
     for (size_t i = 0; i < COUNT_OF(expected); i++) {
         clear_side(&client_side);
         clear_side(&server_side);
@@ -292,7 +292,7 @@ static void sessions_belong_to_the_settings_they_were_made_with(void **state)
         {"www.site.example", false, TLS_FULL},
         {"www.site.example", false, TLS_RESUMED},
     };
-    struct tls_resume resume = {NULL};
+    struct tls_resume resume = {0};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct note note = {""};
         struct tls_client_config config = {
@@ -319,7 +319,7 @@ static void a_connection_of_before_brings_no_session(void **state)
 {
     (void)state;
     struct note note = {""};
-    struct tls_resume resume = {NULL};
+    struct tls_resume resume = {0};
     struct tls_client_config config = {.is_unverified = true};
     struct tls_client *other = NULL;
     shake_hands("site.example", &resume);
