@@ -207,7 +207,6 @@ static void task_end(struct task *task, enum teller_outcome outcome, const char 
 {
     struct teller *teller = task->teller;
     struct teller_facts facts = facts_of(task);
-    teller->ops->journal(teller->context, task->rollback, NULL);
     teller->ops->ended(teller->context, &facts, outcome, text);
     if (task->state == ASKING) {
         task->is_dropped = true;

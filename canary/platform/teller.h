@@ -43,7 +43,8 @@ struct teller_ops {
     /* An attempt failed. */
     void (*failed)(void *context, const struct teller_facts *facts, const char *text,
                    uint64_t next_ms);
-    /* It is over, and forgotten when this returns. */
+    /* It is over, and forgotten when this returns. The journal's body is to be forgotten together
+     * with the writing of this, so that no crash leaves a task that is neither open nor ended. */
     void (*ended)(void *context, const struct teller_facts *facts, enum teller_outcome outcome,
                   const char *text);
 };

@@ -118,6 +118,9 @@ static void on_ended(void *context, const struct teller_facts *facts, enum telle
 {
     struct bench *bench = context;
     (void)text;
+    if (strcmp(bench->kept, facts->rollback) == 0) {
+        bench->kept[0] = '\0';
+    }
     bench->ended++;
     bench->outcome = outcome;
     (void)snprintf(bench->rollback, sizeof bench->rollback, "%s", facts->rollback);
