@@ -2,6 +2,7 @@
 
 #include "conf/conf_number.h"
 #include "conf/conf_schema.h"
+#include "conf/manual.h"
 
 static const char introduction[] =
     "# Configuration\n"
@@ -142,4 +143,57 @@ void conf_reference(struct buf *buf)
 {
     (void)buf_append(buf, bytes_of(introduction));
     append_section(buf, conf_schema());
+}
+
+/* ---- the same for man(1) ---- */
+
+enum { CELL_MAX = 16 * 1024 };
+
+/* What stands in the table's cells, as text behind the key. */
+static void append_facts(struct buf *page, const struct conf_key *key)
+{
+    struct buf cell;
+    buf_init(&cell, CELL_MAX);
+    (void)buf_append(&cell, BYTES("("));
+    append_value(&cell, key);
+    (void)buf_append(&cell, BYTES("; "));
+    (void)buf_append(&cell, key->fallback != NULL && (key->flags & CONF_KEY_REQUIRED) == 0
+                                ? BYTES("default ")
+                                : BYTES(""));
+    append_default(&cell, key);
+    (void)buf_append(&cell, key->high > 0 ? BYTES("; ") : BYTES(""));
+    append_bounds(&cell, key);
+    (void)buf_append(&cell, BYTES(")"));
+    (void)buf_append_byte(&cell, '\0');
+    manual_term(page, key->name, cell.is_failed ? NULL : buf_bytes(&cell).data);
+    buf_finish(&cell);
+}
+
+static void append_manual_section(struct buf *page, const struct conf_section *section)
+{
+    manual_heading(page, section->title);
+    manual_text(page, section->help);
+    for (size_t i = 0; i < section->key_count; i++) {
+        const struct conf_key *key = &section->keys[i];
+        if (key->type != CONF_TYPE_UNBUILT) {
+            append_facts(page, key);
+            manual_text(page, key->help);
+            manual_text(page, (key->flags & CONF_KEY_RESTART) != 0 ? "*restart*" : "");
+        }
+    }
+    for (size_t i = 0; i < section->key_count; i++) {
+        if (section->keys[i].type == CONF_TYPE_SECTION && is_first_use(section, i)) {
+            append_manual_section(page, section->keys[i].section);
+        }
+    }
+}
+
+void manual_configuration(struct buf *page)
+{
+    manual_begin(page, "SERIN.YAML", "5", "serin.yaml", "the configuration of serin(1)");
+    manual_heading(page, "DESCRIPTION");
+    manual_text(page, introduction);
+    append_manual_section(page, conf_schema());
+    manual_heading(page, "SEE ALSO");
+    (void)buf_append(page, BYTES("\\fBserin\\fR(1)\n"));
 }

@@ -17,51 +17,63 @@ enum {
 
 struct option {
     enum cli_option bit;
-    const char *name;
-    char letter;       /* 0: none */
-    const char *value; /* what it takes; NULL: nothing */
-    const char *help;
+    struct cli_option_text text;
 };
 
 static const struct option options[] = {
-    {CLI_OPTION_SERVICE, "--service", 's', "NAME", "which service; needed where there are several"},
-    {CLI_OPTION_REASON, "--reason", 'r', "TEXT", "why; kept in the audit trail"},
-    {CLI_OPTION_DEPLOYMENT, "--deployment", 'd', "ID",
-     "its name (default: from a pages.dev host, else a hash)"},
-    {CLI_OPTION_STEPS, "--steps", 0, "LIST", "as 1%,5%,pause,100% (default: as configured)"},
-    {CLI_OPTION_WAIT_END, "--wait", 'w', NULL, "until it has ended; the exit code says how"},
-    {CLI_OPTION_INSTANT, "--instant", 0, NULL, "all at once instead of in steps"},
-    {CLI_OPTION_FULL, "--full", 0, NULL, "past all steps, to the bake at 100 %"},
-    {CLI_OPTION_DRY_RUN, "--dry-run", 'n', NULL, "say what would happen, change nothing"},
-    {CLI_OPTION_PROJECT, "--project", 'p', "NAME", "the Pages project"},
-    {CLI_OPTION_ACCOUNT, "--account", 0, "ID", "the account (default CLOUDFLARE_ACCOUNT_ID)"},
-    {CLI_OPTION_TO, "--to", 0, "ID|URL|COMMIT",
-     "where to (default: the last good production deployment before the live one)"},
-    {CLI_OPTION_EXPECT_CURRENT, "--expect-current", 0, "ID|COMMIT",
-     "refuse unless this one is live"},
-    {CLI_OPTION_ENVIRONMENT, "--environment", 0, "NAME", "production (default) or preview"},
-    {CLI_OPTION_WAIT, "--wait", 0, "[=TIME]",
-     "how long to wait until it is live (default 120s; 0: not at all)"},
-    {CLI_OPTION_GITHUB, "--github", 0, NULL,
-     "write a job's outputs, summary and annotations (as when GITHUB_ACTIONS=true)"},
-    {CLI_OPTION_LIMIT, "--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"},
-    {CLI_OPTION_AUDIT, "--audit", 0, NULL, "the audit trail instead of the rollbacks"},
-    {CLI_OPTION_SUMMARY, "--summary", 0, "PERIOD",
-     "how many, how well and how fast, by day, week or month"},
-    {CLI_OPTION_SVG, "--svg", 0, NULL, "the chart of weight and failures over time"},
-    {CLI_OPTION_EXPORT, "--export", 0, NULL, "write everything to a file beside the state file"},
-    {CLI_OPTION_VERIFY, "--verify", 0, NULL, "check that nobody changed the audit trail"},
-    {CLI_OPTION_HEADER, "--header", 'H', "'NAME: VALUE'",
-     "a header of the request; may be repeated"},
-    {CLI_OPTION_CLIENT, "--client", 0, "ADDRESS", "the client's address"},
-    {CLI_OPTION_COUNTERS, "--counters", 0, NULL, "also the counters, once a second"},
-    {CLI_OPTION_ONCE, "--once", '1', NULL, "one frame as text, then the end; for scripts"},
-    {CLI_OPTION_JSON, "--json", 0, NULL, "for programs: JSON"},
-    {CLI_OPTION_ADMIN, "--admin", 0, "URL",
-     "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT "); unix:/path too"},
-    {CLI_OPTION_TOKEN_FILE, "--token-file", 0, "FILE", "the token (default: from the environment)"},
-    {CLI_OPTION_TIMEOUT, "--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"},
+    {CLI_OPTION_SERVICE,
+     {"--service", 's', "NAME", "which service; needed where there are several"}},
+    {CLI_OPTION_REASON, {"--reason", 'r', "TEXT", "why; kept in the audit trail"}},
+    {CLI_OPTION_DEPLOYMENT,
+     {"--deployment", 'd', "ID", "its name (default: from a pages.dev host, else a hash)"}},
+    {CLI_OPTION_STEPS, {"--steps", 0, "LIST", "as 1%,5%,pause,100% (default: as configured)"}},
+    {CLI_OPTION_WAIT_END, {"--wait", 'w', NULL, "until it has ended; the exit code says how"}},
+    {CLI_OPTION_INSTANT, {"--instant", 0, NULL, "all at once instead of in steps"}},
+    {CLI_OPTION_FULL, {"--full", 0, NULL, "past all steps, to the bake at 100 %"}},
+    {CLI_OPTION_DRY_RUN, {"--dry-run", 'n', NULL, "say what would happen, change nothing"}},
+    {CLI_OPTION_PROJECT, {"--project", 'p', "NAME", "the Pages project"}},
+    {CLI_OPTION_ACCOUNT, {"--account", 0, "ID", "the account (default CLOUDFLARE_ACCOUNT_ID)"}},
+    {CLI_OPTION_TO,
+     {"--to", 0, "ID|URL|COMMIT",
+      "where to (default: the last good production deployment before the live one)"}},
+    {CLI_OPTION_EXPECT_CURRENT,
+     {"--expect-current", 0, "ID|COMMIT", "refuse unless this one is live"}},
+    {CLI_OPTION_ENVIRONMENT, {"--environment", 0, "NAME", "production (default) or preview"}},
+    {CLI_OPTION_WAIT,
+     {"--wait", 0, "[=TIME]", "how long to wait until it is live (default 120s; 0: not at all)"}},
+    {CLI_OPTION_GITHUB,
+     {"--github", 0, NULL,
+      "write a job's outputs, summary and annotations (as when GITHUB_ACTIONS=true)"}},
+    {CLI_OPTION_LIMIT, {"--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"}},
+    {CLI_OPTION_AUDIT, {"--audit", 0, NULL, "the audit trail instead of the rollbacks"}},
+    {CLI_OPTION_SUMMARY,
+     {"--summary", 0, "PERIOD", "how many, how well and how fast, by day, week or month"}},
+    {CLI_OPTION_SVG, {"--svg", 0, NULL, "the chart of weight and failures over time"}},
+    {CLI_OPTION_EXPORT, {"--export", 0, NULL, "write everything to a file beside the state file"}},
+    {CLI_OPTION_VERIFY, {"--verify", 0, NULL, "check that nobody changed the audit trail"}},
+    {CLI_OPTION_HEADER,
+     {"--header", 'H', "'NAME: VALUE'", "a header of the request; may be repeated"}},
+    {CLI_OPTION_CLIENT, {"--client", 0, "ADDRESS", "the client's address"}},
+    {CLI_OPTION_COUNTERS, {"--counters", 0, NULL, "also the counters, once a second"}},
+    {CLI_OPTION_ONCE, {"--once", '1', NULL, "one frame as text, then the end; for scripts"}},
+    {CLI_OPTION_JSON, {"--json", 0, NULL, "for programs: JSON"}},
+    {CLI_OPTION_ADMIN,
+     {"--admin", 0, "URL",
+      "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT "); unix:/path too"}},
+    {CLI_OPTION_TOKEN_FILE,
+     {"--token-file", 0, "FILE", "the token (default: from the environment)"}},
+    {CLI_OPTION_TIMEOUT, {"--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"}},
 };
+
+const struct cli_option_text *cli_verb_option_at(const struct cli_verb *verb, size_t index)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        if ((verb->options & (unsigned)options[i].bit) != 0 && index-- == 0) {
+            return &options[i].text;
+        }
+    }
+    return NULL;
+}
 
 const struct cli_verb *cli_verb_find(const char *name)
 {
@@ -81,15 +93,16 @@ static const struct option *find_option(const struct cli_verb *verb, const char 
     *ret_value = NULL;
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         const struct option *option = &options[i];
-        size_t size = strlen(option->name);
+        size_t size = strlen(option->text.name);
         if ((verb->options & (unsigned)option->bit) == 0) {
             continue;
         }
-        if (strncmp(word, option->name, size) == 0 && (word[size] == '\0' || word[size] == '=')) {
+        if (strncmp(word, option->text.name, size) == 0 &&
+            (word[size] == '\0' || word[size] == '=')) {
             *ret_value = word[size] == '=' ? word + size + 1 : NULL;
             return option;
         }
-        if (option->letter != 0 && word[0] == '-' && word[1] == option->letter) {
+        if (option->text.letter != 0 && word[0] == '-' && word[1] == option->text.letter) {
             *ret_value = word[2] != '\0' ? word + 2 : NULL;
             return option;
         }
@@ -279,14 +292,14 @@ static enum err parse_option(int argc, char **argv, int *at, struct cli_options 
         note_set(note, "%s has no option %s", parsed->verb->name, argv[*at]);
         return ERR_SYNTAX;
     }
-    if (option->value == NULL && value != NULL) {
-        note_set(note, "%s takes no value", option->name);
+    if (option->text.value == NULL && value != NULL) {
+        note_set(note, "%s takes no value", option->text.name);
         return ERR_SYNTAX;
     }
-    bool needs_value = option->value != NULL && option->value[0] != '[';
+    bool needs_value = option->text.value != NULL && option->text.value[0] != '[';
     if (needs_value && value == NULL) {
         if (*at + 1 == argc) {
-            note_set(note, "%s needs %s", option->name, option->value);
+            note_set(note, "%s needs %s", option->text.name, option->text.value);
             return ERR_SYNTAX;
         }
         value = argv[++*at];
@@ -315,7 +328,8 @@ static enum err check_complete(const struct cli_options *parsed, unsigned given,
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         unsigned missing = verb->required & ~given;
         if ((missing & (unsigned)options[i].bit) != 0) {
-            note_set(note, "%s needs %s %s", verb->name, options[i].name, options[i].value);
+            note_set(note, "%s needs %s %s", verb->name, options[i].text.name,
+                     options[i].text.value);
             return ERR_SYNTAX;
         }
     }
@@ -380,50 +394,55 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
 
 /* ---- help ---- */
 
-/* Those that ask a Serin, or those that do not. */
-static void print_verbs(FILE *out, bool is_client)
+static void print_verb(FILE *out, const char *name, const char *argument, const char *summary)
+{
+    char head[64];
+    (void)snprintf(head, sizeof head, "%s %s", name, argument != NULL ? argument : "");
+    (void)fprintf(out, "  %-*s%s\n", PAD, head, summary);
+}
+
+static void print_verbs(FILE *out, enum cli_kind kind)
 {
     for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
-        char head[64];
-        if (((verb->options & CLI_OPTION_ADMIN) != 0) != is_client) {
-            continue;
+        if (cli_verb_kind(verb) == kind) {
+            print_verb(out, verb->name, verb->argument, verb->summary);
         }
-        (void)snprintf(head, sizeof head, "%s %s", verb->name,
-                       verb->argument != NULL ? verb->argument : "");
-        (void)fprintf(out, "  %-*s%s\n", PAD, head, verb->summary);
     }
+}
+
+enum cli_kind cli_verb_kind(const struct cli_verb *verb)
+{
+    if ((verb->options & CLI_OPTION_ADMIN) != 0) {
+        return CLI_KIND_CLIENT;
+    }
+    return verb->options != 0 ? CLI_KIND_JOB : CLI_KIND_SHELL;
 }
 
 void cli_print_help(FILE *out)
 {
-    (void)fprintf(
-        out,
-        "usage: serin VERB [OPTION...]\n\n"
-        "  run [-c FILE]             the proxy\n"
-        "  check [-c FILE]           test the configuration\n"
-        "  demo [--seconds N]        a canary that breaks and is rolled back, all on this machine\n"
-        "  replay [RECORDING]        what other policies would have done with what was recorded\n"
-        "  version                   which Serin this is\n\n"
-        "Talking to a Serin that runs:\n");
-    print_verbs(out, true);
+    (void)fprintf(out, "usage: serin VERB [OPTION...]\n\n");
+    for (const struct cli_own_verb *verb = cli_own_verbs; verb->name != NULL; verb++) {
+        print_verb(out, verb->name, verb->argument, verb->summary);
+    }
+    print_verbs(out, CLI_KIND_SHELL);
+    (void)fprintf(out, "\nTalking to a Serin that runs:\n");
+    print_verbs(out, CLI_KIND_CLIENT);
     (void)fprintf(out, "\nFor a job in CI, where no Serin runs:\n");
-    print_verbs(out, false);
-    (void)fprintf(
-        out, "\nserin VERB --help says more. Exit codes: 0 done, 1 failed, 2 usage, 3 refused,\n"
-             "4 not authorised, 5 timed out or rate limited.\n");
+    print_verbs(out, CLI_KIND_JOB);
+    (void)fprintf(out, "\nserin VERB --help says more. %s\n", CLI_EXIT_CODES);
 }
 
 static void print_option(FILE *out, const struct option *option)
 {
     char letter[8] = "";
     char head[64];
-    if (option->letter != 0) {
-        (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    if (option->text.letter != 0) {
+        (void)snprintf(letter, sizeof letter, "-%c, ", option->text.letter);
     }
-    bool is_joined = option->value != NULL && option->value[0] == '[';
-    (void)snprintf(head, sizeof head, "%s%s%s%s", letter, option->name, is_joined ? "" : " ",
-                   option->value != NULL ? option->value : "");
-    (void)fprintf(out, "  %-*s %s\n", PAD, head, option->help);
+    bool is_joined = option->text.value != NULL && option->text.value[0] == '[';
+    (void)snprintf(head, sizeof head, "%s%s%s%s", letter, option->text.name, is_joined ? "" : " ",
+                   option->text.value != NULL ? option->text.value : "");
+    (void)fprintf(out, "  %-*s %s\n", PAD, head, option->text.help);
 }
 
 void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
@@ -435,7 +454,7 @@ void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
     }
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         if ((verb->required & (unsigned)options[i].bit) != 0) {
-            (void)fprintf(out, " %s %s", options[i].name, options[i].value);
+            (void)fprintf(out, " %s %s", options[i].text.name, options[i].text.value);
         }
     }
     (void)fprintf(out, " [OPTION...]%s%s\n\n%s.\n", is_last ? " " : "",

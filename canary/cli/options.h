@@ -111,9 +111,42 @@ struct cli_verb {
     int (*run)(const struct cli_options *options);
 };
 
+/* An option as people see it. */
+struct cli_option_text {
+    const char *name;
+    char letter;       /* 0: none */
+    const char *value; /* what it takes; NULL: nothing; "[...]": only in the same word */
+    const char *help;
+};
+
+/* A verb that is not in the table below: what main does itself, with options of its own. Its
+ * --help is its own too; a test holds it to these. */
+enum { CLI_OWN_OPTIONS_MAX = 10 };
+struct cli_own_verb {
+    const char *name;
+    const char *argument; /* "[-c FILE]", or NULL */
+    const char *summary;
+    struct cli_option_text options[CLI_OWN_OPTIONS_MAX]; /* the one after the last has no name */
+};
+/* The entry after the last has no name. */
+extern const struct cli_own_verb cli_own_verbs[];
+
+#define CLI_EXIT_CODES                                                                             \
+    "Exit codes: 0 done, 1 failed, 2 usage, 3 refused,\n4 not authorised, 5 timed out or rate "    \
+    "limited."
+
+enum cli_kind {
+    CLI_KIND_CLIENT, /* asks a Serin */
+    CLI_KIND_JOB,    /* for a job in CI */
+    CLI_KIND_SHELL,  /* asks nobody */
+};
+
 /* The table; the entry after the last has no name. */
 extern const struct cli_verb cli_verbs[];
 const struct cli_verb *cli_verb_find(const char *name);
+enum cli_kind cli_verb_kind(const struct cli_verb *verb);
+/* Its options in the order of the help; NULL after the last. */
+const struct cli_option_text *cli_verb_option_at(const struct cli_verb *verb, size_t index);
 
 /* Reads argv[2…] for the verb argv[1] names. ERR_SYNTAX: `note` says what is wrong. With --help
  * nothing else is asked for. `environment_admin` is SERIN_ADMIN or NULL. */

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "canary/cli/completion.h"
 #include "canary/cli/guard.h"
 #include "canary/cli/pages.h"
 #include "canary/cli/verb.h"
@@ -478,5 +479,9 @@ const struct cli_verb cli_verbs[] = {
      "project says that its target is live. With --expect-current it leaves a project alone that\n"
      "shows something else. --timeout is for all of it (default: a minute more than --wait).",
      pages_run},
+    {"completion", "bash|zsh|fish", 0, 0, "what a shell needs to complete serin's words",
+     "bash: source <(serin completion bash). zsh: the same in ~/.zshrc, after compinit.\n"
+     "fish: serin completion fish | source. Names of services are asked of the Serin that runs.",
+     completion_run},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
