@@ -266,9 +266,9 @@ static void other_documents_than_the_apis_do_no_harm(void **state)
 {
     (void)state;
     static struct play play;
-    static const char *const odd[] = {"{}", "{\"services\": 5, \"conditions\": {}}",
-                                      "{\"services\": [1, null, [], {\"name\": 7, \"weight\": []}],"
-                                      " \"conditions\": [1]}"};
+    static const char services[] = "{\"services\": [1, null, [], {\"name\": 7, \"weight\": []}],"
+                                   " \"conditions\": [1]}";
+    static const char *const odd[] = {"{}", "{\"services\": 5, \"conditions\": {}}", services};
     for (size_t i = 0; i < COUNT_OF(odd); i++) {
         play_begin(&play);
         json_t *document = parse(odd[i]);
@@ -410,7 +410,7 @@ static void no_action_is_ordered_without_a_yes(void **state)
     (void)state;
     static const char *const letters[] = {"p", "r", "P", "Rwhy\r"};
     for (size_t i = 0; i < COUNT_OF(letters); i++) {
-        struct top_dialog dialog = {TOP_LOOKING};
+        struct top_dialog dialog = {.mode = TOP_LOOKING};
         static const char *const noes[] = {"n", "\r", " ", "q"};
         for (size_t j = 0; j < COUNT_OF(noes); j++) {
             assert_int_equal(type(&dialog, letters[i]), TOP_NOTHING);
@@ -429,7 +429,7 @@ static void no_action_is_ordered_without_a_yes(void **state)
 static void rollback_wants_a_reason(void **state)
 {
     (void)state;
-    struct top_dialog dialog = {TOP_LOOKING};
+    struct top_dialog dialog = {.mode = TOP_LOOKING};
     (void)type(&dialog, "R\r \r");
     assert_int_equal(dialog.mode, TOP_REASON);
     (void)type(&dialog, "\x15q\xc3\xbcy\x7f\x7f\x7fslow");
@@ -446,7 +446,7 @@ static void rollback_wants_a_reason(void **state)
 static void without_a_service_there_is_nothing_to_do(void **state)
 {
     (void)state;
-    struct top_dialog dialog = {TOP_LOOKING};
+    struct top_dialog dialog = {.mode = TOP_LOOKING};
     static const struct top_subject nobody = {0};
     assert_int_equal(top_dialog_key(&dialog, (struct key){KEY_TEXT, 'R'}, &nobody), TOP_NOTHING);
     assert_int_equal(dialog.mode, TOP_LOOKING);
