@@ -325,7 +325,7 @@ static void connect_endpoint(struct exchange *exchange)
     const struct snapshot_endpoint *target = attempt->target;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
     circuit_wait(attempt);
-    struct client_way way = {.address = &target->addresses[attempt->address].any,
+    struct client_way way = {.route = {target->addresses, target->address_count, attempt->address},
                              .tls = target->tls,
                              .name = target->host};
     enum err err =
@@ -406,23 +406,6 @@ static enum attempt_end end_of(const struct exchange *exchange, enum client_fail
     return ATTEMPT_REFUSED;
 }
 
-/* A name with several addresses may listen on some of them only (`localhost` on one family): a
- * refusal goes on to the next one, as the same attempt. */
-static bool tries_next_address(struct exchange *exchange, enum client_failure failure)
-{
-    struct attempt *attempt = &exchange->attempt;
-    uint32_t address_count = attempt->target->address_count;
-    bool is_refused = exchange->state == EXCHANGE_CONNECTING && failure == CLIENT_REFUSED;
-    if (!is_refused || attempt->address_tries + 1 >= address_count) {
-        return false;
-    }
-    attempt->address_tries++;
-    attempt->address = (attempt->address + 1) % address_count;
-    exchange_release_client(exchange);
-    connect_endpoint(exchange);
-    return true;
-}
-
 /* What only a human can mend; one line for each worker until a handshake goes well again. */
 static void tell_tls_trouble(const struct attempt *attempt)
 {
@@ -440,9 +423,6 @@ static void on_failed(void *call, enum client_failure failure)
     CHECK(exchange->tag == EXCHANGE_TAG);
     if (failure == CLIENT_TLS) {
         tell_tls_trouble(&exchange->attempt);
-    }
-    if (tries_next_address(exchange, failure)) {
-        return;
     }
     if (lasting_is_closed(exchange)) {
         lasting_finish(exchange);

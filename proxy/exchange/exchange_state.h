@@ -22,8 +22,7 @@ enum exchange_state {
 struct attempt {
     const struct snapshot_endpoint *target; /* borrowed from the snapshot; NULL: none was made */
     size_t target_index;
-    uint32_t address;            /* of the target's: where this attempt connects to now */
-    uint32_t address_tries;      /* how many of them refused */
+    uint32_t address;            /* which of the target's is tried first */
     struct endpoint_seat *seat;  /* borrowed */
     struct http1_client *client; /* ours while the attempt runs; NULL else */
     struct circuit *circuit;     /* borrowed: counts this attempt; NULL: nothing is limited */

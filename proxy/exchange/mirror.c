@@ -30,7 +30,6 @@ struct mirror {
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count;
     uint32_t address;
-    uint32_t address_tries;
     uint64_t connect_us;
     uint64_t head_us;
     uint64_t idle_us;
@@ -165,7 +164,7 @@ static const struct client_ops mirror_client_ops;
 static void connect_endpoint(struct mirror *mirror)
 {
     struct exchange_host *host = mirror->host;
-    struct client_way way = {.address = &mirror->addresses[mirror->address].any,
+    struct client_way way = {.route = {mirror->addresses, mirror->address_count, mirror->address},
                              .tls = mirror->tls,
                              .name = mirror->name};
     enum err err = seat_connect(mirror->seat, &host->seats, host->loop, &way,
@@ -268,14 +267,6 @@ static enum attempt_end end_of(const struct mirror *mirror, enum client_failure 
 static void on_failed(void *call, enum client_failure failure)
 {
     struct mirror *mirror = mirror_of(call);
-    bool is_refused = !mirror->is_sent && failure == CLIENT_REFUSED;
-    if (is_refused && mirror->address_tries + 1 < mirror->address_count) {
-        mirror->address_tries++;
-        mirror->address = (mirror->address + 1) % mirror->address_count;
-        drop_client(mirror);
-        connect_endpoint(mirror);
-        return;
-    }
     finish(mirror, end_of(mirror, failure));
 }
 

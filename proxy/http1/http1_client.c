@@ -495,9 +495,9 @@ static enum err open_stream(struct loop *loop, const struct client_way *way,
                             struct http1_client *client)
 {
     if (way->tls == NULL) {
-        return tcp_stream_connect(loop, way->address, &listener, client, &client->stream);
+        return tcp_stream_connect(loop, &way->route, &listener, client, &client->stream);
     }
-    struct tls_connect connect = {way->address, way->tls, way->name, way->resume};
+    struct tls_connect connect = {way->route, way->tls, way->name, way->resume};
     return tls_stream_connect(loop, &connect, &listener, client, &client->stream);
 }
 

@@ -13,7 +13,7 @@
 #include "proxy/http/framing.h"
 #include "proxy/http/handler.h"
 #include "proxy/io/proxy_protocol.h"
-#include "proxy/io/stream.h"
+#include "proxy/io/tcp_stream.h"
 #include "proxy/tls/tls_client.h"
 
 struct http1_client;
@@ -57,7 +57,7 @@ struct client_keeper {
 /* Where a connection goes. All is lent for the call but `resume`, which is borrowed while the
  * connection lives. */
 struct client_way {
-    const struct sockaddr *address;
+    struct tcp_route route;
     struct tls_client *tls;    /* NULL: not sealed */
     const char *name;          /* with tls: the origin's host */
     struct tls_resume *resume; /* with tls; NULL: every handshake is a full one */

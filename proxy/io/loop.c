@@ -199,16 +199,45 @@ void loop_shutdown(struct loop *loop)
 
 /* ---- watches ---- */
 
-enum err watch_open(struct loop *loop, struct watch *watch, int fd, enum watch_mode mode)
+static enum err add(struct loop *loop, struct watch *watch, int fd, enum watch_mode mode)
 {
     uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     struct epoll_event event = {.events = mode == WATCH_EDGES ? edges : EPOLLIN, .data.ptr = watch};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         return errno == ENOMEM || errno == ENOSPC ? ERR_NOMEM : ERR_IO;
     }
-    watch_open_bare(loop, watch);
-    watch->fd = fd;
     return OK;
+}
+
+enum err watch_open(struct loop *loop, struct watch *watch, int fd, enum watch_mode mode)
+{
+    enum err err = add(loop, watch, fd, mode);
+    if (err == OK) {
+        watch_open_bare(loop, watch);
+        watch->fd = fd;
+    }
+    return err;
+}
+
+enum err watch_adopt(struct loop *loop, struct watch *watch, int fd)
+{
+    CHECK(watch->is_open);
+    CHECK(watch->fd < 0);
+    enum err err = add(loop, watch, fd, WATCH_EDGES);
+    if (err == OK) {
+        watch->fd = fd;
+    }
+    return err;
+}
+
+int watch_release(struct loop *loop, struct watch *watch)
+{
+    int fd = watch->fd;
+    CHECK(fd >= 0);
+    int status = epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    CHECK(status == 0);
+    watch->fd = -1;
+    return fd;
 }
 
 void watch_open_bare(struct loop *loop, struct watch *watch)

@@ -10,6 +10,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/io/address.h"
+#include "proxy/io/tcp_race.h"
 #include "proxy/io/watch.h"
 
 /* Full buffers read in a row before others get their turn; pieces given to one sendmsg. */
@@ -37,6 +38,7 @@ struct tcp_stream {
     struct watch watch;
     struct written *oldest; /* owned: the queue, in order */
     struct written *newest;
+    struct tcp_race *race;   /* while several addresses are tried */
     struct tcp_local *local; /* owned; NULL: ask the kernel */
     int connect_error;       /* known before the kernel could tell it */
     bool is_connecting;
@@ -333,6 +335,10 @@ static void tcp_close(struct stream *stream)
 {
     struct tcp_stream *tcp = tcp_of(stream);
     drop_queue(tcp);
+    if (tcp->race != NULL) {
+        tcp_race_cancel(tcp->race);
+        tcp->race = NULL;
+    }
     watch_close(stream->loop, &tcp->watch);
 }
 
@@ -356,16 +362,25 @@ static const struct stream_ops tcp_ops = {
 
 /* ---- making ---- */
 
+/* NULL without memory. */
+static struct tcp_stream *make(struct loop *loop, bool is_connecting)
+{
+    struct tcp_stream *tcp = calloc(1, sizeof *tcp);
+    if (tcp != NULL) {
+        tcp->base = (struct stream){.ops = &tcp_ops, .loop = loop};
+        tcp->watch = (struct watch){.on_ready = on_ready, .on_closed = on_watch_closed};
+        tcp->is_connecting = is_connecting;
+    }
+    return tcp;
+}
+
 /* On failure the descriptor stays the caller's. */
 static enum err create(struct loop *loop, int fd, bool is_connecting, struct tcp_stream **ret_tcp)
 {
-    struct tcp_stream *tcp = calloc(1, sizeof *tcp);
+    struct tcp_stream *tcp = make(loop, is_connecting);
     if (tcp == NULL) {
         return ERR_NOMEM;
     }
-    tcp->base = (struct stream){.ops = &tcp_ops, .loop = loop};
-    tcp->watch = (struct watch){.on_ready = on_ready, .on_closed = on_watch_closed};
-    tcp->is_connecting = is_connecting;
     enum err err = watch_open(loop, &tcp->watch, fd, WATCH_EDGES);
     if (err != OK) {
         free(tcp);
@@ -407,9 +422,40 @@ static bool is_told_later(int error)
            error == EHOSTUNREACH;
 }
 
-enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
-                            const struct stream_listener *listener, void *owner,
-                            struct stream **ret_stream)
+/* What comes of it is told by the stream's own event. */
+static void on_race_end(void *context, int fd, int error)
+{
+    struct tcp_stream *tcp = context;
+    tcp->race = NULL;
+    if (fd >= 0 && watch_adopt(tcp->base.loop, &tcp->watch, fd) == OK) {
+        return;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    tcp->connect_error = error != 0 ? error : ENOMEM;
+    watch_resume(tcp->base.loop, &tcp->watch);
+}
+
+static enum err connect_any(struct loop *loop, const struct tcp_route *route,
+                            struct tcp_stream **ret_tcp)
+{
+    struct tcp_stream *tcp = make(loop, true);
+    if (tcp == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = tcp_race_start(loop, route, on_race_end, tcp, &tcp->race);
+    if (err != OK) {
+        free(tcp);
+        return err;
+    }
+    watch_open_bare(loop, &tcp->watch);
+    *ret_tcp = tcp;
+    return OK;
+}
+
+static enum err connect_one(struct loop *loop, const struct sockaddr *address,
+                            struct tcp_stream **ret_tcp)
 {
     struct tcp_stream *tcp = NULL;
     socklen_t size =
@@ -432,6 +478,20 @@ enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
     if (error != EINPROGRESS) {
         tcp->connect_error = error;
         watch_resume(loop, &tcp->watch);
+    }
+    *ret_tcp = tcp;
+    return OK;
+}
+
+enum err tcp_stream_connect(struct loop *loop, const struct tcp_route *route,
+                            const struct stream_listener *listener, void *owner,
+                            struct stream **ret_stream)
+{
+    struct tcp_stream *tcp = NULL;
+    enum err err = route->count == 1 ? connect_one(loop, &route->addresses[0].any, &tcp)
+                                     : connect_any(loop, route, &tcp);
+    if (err != OK) {
+        return err;
     }
     stream_attach(&tcp->base, listener, owner);
     *ret_stream = &tcp->base;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "conf/ip.h"
+#include "proxy/io/address.h"
 #include "proxy/io/stream.h"
 
 /* Sets what every TCP socket of ours has: no delay, and keep-alive probes. Listening sockets pass
@@ -17,9 +18,15 @@ void tcp_stream_tune(int fd);
 /* Takes over a connected, non-blocking descriptor; on failure the descriptor is closed. Attach a
  * listener before reading. ERR_NOMEM, ERR_IO. */
 MUST_USE enum err tcp_stream_open(struct loop *loop, int fd, struct stream **ret_stream);
-/* Starts to connect; the listener's on_connected says how it ended. IPv4 and IPv6. ERR_LIMIT: no
- * descriptors. */
-MUST_USE enum err tcp_stream_connect(struct loop *loop, const struct sockaddr *address,
+/* Where one name leads to. */
+struct tcp_route {
+    const union address *addresses; /* in address_sort's order; lent for the call */
+    size_t count;                   /* at least 1 */
+    size_t first;                   /* which one is tried first; any number below count */
+};
+/* Starts to connect, to several addresses as tcp_race.h says; the listener's on_connected says how
+ * it ended. IPv4 and IPv6. ERR_LIMIT: no descriptors. */
+MUST_USE enum err tcp_stream_connect(struct loop *loop, const struct tcp_route *route,
                                      const struct stream_listener *listener, void *owner,
                                      struct stream **ret_stream);
 

@@ -38,5 +38,9 @@ void watch_open_bare(struct loop *loop, struct watch *watch);
 void watch_resume(struct loop *loop, struct watch *watch);
 /* Level-triggered watches only: no news, or news again. */
 void watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused);
+/* Gives the descriptor to the caller, unregistered; the watch stays open without one. */
+int watch_release(struct loop *loop, struct watch *watch);
+/* Registers `fd` as watch_open does, for an open watch that has none. Errors as there. */
+MUST_USE enum err watch_adopt(struct loop *loop, struct watch *watch, int fd);
 /* Closes the descriptor, where there is one; on_closed follows when the event is over. */
 void watch_close(struct loop *loop, struct watch *watch);

@@ -488,7 +488,7 @@ enum err tls_stream_connect(struct loop *loop, const struct tls_connect *connect
     tls->client = tls_client_ref(connect->client);
     enum err err = set_name(tls, connect);
     if (err == OK) {
-        err = tcp_stream_connect(loop, connect->address, &under_listener, tls, &under);
+        err = tcp_stream_connect(loop, &connect->route, &under_listener, tls, &under);
     }
     if (err != OK) {
         unmake(tls);

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #include "proxy/base/bytes.h"
-#include "proxy/io/stream.h"
+#include "proxy/io/tcp_stream.h"
 #include "proxy/tls/tls_client.h"
 #include "proxy/tls/tls_result.h"
 #include "proxy/tls/tls_server.h"
@@ -21,7 +21,7 @@ MUST_USE enum err tls_stream_accept(struct stream *under, struct tls_server *ser
                                     struct stream **ret_stream);
 
 struct tls_connect {
-    const struct sockaddr *address;
+    struct tcp_route route;
     struct tls_client *client; /* shared while the stream lives */
     const char *name;          /* whose certificate it must be, and the SNI unless it is an address,
                                   if the client has no name of its own; lent until return */

@@ -202,7 +202,7 @@ static enum err connect_next(struct probe *probe)
         uint64_t timeout_us = left_us(probe) / probe->addresses_left;
         probe->addresses_left--;
         probe->address_index = (probe->address_index + 1) % check->address_count;
-        struct client_way way = {.address = &check->addresses[probe->address_index].any,
+        struct client_way way = {.route = {&check->addresses[probe->address_index], 1, 0},
                                  .tls = check->tls,
                                  .name = check->host};
         err = http1_client_connect(probe->host->loop, &way, &probe->host->limits,

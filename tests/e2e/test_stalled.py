@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import Link, case, expect, free_port, run, wait_for  # noqa: E402
+from play import Link, answer, case, expect, free_port, run, wait_for  # noqa: E402
 from release import Release  # noqa: E402
 
 PATIENCE_S = 30
@@ -71,6 +71,44 @@ def silent_dns_server_does_not_hold_up_a_rollback(stage):
         expect(stage.ask(host="nowhere.test").status, 503, "status without an address, later")
         expect(release.serin.admin("GET", "/readyz").status, 200, "readiness")
         expect(len(server.recv(512, socket.MSG_DONTWAIT)) > 0, True, "the server was asked")
+
+
+class Deaf:
+    """Listens at an address of its own and takes nobody: the kernel drops who asks once the backlog is full."""
+
+    def __init__(self, address, port):
+        self.listener = socket.create_server((address, port), backlog=0)
+        self.fillers = [socket.socket() for _ in range(8)]
+        for filler in self.fillers:
+            filler.setblocking(False)
+            filler.connect_ex((address, port))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for each in (*self.fillers, self.listener):
+            each.close()
+
+
+@case(starts_proxy=False)
+def an_address_that_swallows_packets_costs_nobody_a_request(stage):
+    expect(os.geteuid(), 0, "user: only root may give serin a hosts file of its own")
+    folder = os.path.join(stage.folder, stage.name)
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "hosts")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("127.0.0.1 localhost two.silent.test\n127.0.0.3 two.silent.test\n")
+    wrapper = ["unshare", "-m", "sh", "-c", f'mount --bind "{path}" /etc/hosts && exec "$@"', "sh"]
+    stage.origin.reply = answer(fields=["Connection: close"])
+    endpoint = f"http://two.silent.test:{stage.origin.port}"
+    service = stage.service(previous={"deployment": "two", "endpoints": [endpoint]})
+    with Deaf("127.0.0.3", stage.origin.port):
+        stage.start_serin({"workers": 1, "timeouts": {"connect": "60s"}, "services": [service]}, wrapper=wrapper)
+        for number in range(12):  # which of the two is tried first is drawn
+            expect(stage.ask(target=f"/{number}").status, 200, "status")
+    expect(stage.failures(), {}, "failures")
+    expect(len(stage.origin.requests), 12, "requests")
 
 
 @case(starts_proxy=False)

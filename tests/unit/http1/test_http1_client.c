@@ -108,14 +108,14 @@ static void begin_call(void)
 
 static void connect_to(unsigned port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    union address address = {.v4 = {.sin_family = AF_INET,
+                                    .sin_port = htons((uint16_t)port),
+                                    .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}}};
     memset(&user, 0, sizeof user);
     user.keeper = (struct client_keeper){on_idle_ended, on_closed};
     begin_call();
     loop_enter(&loop);
-    struct client_way way = {.address = (struct sockaddr *)&address};
+    struct client_way way = {.route = {&address, 1, 0}};
     assert_int_equal(http1_client_connect(&loop, &way, &limits, 2000000, &user.keeper, &ops, &user,
                                           &user.client),
                      OK);

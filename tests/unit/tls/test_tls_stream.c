@@ -194,13 +194,11 @@ static enum err open_server(int fd)
 
 static enum err open_client(const char *name, struct tls_resume *resume, unsigned port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct tls_connect connect = {.address = (const struct sockaddr *)(const void *)&address,
-                                  .client = client,
-                                  .name = name,
-                                  .resume = resume};
+    union address address = {.v4 = {.sin_family = AF_INET,
+                                    .sin_port = htons((uint16_t)port),
+                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}};
+    struct tls_connect connect = {
+        .route = {&address, 1, 0}, .client = client, .name = name, .resume = resume};
     loop_enter(&loop);
     enum err err =
         tls_stream_connect(&loop, &connect, &listener, &client_side, &client_side.stream);

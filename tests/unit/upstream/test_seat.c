@@ -25,7 +25,7 @@ static struct list seats;
 static struct call calls[CALLS];
 static struct peer origins[CALLS];
 static int listening;
-static struct sockaddr_in address;
+static union address address;
 static const struct framing_limits limits = {4096, 1024, 100};
 
 static void on_connected(void *call)
@@ -74,7 +74,7 @@ static const struct client_ops ops = {on_connected, on_response, on_response, on
 static enum err try_connect(struct call *call)
 {
     loop_enter(&loop);
-    struct client_way way = {.address = (struct sockaddr *)&address};
+    struct client_way way = {.route = {&address, 1, 0}};
     enum err err = seat_connect(seat, &seats, &loop, &way, &limits, 1000000, OPEN_MAX, &ops, call,
                                 &call->client);
     loop_leave(&loop);
@@ -134,9 +134,9 @@ static int set_up(void **state)
     memset(calls, 0, sizeof calls);
     list_init(&seats);
     listening = play_listen(&port);
-    address = (struct sockaddr_in){.sin_family = AF_INET,
-                                   .sin_port = htons((uint16_t)port),
-                                   .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
+    address.v4 = (struct sockaddr_in){.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)port),
+                                      .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
     for (size_t i = 0; i < CALLS; i++) {
         origins[i].fd = -1;
     }
