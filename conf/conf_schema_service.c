@@ -639,8 +639,8 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .choices = opt_in_words,
      .help = "Who may choose a version with the header `Serin-Version` or the cookie "
-             "`serin-version`: everyone, only "
-             "`trusted` proxies, nobody."},
+             "`serin-version`: nobody (`off`), only `trusted` proxies, or everyone "
+             "(`on`)."},
     {.name = "host",
      SERVICE(CONF_TYPE_CHOICE, host),
      .place_offset = offsetof(struct conf_service, host_place),
