@@ -373,7 +373,8 @@ void controller_tell_platform(struct controller *controller, struct steward *ste
 {
     const struct rollout *rollout = &steward->engine.rollout;
     const struct record *record = &rollout->record;
-    bool is_shifted = rollout->has_record && record->is_quarantining &&
+    /* A release says that this deployment is good after all: nothing is told of it from then on. */
+    bool is_shifted = rollout->has_record && record->is_quarantining && rollout->is_quarantined &&
                       !isnan(record->phase_s[RECORD_SHIFT]) &&
                       strcmp(steward->recorded.id, record->id) == 0;
     bool is_open =

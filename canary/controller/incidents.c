@@ -316,9 +316,10 @@ static void on_record_read(void *context, enum err err, json_t *record)
     const char *service = json_string_value(json_object_get(record, "service"));
     char *text = err == OK && service != NULL ? json_dumps(record, JSON_COMPACT) : NULL;
     struct incident_work *work = NULL;
-    if (text != NULL && controller->stage != CONTROLLER_CLOSING &&
-        incident_work_of_record(unfinished->id, service, text, controller->started_wall_us,
-                                &work) == OK) {
+    if (controller->stage == CONTROLLER_CLOSING) {
+        free(text);
+    } else if (text != NULL && incident_work_of_record(unfinished->id, service, text,
+                                                       controller->started_wall_us, &work) == OK) {
         wait_in_line(controller, work);
     } else if (text == NULL) {
         log_warn("the incident report %s stays unfinished: its record cannot be read: %s",

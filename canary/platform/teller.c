@@ -45,6 +45,7 @@ struct task {
     int64_t first_bad_us;
     struct platform_call *call;
     struct provider *asked; /* borrowed while asking */
+    unsigned asks;          /* begun; one that was cancelled may have had its effect */
     unsigned failures;
     uint64_t due_us;
     struct note text; /* of the latest failure */
@@ -430,7 +431,7 @@ static void task_fail(struct task *task, const char *text, uint64_t asked_ms)
 static bool is_not_needed(const struct task *task, const struct platform_answer *answer)
 {
     bool is_other = answer->live != NULL && !choice_is_expected(answer->live, task->current);
-    bool is_first = task->failures == 0 && !task->is_restored;
+    bool is_first = task->asks == 1 && task->failures == 0 && !task->is_restored;
     return is_other &&
            (answer->result == PLATFORM_REFUSED || (answer->result == PLATFORM_ALREADY && is_first));
 }
@@ -482,6 +483,7 @@ static void task_ask(struct task *task)
         return;
     }
     task->asked = seat->provider;
+    task->asks++;
     task->state = ASKING;
 }
 

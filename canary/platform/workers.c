@@ -226,7 +226,9 @@ static void decide(struct platform_call *call)
     bool is_unexpected = call->expected[0] != '\0' && !has_version(live, call->expected);
     bool is_there = call->wanted[0] != '\0' && is_all(live, call->wanted);
     const char *chosen = is_unexpected && !is_there ? NULL : choose(call);
-    name_version(&call->live, live->versions[0], live->created, live->message);
+    const char *named =
+        is_unexpected || call->expected[0] == '\0' ? live->versions[0] : call->expected;
+    name_version(&call->live, named, live->created, live->message);
     call->has_live = true;
     if (chosen == NULL && is_unexpected) {
         note_set(&note, "version %s is live, not %s: nothing was changed", live->versions[0],

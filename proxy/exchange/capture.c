@@ -22,6 +22,7 @@ static const char *error_text(enum attempt_end end)
         [ATTEMPT_CONNECT_FAILED] = "no connection: refused, unreachable, or no address",
         [ATTEMPT_CONNECT_TIMEOUT] = "no connection within timeouts.connect",
         [ATTEMPT_TLS_FAILED] = "the TLS handshake failed",
+        [ATTEMPT_TLS_TIMEOUT] = "the TLS handshake was not over within timeouts.connect",
         [ATTEMPT_HEAD_TIMEOUT] = "no complete head within timeouts.response_header or total",
         [ATTEMPT_RESET] = "the connection was closed before the answer's head was complete",
         [ATTEMPT_BAD_RESPONSE] = "what it answered is not valid HTTP",

@@ -13,8 +13,10 @@ struct writer {
 
 /* What names of fields with secrets have in them. Rather one value too few than one too many. */
 static const char *const secret_words[] = {
-    "auth",       "cookie",    "token",     "secret", "key",  "passw", "session",
-    "credential", "signature", "assertion", "jwt",    "csrf", "xsrf",  "cert",
+    "auth",  "cookie",  "token",      "secret",    "key",
+    "passw", "session", "credential", "signature", "assertion",
+    "jwt",   "csrf",    "xsrf",       "cert",      "websocket-protocol",
+    "dpop",  "bearer",  "pwd",
 };
 
 /* Fields whose values are addresses, which may have secrets behind the question mark. */

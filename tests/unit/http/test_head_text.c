@@ -32,6 +32,8 @@ static void names_that_carry_secrets_are_known(void **state)
         "X-CUSTOMER",
         "X-Goog-Iap-Jwt-Assertion",
         "Cf-Access-Client-Secret",
+        "Sec-WebSocket-Protocol",
+        "DPoP",
     };
     static const char *const open[] = {"Host",        "User-Agent",  "Accept",      "Content-Type",
                                        "X-Customers", "Traceparent", "X-Request-Id"};

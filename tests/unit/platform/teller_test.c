@@ -277,6 +277,19 @@ static void restart_goes_on_from_the_journal(void **state)
     assert_false(teller_has_untried(bench->teller));
 }
 
+/* The old provider may have been heard before it was cancelled: that the target is live is due to
+ * it. */
+static void what_a_cancelled_call_may_have_done_is_acknowledged(void **state)
+{
+    struct bench *bench = *state;
+    begin_and_ask(bench);
+    fake_say(&bench->fakes[0], PLATFORM_CANCELLED, NULL, 0);
+    assert_int_equal(teller_seat(bench->teller, "shop", &bench->fakes[1].provider, NULL), OK);
+    teller_tick(bench->teller, 2 * SECOND_US);
+    fake_say(&bench->fakes[1], PLATFORM_ALREADY, "good-001", 0);
+    assert_int_equal(bench->outcome, TELLER_ACKNOWLEDGED);
+}
+
 static void another_provider_is_asked_what_the_old_one_was(void **state)
 {
     struct bench *bench = *state;
@@ -361,6 +374,7 @@ int main(void)
         TEST(platform_that_is_down_for_an_hour_is_asked_until_it_is_back),
         TEST(another_live_deployment_needs_nothing),
         TEST(restart_goes_on_from_the_journal),
+        TEST(what_a_cancelled_call_may_have_done_is_acknowledged),
         TEST(another_provider_is_asked_what_the_old_one_was),
         TEST(provider_that_cannot_be_made_is_a_condition),
         TEST(given_up_while_asked_is_told_once),

@@ -82,6 +82,19 @@ static void canary_with_a_share_is_taken_out_of_it(void **state)
     assert_int_equal(api_stub_count(bench->stub), 1);
 }
 
+/* Two share the traffic: what is said to be live is the one that was asked about. */
+static void version_with_a_share_is_live_though_another_is_first(void **state)
+{
+    struct platform_bench *bench = *state;
+    struct platform_ask ask = roll_back;
+    ask.expect_current = V1;
+    ask.target = "aaaaaaaa-0000-4000-8000-000000000009";
+    say(bench, SAID(TWO("d1")));
+    bench_ask(bench, &ask);
+    assert_int_equal(bench->result, PLATFORM_REFUSED);
+    assert_string_equal(bench->live.id, V1);
+}
+
 static void unexpected_or_unknown_versions_are_refused(void **state)
 {
     struct platform_bench *bench = *state;
@@ -150,6 +163,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(rollback_deploys_the_last_whole_version),
         TEST(canary_with_a_share_is_taken_out_of_it),
+        TEST(version_with_a_share_is_live_though_another_is_first),
         TEST(unexpected_or_unknown_versions_are_refused),
         TEST(version_that_has_all_traffic_is_there_already),
         TEST(lost_answer_is_looked_after_before_it_is_repeated),
