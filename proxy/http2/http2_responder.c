@@ -238,7 +238,7 @@ static void finish_answer(struct http2_stream *stream)
     if (!is_mute(stream)) {
         (void)nghttp2_session_resume_data(stream->server->session, stream->id);
     }
-    http2_server_schedule(stream->server, NULL);
+    http2_server_schedule(stream->server, stream); /* gives the window back, too */
 }
 
 static void respond_end(struct responder *responder, const struct fields *trailers)

@@ -8,7 +8,8 @@
 enum {
     NOTICE_US = 1000 * 1000, /* how long a client may take to answer the notice */
     LOOK_US = 500 * 1000,    /* between two looks at the streams' progress */
-    PARTS = 2                /* to close: the stream, our turn */
+    US_PER_MS = 1000,
+    PARTS = 2 /* to close: the stream, our turn */
 };
 
 static uint64_t now_of(const struct http2_server *server)
@@ -205,12 +206,33 @@ static bool is_over(const struct http2_server *server)
            nghttp2_session_want_write(server->session) == 0;
 }
 
+/* When there is something to look at again, from now. */
+static uint64_t next_look_us(const struct http2_server *server)
+{
+    const struct http2_server_settings *settings = &server->host->settings;
+    bool is_busy = server->stream_count > 0 || server->head_since_us > 0 ||
+                   server->farewell != HTTP2_NO_FAREWELL;
+    uint64_t due_us = server->quiet_since_us + settings->client_idle_us;
+    if (is_busy || due_us <= now_of(server)) {
+        return LOOK_US;
+    }
+    return due_us - now_of(server);
+}
+
+/* A look that is due is never put off: what a client sends must not keep its deadlines away. */
+static void look_in_time(struct http2_server *server)
+{
+    uint64_t look_us = next_look_us(server);
+    uint64_t due_ms = (now_of(server) + look_us + US_PER_MS - 1) / US_PER_MS;
+    if (!deadline_is_armed(&server->deadline) || server->deadline.due_ms > due_ms) {
+        deadline_arm(&server->host->loop->wheel, &server->deadline, look_us);
+    }
+}
+
 static void watch(struct http2_server *server)
 {
     note_active(server);
-    if (!deadline_is_armed(&server->deadline) || server->stream_count > 0) {
-        deadline_arm(&server->host->loop->wheel, &server->deadline, LOOK_US);
-    }
+    look_in_time(server);
     if (stream_is_blocked(server->stream)) {
         stream_read_stop(server->stream);
     } else if (!server->has_peer_finished) {
@@ -415,19 +437,6 @@ static void judge_streams(struct http2_server *server)
     }
     server->is_busy = false;
     settle(server);
-}
-
-/* When there is something to look at again, from now. */
-static uint64_t next_look_us(const struct http2_server *server)
-{
-    const struct http2_server_settings *settings = &server->host->settings;
-    bool is_busy = server->stream_count > 0 || server->head_since_us > 0 ||
-                   server->farewell != HTTP2_NO_FAREWELL;
-    uint64_t due_us = server->quiet_since_us + settings->client_idle_us;
-    if (is_busy || due_us <= now_of(server)) {
-        return LOOK_US;
-    }
-    return due_us - now_of(server);
 }
 
 static void on_deadline(struct deadline *deadline)

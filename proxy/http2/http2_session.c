@@ -6,7 +6,8 @@
 
 enum {
     DISCARDED_MAX = 64 * 1024,
-    WINDOW_UPDATES_PER_DATA = 3, /* a client may answer each DATA frame of ours with so many */
+    ANSWER_HEAD_MAX = 512 * 1024, /* more than limits.header_size lets an origin say */
+    WINDOW_UPDATES_PER_DATA = 3,  /* a client may answer each DATA frame of ours with so many */
     PUSHED_BACK = NGHTTP2_ERR_CALLBACK_FAILURE
 };
 
@@ -176,7 +177,12 @@ static int finish_body(struct http2_stream *stream)
 static int finish_trailers(struct http2_stream *stream, bool is_last)
 {
     struct reject reject;
-    if (!stream->is_open && !stream->is_pending) {
+    bool is_wanted = stream->is_open || stream->is_pending;
+    if (!is_wanted && !is_last) {
+        http2_stream_reset(stream, NGHTTP2_PROTOCOL_ERROR);
+        return weigh_reset(stream->server);
+    }
+    if (!is_wanted) {
         return 0;
     }
     if (!is_last) { /* RFC 9113 section 8.1: the one that ends the stream */
@@ -375,7 +381,7 @@ static int on_frame_unsent(nghttp2_session *session, const nghttp2_frame *frame,
     (void)context;
     (void)error;
     if (frame->hd.type == NGHTTP2_HEADERS && stream != NULL) {
-        http2_stream_tell_gone(stream, ERR_NOMEM);
+        /* Its handler may be the one that is sending: it is told when the stream closes. */
         http2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
     }
     return 0;
@@ -402,6 +408,7 @@ static void set_options(nghttp2_option *option)
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_max_send_header_block_length(option, ANSWER_HEAD_MAX);
 }
 
 static int create(struct http2_server *server, nghttp2_session **ret_session)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import http2 as h2  # noqa: E402
@@ -311,6 +312,33 @@ def who_owes_a_body_is_told_so(stage):
     expect(client.read_answer(stream, 60 * SLOW).status, 408, "status")
     expect(client.read_answer(empty, 60 * SLOW).status, 408, "status of one that may be empty or not")
     wait_for(lambda: stage.rejected().get("body_timeout", 0) >= 1, "it is counted")
+
+
+@case(http2=True, proxy=SHORT)
+def a_lively_client_puts_off_no_deadline(stage):
+    client = stage.http2()
+    stream = client.ask(stage.host, "POST", fields=[("content-length", "10")], is_last=False)
+    client.data(stream, b"half")
+    deadline = time.monotonic() + 60 * SLOW
+    while client.answer(stream).fields is None and time.monotonic() < deadline:
+        client.ping()
+        try:
+            client.read_until(lambda: client.answer(stream).fields is not None, 0.2)
+        except TooLate:
+            pass
+    expect(client.read_answer(stream).status, 408, "status, whatever else was said meanwhile")
+
+
+@case(http2=True, proxy={"limits": {"header_size": "128KiB", "header_line": "128KiB"}})
+def a_head_larger_than_usual_and_its_body_harm_nobody(stage):
+    fields = [f"X-{number}: {'x' * 6000}" for number in range(15)]
+    stage.origin.reply = answer(body=b"y" * 65536, fields=fields)
+    client = stage.http2()
+    got = client.read_answer(client.ask(stage.host))
+    expect((got.status, len(got.body)), (200, 65536), "answer")
+    stage.origin.reply = answer(body=b"after")
+    client = stage.http2()
+    expect(client.read_answer(client.ask(stage.host)).body, b"after", "somebody else")
 
 
 @case(http2=True, proxy=SHORT)

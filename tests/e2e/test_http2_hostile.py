@@ -42,6 +42,17 @@ def flood(stage, kind, frames, client=None):
     is_served(stage)
 
 
+@case(http2=True, proxy={"limits": {"body": "1KiB"}})
+def heads_behind_an_answer_end_the_stream(stage):
+    """Each would be kept for an answer that cannot go out."""
+    client = stage.http2(settings=[(4, 0)])
+    stream = client.ask(stage.host, "POST", fields=[("content-length", "100000")], is_last=False)
+    expect(client.read_head(stream).fields is not None, True, "it is refused")
+    client.headers([("x-more", "y" * 1000)], is_last=False, stream=stream)
+    expect(client.read_reset(stream), h2.PROTOCOL_ERROR, "the stream")
+    is_served(stage)
+
+
 # ---- floods ----
 
 @case(http2=True)
