@@ -52,7 +52,12 @@ static char *copy_tail(struct bytes log)
         size_t cut = bytes_find(tail, '\n');
         tail = cut < tail.size ? bytes_slice(tail, cut + 1, tail.size - cut - 1) : tail;
     }
-    return strndup(tail.data, tail.size);
+    char *copy = malloc(tail.size + 1);
+    if (copy != NULL) {
+        memcpy(copy, tail.data, tail.size);
+        copy[tail.size] = '\0';
+    }
+    return copy;
 }
 
 static char *evidence_of(const struct admin_rollback *failure, const struct record *record)
