@@ -1,7 +1,7 @@
 # Thin over CMake presets: `make demo` shows a bad canary being rolled back, `make test` runs the suite.
 # Everything else is `cmake --preset NAME && cmake --build --preset NAME` (dev, release, asan, tsan, clang, fuzz).
 .POSIX:
-.PHONY: demo test setup build asan tsan fuzz tidy bench ci format clean
+.PHONY: demo test setup build install asan tsan fuzz tidy bench ci format clean
 
 demo: build
 	@build/release/serin demo
@@ -9,6 +9,11 @@ demo: build
 build:
 	@.ci/setup build
 	@.ci/build release
+
+# Into PREFIX, or below DESTDIR for who makes a package; never over a configuration.
+PREFIX = /usr/local
+install: build
+	@DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)' | grep -v '^-- Up-to-date'
 
 test:
 	@.ci/setup test

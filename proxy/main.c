@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "canary/about/about.h"
 #include "canary/cli/cli.h"
 #include "canary/cli/demo.h"
 #include "canary/controller/controller.h"
@@ -17,13 +18,6 @@
 #include "proxy/snapshot/snapshot.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, LOG_WAIT_MS = 2000 };
-
-#ifndef SERIN_VERSION
-#define SERIN_VERSION "0.0.0"
-#endif
-#ifndef SERIN_COMMIT
-#define SERIN_COMMIT "unknown"
-#endif
 
 /* ---- signals ---- */
 
@@ -104,13 +98,13 @@ static int serve(struct conf *conf, const char *path)
     struct controller_options options = {.loop = &loop,
                                          .conf = conf,
                                          .conf_path = path,
-                                         .version = SERIN_VERSION,
-                                         .commit = SERIN_COMMIT};
+                                         .version = about_version(),
+                                         .commit = about_commit()};
     struct signals signals = {.loop = &loop};
     enum err err = controller_create(&options, &note, &signals.controller);
     if (err == OK) {
         watch_all(&signals);
-        log_info("serin %s serves (process %d)", SERIN_VERSION, (int)getpid());
+        log_info("serin %s serves (process %d)", about_version(), (int)getpid());
         loop_run(&loop);
         unwatch_all(&signals);
     } else {
@@ -237,8 +231,7 @@ int main(int argc, char **argv)
         return replay_run(argc - 1, argv + 1);
     }
     if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
-        (void)printf("serin %s (%s)\n", SERIN_VERSION, SERIN_COMMIT);
-        return EXIT_DONE;
+        return about_run(argc - 1, argv + 1);
     }
     return cli_run(argc, argv);
 }

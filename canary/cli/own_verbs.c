@@ -32,6 +32,9 @@ const struct cli_own_verb cli_own_verbs[] = {
        "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT ")"},
       {"--token-file", 0, "FILE", "the token (default SERIN_TOKEN)"},
       {"--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"}}},
-    {"version", NULL, "which Serin this is", {{NULL, 0, NULL, NULL}}},
+    {"version",
+     NULL,
+     "which Serin this is, what it was built with and what it runs with",
+     {{"--json", 0, NULL, "for programs"}}},
     {NULL, NULL, NULL, {{NULL, 0, NULL, NULL}}},
 };

@@ -28,7 +28,7 @@ def options_of(stage, verb):
     if verb in ("run", "check"):
         return {"--config"}
     if verb == "version":
-        return set()
+        return {"--json"}
     return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", say(stage, verb, "--help"), re.M))
 
 
