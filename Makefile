@@ -1,10 +1,11 @@
-# Thin over CMake presets: `make demo` shows a bad canary being rolled back, `make test` runs the suite.
+# Thin over CMake presets: `make demo` shows a bad canary being rolled back (with LOOK=300 it stays up that many seconds for
+# a browser), `make test` runs the suite.
 # Everything else is `cmake --preset NAME && cmake --build --preset NAME` (dev, release, asan, tsan, clang, fuzz).
 .POSIX:
 .PHONY: demo test setup build install asan tsan fuzz tidy bench ci format clean
 
 demo: build
-	@build/release/serin demo
+	@look='$(LOOK)'; build/release/serin demo $${look:+--look "$$look"}
 
 build:
 	@.ci/setup build

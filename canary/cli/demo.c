@@ -5,7 +5,8 @@
  *
  * starting: the proxy is asked until it is ready. calm: the load runs. broken: the canary fails
  * since --break-at, and the service is watched until its rollback is over. recording: its record is
- * asked for. keeping: --keep, until a signal. ending: the child ends, then all handles close. */
+ * asked for. keeping: --keep, until a signal, or --look, until its time is over. ending: the child
+ * ends, then all handles close. */
 #include "canary/cli/demo.h"
 
 #include <signal.h>
@@ -79,10 +80,12 @@ static void start_traffic(struct demo *demo)
         demo_give_up(demo, "the load could not be started");
         return;
     }
+    demo_events_add(&demo->scene.events, 0.0, false, "dashboard: http://127.0.0.1:%u/",
+                    demo_proxy_admin_port(demo->proxy));
     demo_events_add(&demo->scene.events, 0.0, false,
                     "%g requests/s arrive at %s: %g %% go to %s (canary), the rest to %s (stable)",
                     demo->options.rate, demo->url, WEIGHT_PERCENT, CANARY, STABLE);
-    demo_show_news(demo, 1);
+    demo_show_news(demo, 2);
 }
 
 static void break_canary(struct demo *demo)
@@ -166,6 +169,12 @@ static bool is_too_late(const struct demo *demo)
     return false;
 }
 
+static bool has_looked_enough(const struct demo *demo)
+{
+    return demo->state == DEMO_KEEPING && !demo->options.is_kept &&
+           seconds_since(demo->entered_us) > demo->options.look_s;
+}
+
 static void tick_end(struct demo *demo)
 {
     if (demo->proxy == NULL || demo_proxy_reap(demo->proxy)) {
@@ -182,7 +191,7 @@ static void on_tick(uv_timer_t *ticker)
         tick_end(demo);
         return;
     }
-    if (!demo->screen.has_written_all) {
+    if (!demo->screen.has_written_all || has_looked_enough(demo)) {
         demo_enter(demo, DEMO_ENDING);
         return;
     }

@@ -14,21 +14,26 @@ const char DEMO_USAGE[] =
     "rolled\n"
     "back. Everything runs on loopback and is gone afterwards.\n"
     "\n"
-    "  --seconds N     give up after N seconds (10 to 3600; default 60)\n"
-    "  --break-at S    the canary breaks after S seconds (default 5, earlier in a short story)\n"
+    "  --seconds N     give up after N seconds (10 to 3600; default 60, and what --look says)\n"
+    "  --break-at S    the canary breaks after S seconds (default 5, with --look 20; earlier in a\n"
+    "                  short story)\n"
     "  --fail-rate P   it answers P % of its requests with 500 (default 30); from 50 on the\n"
     "                  traffic goes back at once instead of in steps\n"
     "  --persist       it fails at any load, not only at the load that broke it\n"
     "  --rate R        requests per second (10 to 500; default 200)\n"
+    "  --look S        stay up for S seconds after the story, for its dashboard (1 to 3600)\n"
     "  --keep          stay up after the story, until Ctrl-C\n"
     "  --json          print only the record, as JSON\n"
     "\n"
     "Exit code: 0 rolled back, 1 not rolled back, 2 usage.\n";
 
+static const double SECONDS_DEFAULT = 60.0;
 static const double BREAK_AT_DEFAULT_S = 5.0;
+/* Time to open the dashboard's address and to see a canary that is well. */
+static const double BREAK_AT_LOOKED_S = 20.0;
 static const double EVERY_MIN_MS = 200.0, EVERY_MAX_MS = 2000.0;
 /* A story of `seconds`: this part of it is calm, and what follows has time for so many steps. */
-static const double CALM_PART = 0.2;
+static const double CALM_PART = 0.2, CALM_PART_LOOKED = 1.0 / 3.0;
 static const double STEPS_IN_REST = 16.0;
 
 struct option {
@@ -54,6 +59,7 @@ static const struct option OPTIONS[] = {
     NUMBER("--break-at", break_at_s, 0.5, 3600.0, 1.0),
     NUMBER("--fail-rate", fail_ratio, 1.0, 100.0, 0.01),
     NUMBER("--rate", rate, 10.0, 500.0, 1.0),
+    NUMBER("--look", look_s, 1.0, 3600.0, 1.0),
     FLAG("--persist", is_persistent),
     FLAG("--keep", is_kept),
     FLAG("--json", is_json),
@@ -119,15 +125,20 @@ enum err demo_options_parse(int argc, char *const *argv, struct demo_options *re
                             struct note *note)
 {
     struct demo_options options = {
-        .seconds = 60.0, .break_at_s = NAN, .fail_ratio = 0.3, .rate = 200.0};
+        .seconds = NAN, .break_at_s = NAN, .fail_ratio = 0.3, .rate = 200.0};
     for (int i = 1; i < argc; i++) {
         enum err err = argument_read(argc, argv, &i, &options, note);
         if (err != OK) {
             return err;
         }
     }
+    if (isnan(options.seconds)) {
+        options.seconds = SECONDS_DEFAULT + options.look_s;
+    }
     if (isnan(options.break_at_s)) {
-        options.break_at_s = fmin(BREAK_AT_DEFAULT_S, options.seconds * CALM_PART);
+        bool is_looked = options.look_s > 0.0;
+        options.break_at_s = fmin(is_looked ? BREAK_AT_LOOKED_S : BREAK_AT_DEFAULT_S,
+                                  options.seconds * (is_looked ? CALM_PART_LOOKED : CALM_PART));
     }
     if (options.break_at_s >= options.seconds) {
         note_set(note, "--break-at %g lies behind the end, --seconds %g", options.break_at_s,

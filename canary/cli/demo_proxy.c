@@ -1,9 +1,9 @@
 #include "canary/cli/demo_proxy.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +22,7 @@ enum {
     CONFIG_MAX = 8192,
     LOG_TAIL = 2048,
     EXIT_NO_PROGRAM = 127,
+    WALK_DESCRIPTORS = 8,
 };
 
 const char DEMO_SERVICE[] = "demo";
@@ -50,7 +51,6 @@ enum err demo_proxy_configure(const struct demo_proxy_options *options, const ch
     (void)buf_printf(out,
                      ", format: json}\n"
                      "timeouts: {drain: 1s}\n"
-                     "incidents: off\n"
                      "services:\n"
                      "  - name: %s\n"
                      "    previous: {deployment: %s, url: \"http://127.0.0.1:%u\"}\n"
@@ -271,19 +271,16 @@ void demo_proxy_log_tail(const struct demo_proxy *proxy, struct buf *out)
     (void)buf_append(out, bytes_make(tail, size));
 }
 
+static int remove_entry(const char *path, const struct stat *state, int kind, struct FTW *place)
+{
+    (void)state, (void)kind, (void)place;
+    (void)remove(path);
+    return 0;
+}
+
 static void remove_folder(const char *folder)
 {
-    DIR *directory = opendir(folder);
-    if (directory == NULL) {
-        return;
-    }
-    for (struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            (void)unlinkat(dirfd(directory), entry->d_name, 0);
-        }
-    }
-    (void)closedir(directory);
-    (void)rmdir(folder);
+    (void)nftw(folder, remove_entry, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 void demo_proxy_destroy(struct demo_proxy *proxy)

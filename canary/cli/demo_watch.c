@@ -52,6 +52,29 @@ void demo_give_up(struct demo *demo, const char *format, ...)
     demo_enter(demo, DEMO_ENDING);
 }
 
+static bool stays_up(const struct demo *demo)
+{
+    return demo->options.is_kept || demo->options.look_s > 0.0;
+}
+
+/* Where to look while it stays up. */
+static void report_place(const struct demo *demo, struct buf *text)
+{
+    unsigned admin_port = demo_proxy_admin_port(demo->proxy);
+    if (demo->options.is_kept) {
+        (void)buf_append(text, BYTES("\nStill up, until Ctrl-C:\n"));
+    } else {
+        (void)buf_printf(text, "\nStill up, for %g s or until Ctrl-C:\n", demo->options.look_s);
+    }
+    (void)buf_printf(text,
+                     "  dashboard: http://127.0.0.1:%u/\n"
+                     "  curl -i http://127.0.0.1:%u/\n"
+                     "  curl http://127.0.0.1:%u/api/v1/status\n"
+                     "  configuration and logs: %s\n\n",
+                     admin_port, demo_proxy_port(demo->proxy), admin_port,
+                     demo_proxy_folder(demo->proxy));
+}
+
 static void report(struct demo *demo, const struct demo_record *record, struct bytes json)
 {
     demo_show(demo);
@@ -64,14 +87,8 @@ static void report(struct demo *demo, const struct demo_record *record, struct b
         (void)buf_append_byte(&text, '\n');
         demo_report_text(record, &clients, &text);
     }
-    if (demo->options.is_kept) {
-        (void)buf_printf(&text,
-                         "\nStill up, until Ctrl-C:\n"
-                         "  curl -i http://127.0.0.1:%u/\n"
-                         "  curl http://127.0.0.1:%u/api/v1/status\n"
-                         "  configuration and logs: %s\n\n",
-                         demo_proxy_port(demo->proxy), demo_proxy_admin_port(demo->proxy),
-                         demo_proxy_folder(demo->proxy));
+    if (stays_up(demo)) {
+        report_place(demo, &text);
     }
     demo_screen_text(&demo->screen, buf_bytes(&text));
     demo->exit_code = !text.is_failed && strcmp(record->status, "success") == 0
@@ -115,7 +132,7 @@ static void on_record(struct demo *demo, const struct fetch_answer *answer)
         return;
     }
     report(demo, &record, answer->body);
-    demo_enter(demo, demo->options.is_kept ? DEMO_KEEPING : DEMO_ENDING);
+    demo_enter(demo, stays_up(demo) ? DEMO_KEEPING : DEMO_ENDING);
 }
 
 static void on_answer(void *context, const struct fetch_answer *answer)

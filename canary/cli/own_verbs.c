@@ -19,6 +19,7 @@ const struct cli_own_verb cli_own_verbs[] = {
       {"--fail-rate", 0, "P", "it answers P % of its requests with 500 (default 30)"},
       {"--persist", 0, NULL, "it fails at any load, not only at the load that broke it"},
       {"--rate", 0, "R", "requests per second (10 to 500; default 200)"},
+      {"--look", 0, "S", "stay up for S seconds after the story, for its dashboard"},
       {"--keep", 0, NULL, "stay up after the story, until Ctrl-C"},
       {"--json", 0, NULL, "print only the record, as JSON"}}},
     {"replay",

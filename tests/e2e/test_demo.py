@@ -193,6 +193,17 @@ def kept_demo_answers_until_it_is_ended(stage):
 
 
 @case(starts_proxy=False)
+def looked_at_demo_shows_its_dashboard_and_ends_by_itself(stage):
+    demo = Demo(stage, *seconds(20), "--look", 2, "--fail-rate", 100)
+    demo.wait_text(r"\* dashboard: http://127\.0\.0\.1:\d+/\n", "the dashboard's address, before anything happens")
+    address = re.search(r"\* dashboard: (\S+)", demo.text).group(1)
+    with urllib.request.urlopen(address, timeout=10 * SLOW) as answer:
+        expect("<title>Serin</title>" in answer.read().decode(), True, "the page")
+    text = demo.end(0)
+    expect(f"Still up, for 2 s or until Ctrl-C:\n  dashboard: {address}\n" in text, True, text)
+
+
+@case(starts_proxy=False)
 def nonsense_is_a_usage_error(stage):
     for arguments in (["--speed"], ["--seconds", "soon"], ["now"], ["--rate", "0"]):
         demo = Demo(stage, *arguments)

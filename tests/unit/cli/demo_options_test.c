@@ -63,6 +63,21 @@ static void short_story_breaks_early_and_steps_quickly(void **state)
     assert_int_equal(options.every_ms, 500);
 }
 
+static void story_to_look_at_breaks_when_a_browser_is_there(void **state)
+{
+    (void)state;
+    struct demo_options options;
+    struct note note;
+    assert_int_equal(parse("--look", "300", &options, &note), OK);
+    assert_float_equal(options.look_s, 300.0, 0.0);
+    assert_float_equal(options.break_at_s, 20.0, 1e-9);
+    assert_float_equal(options.seconds, 360.0, 0.0);
+    assert_int_equal(parse("--look=60", "--seconds=30", &options, &note), OK);
+    assert_float_equal(options.break_at_s, 10.0, 1e-9);
+    assert_int_equal(parse("--look=60", "--break-at=3", &options, &note), OK);
+    assert_float_equal(options.break_at_s, 3.0, 1e-9);
+}
+
 static void what_cannot_be_taken_is_named(void **state)
 {
     (void)state;
@@ -83,6 +98,7 @@ static void what_cannot_be_taken_is_named(void **state)
         {"--seconds", "9", ERR_RANGE, "--seconds is from 10 to 3600"},
         {"--fail-rate", "0", ERR_RANGE, "--fail-rate is from 1 to 100"},
         {"--rate", "501", ERR_RANGE, "--rate is from 10 to 500"},
+        {"--look", "0", ERR_RANGE, "--look is from 1 to 3600"},
         {"--break-at", "60", ERR_RANGE, "--break-at 60 lies behind the end, --seconds 60"},
     };
     for (size_t i = 0; i < COUNT_OF(CASES); i++) {
@@ -98,7 +114,7 @@ static void help_names_every_option(void **state)
 {
     (void)state;
     static const char *const NAMES[] = {"--seconds", "--break-at", "--fail-rate", "--persist",
-                                        "--rate",    "--keep",     "--json"};
+                                        "--rate",    "--look",     "--keep",      "--json"};
     for (size_t i = 0; i < COUNT_OF(NAMES); i++) {
         assert_non_null(strstr(DEMO_USAGE, NAMES[i]));
     }
@@ -114,6 +130,7 @@ int main(void)
         cmocka_unit_test(without_options_the_story_has_its_defaults),
         cmocka_unit_test(numbers_are_taken_as_own_words_or_after_a_sign),
         cmocka_unit_test(short_story_breaks_early_and_steps_quickly),
+        cmocka_unit_test(story_to_look_at_breaks_when_a_browser_is_there),
         cmocka_unit_test(what_cannot_be_taken_is_named),
         cmocka_unit_test(help_names_every_option),
     };
