@@ -7,6 +7,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from certificates import Authority  # noqa: E402
 from play import case, expect, run  # noqa: E402
 from sealed import Sealed, server_context  # noqa: E402
+from serin import leads  # noqa: E402
 
 STABLE, CANARY = "9c2e1a4b.showcase.pages.dev", "d7a3f2b1.showcase.pages.dev"
 SITE = "www.showcase.test"
@@ -26,14 +27,7 @@ class Pages:
             "hosts": [SITE], "previous": {"deployment": "9c2e1a4b", "url": self.stable.url_at(STABLE)},
             "current": {"deployment": "d7a3f2b1", "url": self.canary.url_at(CANARY)}, **changes})
         stage.start_serin({"workers": 1, "timeouts": {"connect": "60s"}, **(settings or {}), "services": [self.service]},
-                          wrapper=self.hosts_of_its_own(folder))
-
-    def hosts_of_its_own(self, folder):
-        expect(os.geteuid(), 0, "user: only root may give serin a hosts file of its own")
-        path = os.path.join(folder, "hosts")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(f"127.0.0.1 localhost {STABLE} {CANARY}\n")
-        return ["unshare", "-m", "sh", "-c", f'mount --bind "{path}" /etc/hosts && exec "$@"', "sh"]
+                          wrapper=leads(folder, {host: "127.0.0.1" for host in (STABLE, CANARY)}))
 
     def ask(self, fields=(), target="/", host=SITE, version="HTTP/1.1"):
         return self.stage.ask(target=target, fields=fields, host=host, version=version)

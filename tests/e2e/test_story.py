@@ -18,6 +18,7 @@ from pages_api import PagesApi  # noqa: E402
 from pages_site import PagesSite  # noqa: E402
 from play import SLOW, bare_environment, case, expect, health, run, wait_for  # noqa: E402
 from receiver import Alertmanager, Receiver  # noqa: E402
+from serin import leads  # noqa: E402
 
 PATIENCE_S = 120
 PROJECT, PUBLIC = "shop", "www.shop.test"
@@ -106,7 +107,7 @@ class Story:
             self.manager = Alertmanager(webhook=self.people.url)
             self.v1, self.v2 = [site.wait_ready() for site in self.sites]
             self.deploy(GOOD, self.v1)
-            self.serin = stage.start_serin(self.settings(self.service(authority)), wrapper=self.names(),
+            self.serin = stage.start_serin(self.settings(self.service(authority)), wrapper=leads(self.folder, {site.host: site.address for site in self.sites}),
                                            environment={"CLOUDFLARE_API_TOKEN": self.api.token})
             self.visitors = Visitors(self.serin.port)
         except BaseException:
@@ -126,14 +127,6 @@ class Story:
                                 "api_base": self.api.base}})
         del service["weight"], service["current"]
         return service
-
-    def names(self):
-        """A wrapper by which the deployments' hosts lead here, for the proxy alone."""
-        expect(os.geteuid(), 0, "user: only root may give serin a hosts file of its own")
-        path = os.path.join(self.folder, "hosts")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write("127.0.0.1 localhost\n" + "".join(f"{site.address} {site.host}\n" for site in self.sites))
-        return ["unshare", "-m", "sh", "-c", f'mount --bind "{path}" /etc/hosts && exec "$@"', "sh"]
 
     def deploy(self, identity, site):
         self.project.deploy(identity[:4] * 10, f"makes {site.name}", identity=identity)

@@ -1,7 +1,7 @@
 // browser.mjs - a real Chromium, led line by line: JSON commands on standard input, one JSON answer each. Used by
 // browser.py. Ends with its standard input.
 //
-//     node browser.mjs FOLDER      where FOLDER/node_modules has playwright-core
+//     node browser.mjs FOLDER [ARGUMENT...]     FOLDER/node_modules has playwright-core; arguments are Chromium's
 
 import {createRequire} from "node:module";
 import {createInterface} from "node:readline";
@@ -10,7 +10,7 @@ import {join, resolve} from "node:path";
 const require = createRequire(join(resolve(process.argv[2]), "package.json"));
 const {chromium} = require("playwright-core");
 
-const browser = await chromium.launch({executablePath: "/usr/bin/chromium", args: ["--no-sandbox"]});
+const browser = await chromium.launch({executablePath: "/usr/bin/chromium", args: ["--no-sandbox", ...process.argv.slice(3)]});
 const pages = new Map();
 let count = 0;
 
@@ -29,7 +29,7 @@ const COMMANDS = {
     const context = await browser.newContext({
       viewport: {width, height}, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce"});
     const page = await context.newPage();
-    const entry = {page, context, complaints: [], requests: []};
+    const entry = {page, context, complaints: [], requests: [], answers: [], failed: []};
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type()) && !message.text().startsWith("Failed to load resource")) {
         entry.complaints.push(message.text());
@@ -37,11 +37,26 @@ const COMMANDS = {
     });
     page.on("pageerror", (error) => entry.complaints.push(error.message));
     page.on("request", (request) => entry.requests.push(request.url()));
+    page.on("response", (response) => entry.answers.push(
+      {url: response.url(), status: response.status(), fields: response.headers()}));
+    page.on("requestfailed", (request) => entry.failed.push(`${request.url()}: ${request.failure()?.errorText}`));
     pages.set(++count, entry);
     return count;
   },
   async goto(command) {
     await pageOf(command).page.goto(command.url, {timeout: command.timeout});
+  },
+  // Several pages at once, each of them `rounds` times: gives, page by page, what the script said each time.
+  async visit(command) {
+    return Promise.all(command.pages.map(async (number) => {
+      const {page} = pageOf({page: number});
+      const told = [];
+      for (let round = 0; round < command.rounds; round++) {
+        await page.goto(command.urls[round % command.urls.length], {timeout: command.timeout});
+        told.push(await page.evaluate(command.script));
+      }
+      return told;
+    }));
   },
   // The first element of a selector, as playwright understands it.
   async text(command) {
@@ -88,6 +103,17 @@ const COMMANDS = {
   },
   async requests(command) {
     return pageOf(command).requests;
+  },
+  // Every answer that came, redirects too, and what never became one.
+  async answers(command) {
+    return pageOf(command).answers;
+  },
+  async failed(command) {
+    return pageOf(command).failed;
+  },
+  async cookies(command) {
+    const cookies = await pageOf(command).context.cookies();
+    return Object.fromEntries(cookies.map((cookie) => [cookie.name, cookie.value]));
   },
   async close(command) {
     await pageOf(command).context.close();

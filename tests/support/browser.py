@@ -70,14 +70,28 @@ class Page:
     def requests(self):
         return self._do("requests")
 
+    def answers(self):
+        """All that came, redirects too: url, status and fields, the names in lower case."""
+        return self._do("answers")
+
+    def failed(self):
+        """Requests that got no answer, and why."""
+        return self._do("failed")
+
+    def cookies(self):
+        return self._do("cookies")
+
     def close(self):
         self._do("close")
 
 
 class Browser:
-    def __init__(self):
+    """With `arguments` for Chromium's command line."""
+
+    def __init__(self, *arguments):
         driver = os.path.join(os.path.dirname(os.path.abspath(__file__)), "browser.mjs")
-        self._process = subprocess.Popen([NODE, driver, CLIENTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen([NODE, driver, CLIENTS, *arguments], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)
         if not self._process.stdout.readline():
             self.stop()
             raise BrowserError("no browser: `.ci/setup test` installs chromium and playwright-core")
@@ -95,6 +109,12 @@ class Browser:
 
     def open(self, width=1200, height=900, dark=False):
         return Page(self, self.command("open", width=width, height=height, dark=dark))
+
+    def visit(self, pages, urls, script, rounds=1):
+        """All these pages at once, each going through the urls in turn; gives, page by page, what the script said on each
+        visit. A promise is waited for."""
+        numbers = [page._number for page in pages]
+        return self.command("visit", pages=numbers, urls=urls, script=script, rounds=rounds, timeout=int(PATIENCE_S * 1000 * SLOW))
 
     def stop(self):
         self._process.stdin.close()

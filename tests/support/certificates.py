@@ -1,5 +1,7 @@
 """certificates.py - an authority of the test's own, and certificates by it, made with the openssl command."""
 
+import base64
+import hashlib
 import os
 import ssl
 import subprocess
@@ -9,6 +11,13 @@ def _openssl(folder, *words):
     done = subprocess.run(["openssl", *words], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode != 0:
         raise AssertionError(f"openssl {' '.join(words)}: {done.stderr}")
+
+
+def key_pin(certificate):
+    """The SHA-256 of a certificate's public key in base64, by which Chromium can be told to believe it."""
+    pem = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-pubkey"], capture_output=True, timeout=60, check=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=pem, capture_output=True, timeout=60, check=True).stdout
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
 class Authority:

@@ -38,7 +38,7 @@ export async function onRequest({ request, params }) {
 """
 
 
-def _free_address():
+def free_address():
     """An address of this machine's own whose port 443 is free: there are sixteen million of them."""
     for _ in range(ADDRESSES_MAX):
         address = "127." + ".".join(str(random.randrange(2, 250)) for _ in range(3))
@@ -55,12 +55,13 @@ def _free_address():
 
 class PagesSite:
     """A running deployment called `name`, at https://HOST by what Authority.make gave for that host, and by a hosts
-    file that leads it to `address`. Only root may have port 443."""
+    file that leads it to `address`. Only root may have port 443. `files` are more of them, or others than the usual
+    ones: text by path, in which NAME and HOST are those of the deployment."""
 
-    def __init__(self, folder, name, host, pair):
+    def __init__(self, folder, name, host, pair, files=None):
         self.folder, self.name, self.host = os.path.join(folder, name), name, host
-        self.address = _free_address()
-        self._write()
+        self.address = free_address()
+        self._write(files or {})
         command = [NODE, WRANGLER, "pages", "dev", "public", "--ip", self.address, "--port", str(HTTPS),
                    "--local-protocol", "https", "--https-cert-path", pair["certificate"],
                    "--https-key-path", pair["key"], "--inspector-port", "0", "--compatibility-date", "2026-01-01",
@@ -79,13 +80,14 @@ class PagesSite:
                 "WRANGLER_LOG_PATH": os.path.join(self.folder, "logs"),
                 "CLOUDFLARE_CF_FETCH_ENABLED": "false", "X_LOCAL_EXPLORER": "false", "X_LOCAL_OBSERVABILITY": "false"}
 
-    def _write(self):
+    def _write(self, more):
         files = {"public/index.html": f"<!doctype html><title>{self.name}</title><script src=/app.js></script>",
                  "public/about.html": f"<!doctype html><title>about {self.name}</title>",
                  "public/app.js": f"console.log('{self.name}')", "public/up": "ok",
                  "public/_headers": f"/*\n  x-deployment: {self.name}\n", "public/_redirects": "/old /about 301\n",
-                 "functions/api/[what].js": FUNCTION.replace("NAME", self.name)}
+                 "functions/api/[what].js": FUNCTION, **more}
         for path, text in files.items():
+            path, text = [part.replace("NAME", self.name).replace("HOST", self.host) for part in (path, text)]
             path = os.path.join(self.folder, path)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w", encoding="utf-8") as file:
