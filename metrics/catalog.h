@@ -197,6 +197,7 @@ enum metric {
     X(METHOD_SYNTAX, "method_syntax")                                                              \
     X(METHOD_UNKNOWN, "method_unknown")                                                            \
     X(METHOD_CONNECT, "method_connect")                                                            \
+    X(PROTOCOL_UNKNOWN, "protocol_unknown")                                                        \
     X(TARGET, "target")                                                                            \
     X(TARGET_TOO_LONG, "target_too_long")                                                          \
     X(VERSION, "version")                                                                          \
@@ -235,6 +236,7 @@ enum metric {
     X(UPSTREAM_LIMIT, "upstream_limit")                                                            \
     X(STATUS_LINE, "status_line")                                                                  \
     X(UNASKED_UPGRADE, "unasked_upgrade")                                                          \
+    X(NOT_SWITCHED, "not_switched")                                                                \
     X(ACME_CHALLENGE, "acme_challenge")                                                            \
     X(HTTPS_REDIRECT, "https_redirect")                                                            \
     X(RATE_LIMIT, "rate_limit")                                                                    \

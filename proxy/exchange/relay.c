@@ -10,6 +10,7 @@
 #include "proxy/exchange/lasting.h"
 #include "proxy/http/authority.h"
 #include "proxy/http/reverse.h"
+#include "proxy/http/websocket_handshake.h"
 #include "router/affinity.h"
 
 enum { FIELDS_ON_STACK = 64 };
@@ -158,11 +159,35 @@ static void refuse_answer(struct exchange *exchange, enum attempt_end end, unsig
     exchange_reply(exchange, status, REJECT_REASON_COUNT);
 }
 
+/* The client by HTTP/2 cannot check the key that we made up for it. */
+static bool is_accepted(const struct exchange *exchange, const struct response *response)
+{
+    const struct field *key = fields_find(&exchange->forwarded.fields, FIELD_SEC_WEBSOCKET_KEY);
+    const struct field *accept = fields_find(&response->fields, FIELD_SEC_WEBSOCKET_ACCEPT);
+    if (exchange->request->version != HTTP_2) {
+        return true;
+    }
+    return key != NULL && accept != NULL && websocket_is_accepted(key->value, accept->value);
+}
+
+/* RFC 9110 section 7.8: the request comes to its end before the protocol changes. */
+static bool may_switch(const struct exchange *exchange, const struct response *response)
+{
+    return exchange->is_request_done && is_accepted(exchange, response);
+}
+
+/* To a CONNECT by HTTP/2 every 2xx says that the tunnel is there (RFC 8441 section 4). An origin
+ * that does not care for upgrades has done nothing wrong. */
+static bool would_mislead(const struct exchange *exchange, const struct response *response)
+{
+    return exchange->request->version == HTTP_2 && exchange->request->upgrade.size > 0 &&
+           response->status >= 200 && response->status < 300;
+}
+
 void relay_on_head(void *call, const struct response *response)
 {
     struct exchange *exchange = exchange_of(call);
-    if (response->status == 101 && !exchange->is_request_done) {
-        /* RFC 9110 section 7.8: the request comes to its end before the protocol changes. */
+    if (response->status == 101 && !may_switch(exchange, response)) {
         refuse_answer(exchange, ATTEMPT_BAD_RESPONSE, 502);
         return;
     }
@@ -175,6 +200,12 @@ void relay_on_head(void *call, const struct response *response)
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     exchange->attempt.head = NULL;
     if (response->status >= 500 && exchange_rescue_answer(exchange)) {
+        return;
+    }
+    if (would_mislead(exchange, response)) {
+        exchange_count(exchange, ATTEMPT_DONE, false);
+        exchange_release_client(exchange);
+        exchange_reply(exchange, 502, REJECT_NOT_SWITCHED);
         return;
     }
     (void)relay_answer(exchange, response);

@@ -90,11 +90,20 @@ static enum field_id candidate(const char *name, size_t size)
     case 16:
         return (name[0] | 0x20) == 'x' ? FIELD_X_FORWARDED_HOST : FIELD_PROXY_CONNECTION;
     case 17:
-        return (name[0] | 0x20) == 'x' ? FIELD_X_FORWARDED_PROTO : FIELD_TRANSFER_ENCODING;
+        switch (name[0] | 0x20) {
+        case 'x':
+            return FIELD_X_FORWARDED_PROTO;
+        case 's':
+            return FIELD_SEC_WEBSOCKET_KEY;
+        default:
+            return FIELD_TRANSFER_ENCODING;
+        }
     case 18:
         return FIELD_PROXY_AUTHENTICATE;
     case 19:
         return FIELD_PROXY_AUTHORIZATION;
+    case 20:
+        return FIELD_SEC_WEBSOCKET_ACCEPT;
     case 25:
         return FIELD_STRICT_TRANSPORT_SECURITY;
     default:

@@ -46,7 +46,9 @@
     X(IF_MATCH, "if-match")                                                                        \
     X(IDEMPOTENCY_KEY, "idempotency-key")                                                          \
     X(SEC_FETCH_SITE, "sec-fetch-site")                                                            \
-    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security")
+    X(STRICT_TRANSPORT_SECURITY, "strict-transport-security")                                      \
+    X(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                      \
+    X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")
 
 enum field_id {
     FIELD_OTHER = 0,

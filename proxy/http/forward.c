@@ -4,6 +4,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/http/scan.h"
+#include "proxy/http/websocket_handshake.h"
 
 enum {
     NOMINATED_MAX = 16, /* names that only Connection knows; more of them is an attack */
@@ -349,6 +350,22 @@ static enum err put_trace(struct out *out, const struct fields *old, const struc
     return OK;
 }
 
+/* HTTP/2 asks for a WebSocket without the key that HTTP/1.1 wants (RFC 8441 section 5). */
+static bool lacks_key(const struct request *in)
+{
+    return in->version == HTTP_2 && in->upgrade.size > 0;
+}
+
+static enum err put_key(struct out *out, struct random *random, struct arena *arena)
+{
+    char *text = arena_alloc(arena, WEBSOCKET_KEY_SIZE);
+    if (text == NULL) {
+        return ERR_NOMEM;
+    }
+    put(out, FIELD_SEC_WEBSOCKET_KEY, BYTES("Sec-WebSocket-Key"), websocket_make_key(random, text));
+    return OK;
+}
+
 /* The protocol a message was received in (RFC 9110 section 7.6.3). */
 static struct bytes via(enum http_version version)
 {
@@ -399,6 +416,7 @@ enum err forward_request(const struct request *in, const struct forward_facts *f
     dropped.ids |= hop_by_hop | remade | ours;
     dropped.ids |= in->expects_continue ? 0 : BIT(EXPECT);
     dropped.ids |= in->body == BODY_CHUNKED ? 0 : BIT(TRAILER);
+    dropped.ids |= lacks_key(in) ? BIT(SEC_WEBSOCKET_KEY) : 0;
     bool is_client_host = facts->is_host_kept && in->authority.size > 0;
     put(&out, FIELD_HOST, BYTES("Host"), is_client_host ? in->authority : facts->origin_authority);
     copy_fields(&out, &in->fields, &dropped,
@@ -410,6 +428,9 @@ enum err forward_request(const struct request *in, const struct forward_facts *f
     }
     if (err == OK) {
         err = put_trace(&out, &in->fields, &nominated, random, arena);
+    }
+    if (err == OK && lacks_key(in)) {
+        err = put_key(&out, random, arena);
     }
     if (err != OK) {
         return err;
@@ -456,6 +477,7 @@ enum err forward_response(const struct response *in, const struct forward_back_f
     struct response response = *in;
     frame_response(&response, facts);
     dropped.ids |= response.body == BODY_CHUNKED ? 0 : BIT(TRAILER);
+    dropped.ids |= facts->client_version == HTTP_2 ? BIT(SEC_WEBSOCKET_ACCEPT) : 0;
     for (size_t i = 0; i < facts->extra_count; i++) { /* ours stands in for the origin's */
         dropped.ids |= facts->extra[i].id == FIELD_STRICT_TRANSPORT_SECURITY
                            ? BIT(STRICT_TRANSPORT_SECURITY)

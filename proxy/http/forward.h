@@ -4,8 +4,9 @@
  * Hop-by-hop fields and those that Connection names stay behind, in both directions; Via,
  * X-Forwarded-* or Forwarded, X-Request-Id and traceparent come in. Fields that frame a message
  * (Content-Length, Transfer-Encoding, Connection, TE, Upgrade) are never copied: the writer makes
- * them from `body`, `is_keep_alive`, `upgrade` and `accepts_trailers`. Results borrow from the
- * input message, the facts and the arena. Pure; any thread. */
+ * them from `body`, `is_keep_alive`, `upgrade` and `accepts_trailers`. A WebSocket that comes by
+ * HTTP/2 gets a key of ours (RFC 8441 section 5), whose answer stays behind on the way back.
+ * Results borrow from the input message, the facts and the arena. Pure; any thread. */
 #pragma once
 #include "proxy/base/arena.h"
 #include "proxy/base/err.h"
@@ -13,7 +14,7 @@
 #include "proxy/http/message.h"
 
 enum {
-    FORWARD_FIELDS_ADDED_MAX = 8, /* an out array needs room for the message's fields and these */
+    FORWARD_FIELDS_ADDED_MAX = 9, /* an out array needs room for the message's fields and these */
     FORWARD_REQUEST_ID_MAX = 128  /* a longer X-Request-Id is replaced */
 };
 

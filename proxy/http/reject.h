@@ -12,6 +12,7 @@
     X(METHOD_SYNTAX, "method_syntax", 400)           /* the method is no token */                  \
     X(METHOD_UNKNOWN, "method_unknown", 501)         /* a token that METHOD_LIST lacks */          \
     X(METHOD_CONNECT, "method_connect", 405)         /* Serin is no tunnel */                      \
+    X(PROTOCOL_UNKNOWN, "protocol_unknown", 501)     /* HTTP/2: not `:protocol: websocket` */      \
     X(TARGET, "target", 400)                         /* a target no method of ours may have */     \
     X(TARGET_TOO_LONG, "target_too_long", 414)       /* the request line is over its limit */      \
     X(VERSION, "version", 505)                       /* neither HTTP/1.0 nor HTTP/1.1 */           \
@@ -50,6 +51,7 @@
     X(UPSTREAM_LIMIT, "upstream_limit", 503)         /* limits.upstream_connections reached */     \
     X(STATUS_LINE, "status_line", 502)               /* not `HTTP/1.x` and three digits */         \
     X(UNASKED_UPGRADE, "unasked_upgrade", 502)       /* 101 that nobody asked for */               \
+    X(NOT_SWITCHED, "not_switched", 502)             /* HTTP/2: 2xx without a WebSocket */         \
     X(ACME_CHALLENGE, "acme_challenge", 404)         /* answered from `acme.webroot` */            \
     X(HTTPS_REDIRECT, "https_redirect", 308)         /* sent on to HTTPS */                        \
     X(RATE_LIMIT, "rate_limit", 429)                 /* the client asks too often */               \

@@ -6,6 +6,8 @@
 
 enum { ITEMS_AT_FIRST = 16 };
 
+static const struct bytes websocket = {"websocket", sizeof "websocket" - 1};
+
 void http2_head_init(struct http2_head *head, bool is_trailers, struct arena *arena,
                      const struct framing_limits *limits)
 {
@@ -119,13 +121,14 @@ static void add_field(struct http2_head *head, struct bytes name, struct bytes v
     head->cookie_count += id == FIELD_COOKIE;
 }
 
-/* Section 8.3: only the four of a request, each once, before all others. */
+/* Section 8.3: only those of a request, each once, before all others. */
 static void add_pseudo(struct http2_head *head, struct bytes name, struct bytes value)
 {
     static const struct bytes names[HTTP2_PSEUDO_COUNT] = {{":method", sizeof ":method" - 1},
                                                            {":scheme", sizeof ":scheme" - 1},
                                                            {":path", sizeof ":path" - 1},
-                                                           {":authority", sizeof ":authority" - 1}};
+                                                           {":authority", sizeof ":authority" - 1},
+                                                           {":protocol", sizeof ":protocol" - 1}};
     size_t at = 0;
     while (at < HTTP2_PSEUDO_COUNT && !bytes_equal(names[at], name)) {
         at++;
@@ -149,7 +152,8 @@ static enum reject_reason judge_size(const struct http2_head *head, struct bytes
     if (name.size + value.size + 2 > head->limits->line_max) {
         return is_path ? REJECT_TARGET_TOO_LONG : REJECT_FIELD_TOO_LONG;
     }
-    if (head->field_count > head->limits->fields_max + HTTP2_PSEUDO_COUNT) {
+    size_t pseudo_max = HTTP2_PROTOCOL + head->has_pseudo[HTTP2_PROTOCOL]; /* the four come first */
+    if (head->field_count > head->limits->fields_max + pseudo_max) {
         return REJECT_TOO_MANY_FIELDS;
     }
     return head->size > head->limits->head_max ? REJECT_HEAD_TOO_LONG : REJECT_NONE;
@@ -256,6 +260,15 @@ static enum reject_reason join_cookies(struct http2_head *head)
     return REJECT_NONE;
 }
 
+/* RFC 8441 section 4; the registry of upgrade tokens compares without case. */
+static enum reject_reason judge_protocol(struct bytes protocol)
+{
+    if (!token_is_all(protocol, TOKEN_TCHAR)) {
+        return REJECT_PSEUDO_FIELD;
+    }
+    return bytes_equal_nocase(protocol, websocket) ? REJECT_NONE : REJECT_PROTOCOL_UNKNOWN;
+}
+
 /* The request line's part (section 8.3.1). */
 static enum reject_reason judge_line(const struct http2_head *head, enum method *ret_method)
 {
@@ -268,8 +281,12 @@ static enum reject_reason judge_line(const struct http2_head *head, enum method 
     if (!token_is_all(method, TOKEN_TCHAR)) {
         return REJECT_METHOD_SYNTAX;
     }
-    if (bytes_equal(method, BYTES("CONNECT"))) {
+    bool is_connect = bytes_equal(method, BYTES("CONNECT"));
+    if (is_connect && !head->has_pseudo[HTTP2_PROTOCOL]) {
         return REJECT_METHOD_CONNECT;
+    }
+    if (!is_connect && head->has_pseudo[HTTP2_PROTOCOL]) {
+        return REJECT_PSEUDO_FIELD;
     }
     if (!head->has_pseudo[HTTP2_SCHEME] || !head->has_pseudo[HTTP2_PATH]) {
         return REJECT_PSEUDO_FIELD;
@@ -280,7 +297,20 @@ static enum reject_reason judge_line(const struct http2_head *head, enum method 
     if (path.size == 0 || (path.data[0] != '/' && !bytes_equal(path, BYTES("*")))) {
         return REJECT_TARGET;
     }
+    if (is_connect) {
+        *ret_method = METHOD_GET;
+        return judge_protocol(head->pseudo[HTTP2_PROTOCOL]);
+    }
     return method_of(method, ret_method) ? REJECT_NONE : REJECT_METHOD_UNKNOWN;
+}
+
+/* The GET that becomes of it has no body, so none may be announced: what follows is the tunnel's.
+ */
+static enum reject_reason frame_tunnel(struct request *request)
+{
+    request->upgrade = websocket;
+    request->accepts_trailers = false;
+    return request->body == BODY_NONE ? REJECT_NONE : REJECT_CONTENT_LENGTH;
 }
 
 /* A body without a length goes on as chunked; one that was announced has to come. */
@@ -322,7 +352,7 @@ static enum reject_reason make_request(struct http2_head *head, bool is_last,
     }
     request->version = HTTP_2;
     request->is_keep_alive = true;
-    return frame_body(request, is_last);
+    return head->has_pseudo[HTTP2_PROTOCOL] ? frame_tunnel(request) : frame_body(request, is_last);
 }
 
 enum err http2_head_finish(struct http2_head *head, bool is_last, struct request *ret_request,

@@ -6,7 +6,9 @@
  * bomb. A finished head has passed framing_check_request as an HTTP/1.1 head of the same meaning
  * would: what comes out here may be written as HTTP/1.1 and cannot be read in two ways. Nothing is
  * repaired but what the RFC asks for: crumbs of a cookie are joined (section 8.2.3), :authority
- * becomes Host (section 8.3.1). Embedded; borrows arena and limits. Pure; any thread. */
+ * becomes Host (section 8.3.1). A CONNECT that asks for a WebSocket (RFC 8441) becomes the GET with
+ * an `upgrade` that HTTP/1.1 says the same with; its DATA is the tunnel's and no body. Embedded;
+ * borrows arena and limits. Pure; any thread. */
 #pragma once
 #include "proxy/http/framing.h"
 
@@ -15,7 +17,14 @@ enum {
     HTTP2_BOMB_FACTOR = 4      /* so many times the limit of a head is no accident */
 };
 
-enum http2_pseudo { HTTP2_METHOD, HTTP2_SCHEME, HTTP2_PATH, HTTP2_AUTHORITY, HTTP2_PSEUDO_COUNT };
+enum http2_pseudo {
+    HTTP2_METHOD,
+    HTTP2_SCHEME,
+    HTTP2_PATH,
+    HTTP2_AUTHORITY,
+    HTTP2_PROTOCOL, /* RFC 8441 section 4 */
+    HTTP2_PSEUDO_COUNT
+};
 
 struct http2_head {
     struct arena *arena;

@@ -6,6 +6,8 @@
 enum {
     NAME_VALUES_ON_STACK = 64,
     STATUS_SIZE = 3,
+    STATUS_SWITCHING = 101,
+    STATUS_OK = 200,
     DIRECT_MIN = 16 * 1024, /* a piece of this size is worth framing at once */
     FRAME_HEAD_SIZE = 9
 };
@@ -162,16 +164,31 @@ static void begin_answer(struct http2_stream *stream, const struct response *res
 {
     stream->has_head = true;
     stream->out_body = response->body;
-    stream->progress_us = stream->server->host->loop->now_us;
+    stream->answered_us = stream->server->host->loop->now_us;
     send_head(stream, response);
+}
+
+/* RFC 8441 section 4: what is 101 in HTTP/1.1 is 200 here, and the stream goes on as the tunnel. */
+static void begin_tunnel(struct http2_stream *stream, const struct response *response)
+{
+    struct response out = *response;
+    CHECK(stream->is_tunnel);
+    out.status = STATUS_OK;
+    out.body = BODY_UNTIL_CLOSE;
+    stream->is_switched = true;
+    stream->is_body_done = false;
+    begin_answer(stream, &out);
 }
 
 static void respond_head(struct responder *responder, const struct response *response)
 {
     struct http2_stream *stream = stream_of(responder);
     CHECK(!stream->has_head);
-    CHECK(response->status != 101); /* nobody was asked to upgrade */
-    begin_answer(stream, response);
+    if (response->status == STATUS_SWITCHING) {
+        begin_tunnel(stream, response);
+    } else {
+        begin_answer(stream, response);
+    }
 }
 
 /* ---- bodies ---- */
@@ -188,7 +205,7 @@ static void say(struct http2_stream *stream, struct bytes piece)
         return;
     }
     if (buf_size(&stream->out) == 0) {
-        stream->progress_us = server->host->loop->now_us;
+        stream->answered_us = server->host->loop->now_us;
     }
     if (buf_append(&stream->out, piece) != OK) {
         http2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
@@ -232,12 +249,22 @@ static bool keep_trailers(struct http2_stream *stream, const struct fields *trai
     return kept != NULL;
 }
 
+/* Nothing comes behind what waits. */
+static void say_end(struct http2_stream *stream)
+{
+    struct http2_server *server = stream->server;
+    if (buf_size(&stream->out) == 0) {
+        stream->answered_us = server->host->loop->now_us;
+    }
+    if (!is_mute(stream)) {
+        (void)nghttp2_session_resume_data(server->session, stream->id);
+    }
+}
+
 static void finish_answer(struct http2_stream *stream)
 {
     stream->is_ended = true;
-    if (!is_mute(stream)) {
-        (void)nghttp2_session_resume_data(stream->server->session, stream->id);
-    }
+    say_end(stream);
     http2_server_schedule(stream->server, stream); /* gives the window back, too */
 }
 
@@ -253,17 +280,23 @@ static void respond_end(struct responder *responder, const struct fields *traile
     finish_answer(stream);
 }
 
+/* The client's END_STREAM may come much later. */
 static void respond_finish(struct responder *responder)
 {
-    (void)responder;
-    CHECK(false); /* only in a tunnel, and there are none */
+    struct http2_stream *stream = stream_of(responder);
+    CHECK(stream->is_switched);
+    stream->is_finished = true;
+    stream->asked_us = stream->server->host->loop->now_us;
+    say_end(stream);
+    http2_server_schedule(stream->server, NULL);
 }
 
 static void respond_cut(struct responder *responder)
 {
     struct http2_stream *stream = stream_of(responder);
     stream->is_open = false;
-    http2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
+    /* RFC 8441 section 5: where TCP would have a reset. */
+    http2_stream_reset(stream, stream->is_switched ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR);
 }
 
 static void respond_want_body(struct responder *responder, bool is_wanted)
@@ -272,7 +305,7 @@ static void respond_want_body(struct responder *responder, bool is_wanted)
     bool is_news = is_wanted && !stream->is_body_wanted;
     stream->is_body_wanted = is_wanted;
     if (is_news && !stream->is_body_done) {
-        stream->progress_us = stream->server->host->loop->now_us;
+        stream->asked_us = stream->server->host->loop->now_us;
         http2_server_schedule(stream->server, stream);
     }
 }
@@ -296,12 +329,11 @@ const struct responder_ops http2_responder_ops = {
 void http2_stream_reply(struct http2_stream *stream, unsigned status)
 {
     struct http2_server_host *host = stream->server->host;
-    struct reply_options options = {
-        .client_version = HTTP_2,
-        .is_keep_alive = true,
-        .pages = host->settings.pages,
-        .is_head = bytes_equal(stream->head.pseudo[HTTP2_METHOD], BYTES("HEAD")),
-        .date = date_now(&host->date, host->loop->now_us)};
+    struct reply_options options = {.client_version = HTTP_2,
+                                    .is_keep_alive = true,
+                                    .pages = host->settings.pages,
+                                    .is_head = stream->is_head,
+                                    .date = date_now(&host->date, host->loop->now_us)};
     struct field items[REPLY_FIELDS_MAX];
     struct response response;
     struct bytes body;
@@ -320,12 +352,13 @@ ssize_t http2_on_read_answer(nghttp2_session *session, int32_t id, uint8_t *out,
     size_t waiting = buf_size(&stream->out);
     (void)out;
     (void)context;
-    if (waiting == 0 && !stream->is_ended) {
+    bool is_all = stream->is_ended || stream->is_finished;
+    if (waiting == 0 && !is_all) {
         return NGHTTP2_ERR_DEFERRED;
     }
     size_t taken = waiting < size ? waiting : size;
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (stream->is_ended && taken == waiting) {
+    if (is_all && taken == waiting) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (stream->out_trailer_count > 0) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -356,7 +389,7 @@ int http2_on_send_answer(nghttp2_session *session, nghttp2_frame *frame, const u
     }
     stream_commit(server->stream, FRAME_HEAD_SIZE + size);
     buf_consume(&stream->out, size);
-    stream->progress_us = server->host->loop->now_us;
+    stream->answered_us = server->host->loop->now_us;
     if (stream->is_blocked && buf_size(&stream->out) < HTTP2_OUT_HIGH) {
         stream->is_blocked = false;
         stream->is_drain_due = true;

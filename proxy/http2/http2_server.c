@@ -397,29 +397,56 @@ static bool is_older(uint64_t since_us, uint64_t limit_us, uint64_t now_us)
     return limit_us > 0 && now_us >= since_us + limit_us;
 }
 
-/* The client keeps an answer waiting, or a body that it owes. */
+/* The client does not take what waits for it. */
+static bool keeps_waiting(const struct http2_stream *stream, uint64_t now_us)
+{
+    bool is_waiting = buf_size(&stream->out) > 0 || (stream->has_head && stream->is_ended);
+    return is_waiting &&
+           is_older(stream->answered_us, stream->server->host->settings.client_body_us, now_us);
+}
+
+/* Nor does it send what it owes. Once the answer runs the two may talk in turns, so that either's
+ * words count. A tunnel owes nothing, and half of one an end. */
+static bool owes_body(const struct http2_stream *stream, uint64_t now_us)
+{
+    const struct http2_server_settings *settings = &stream->server->host->settings;
+    bool is_wanted = stream->is_pending || (stream->is_open && stream->is_body_wanted);
+    uint64_t since_us = stream->asked_us;
+    if (!is_wanted || stream->is_body_read) {
+        return false;
+    }
+    if (stream->is_switched) {
+        return stream->is_finished && is_older(since_us, settings->client_idle_us, now_us);
+    }
+    if (stream->has_head && stream->answered_us > since_us) {
+        since_us = stream->answered_us;
+    }
+    return is_older(since_us, settings->client_body_us, now_us);
+}
+
+/* Each direction has a clock of its own: who asks on and on must take the answer all the same. */
 static void judge_pace(struct http2_stream *stream)
 {
     struct http2_server *server = stream->server;
-    bool is_asked = stream->is_pending || (stream->is_open && stream->is_body_wanted);
-    bool owes_body = is_asked && !stream->is_body_read;
-    if (stream->is_said && is_older(stream->progress_us, HTTP2_LINGER_US, now_of(server))) {
+    uint64_t now_us = now_of(server);
+    bool is_over = stream->is_said && !stream->is_open;
+    if (is_over && is_older(stream->answered_us, HTTP2_LINGER_US, now_us)) {
         http2_stream_reset(stream, NGHTTP2_NO_ERROR);
         return;
     }
-    bool keeps_waiting = buf_size(&stream->out) > 0 || (stream->has_head && stream->is_ended);
-    if (stream->is_closed || stream->is_reset ||
-        !is_older(stream->progress_us, server->host->settings.client_body_us, now_of(server))) {
+    if (stream->is_closed || stream->is_reset) {
         return;
     }
-    if (keeps_waiting) {
+    if (keeps_waiting(stream, now_us)) {
         http2_server_count(server, METRIC_HTTP2_STALLED);
         http2_stream_tell_gone(stream, ERR_TIMEOUT);
         http2_stream_reset(stream, NGHTTP2_CANCEL);
-    } else if (owes_body) {
+    } else if (owes_body(stream, now_us)) {
         stream->is_pending = false;
         http2_stream_tell_gone(stream, ERR_TIMEOUT);
-        cell_increment(&server->host->cells->rejected_requests[REJECT_BODY_TIMEOUT]);
+        if (!stream->is_switched) {
+            cell_increment(&server->host->cells->rejected_requests[REJECT_BODY_TIMEOUT]);
+        }
         if (stream->has_head) {
             http2_stream_reset(stream, NGHTTP2_CANCEL);
         } else {

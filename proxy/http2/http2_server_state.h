@@ -68,6 +68,10 @@ struct http2_stream {
     bool has_head;     /* the final head was given to nghttp2 */
     bool is_ended;     /* the answer is complete, but for what waits in `out` */
     bool is_said;      /* its end has been sent, and the client may still be sending */
+    bool is_head;      /* the request is HEAD */
+    bool is_tunnel;    /* it asks for one (RFC 8441) */
+    bool is_switched;  /* and has it: bytes go both ways */
+    bool is_finished;  /* the origin has said all it has to say in the tunnel */
     bool is_blocked;   /* its source was told to stop */
     bool is_drain_due; /* and may go on */
     bool is_body_wanted;
@@ -80,7 +84,8 @@ struct http2_stream {
     size_t withheld; /* bytes read whose windows are not given back yet */
     uint64_t body_received;
     uint64_t discarded;           /* of these, what came for nobody */
-    uint64_t progress_us;         /* when bytes last went either way */
+    uint64_t asked_us;            /* when bytes of the request last came, or began to be wanted */
+    uint64_t answered_us;         /* when bytes of the answer last went, or began to wait */
     struct framing_limits limits; /* as they were when the head began */
     struct http2_head head;       /* then of the trailers */
     struct request message;

@@ -65,7 +65,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     list_push_back(&server->streams, &stream->link);
     server->stream_count++;
     server->request_count++;
-    stream->progress_us = now_of(server);
+    stream->asked_us = now_of(server);
     http2_head_init(&stream->head, false, &stream->arena, &stream->limits);
     (void)nghttp2_session_set_stream_user_data(session, stream->id, stream);
     return 0;
@@ -129,8 +129,10 @@ static int finish_head(struct http2_stream *stream, bool is_last)
     const struct http2_server_settings *settings = &server->host->settings;
     struct reject reject;
     stream->has_head_read = true;
+    stream->is_head = bytes_equal(stream->head.pseudo[HTTP2_METHOD], BYTES("HEAD"));
     stream->is_body_read = is_last;
     enum err err = http2_head_finish(&stream->head, is_last, &stream->message, &reject);
+    stream->is_tunnel = err == OK && stream->message.upgrade.size > 0;
     if (err == OK && settings->body_max > 0 &&
         stream->message.content_length > settings->body_max) {
         reject = reject_request(REJECT_BODY_TOO_LARGE);
@@ -185,7 +187,8 @@ static int finish_trailers(struct http2_stream *stream, bool is_last)
     if (!is_wanted) {
         return 0;
     }
-    if (!is_last) { /* RFC 9113 section 8.1: the one that ends the stream */
+    if (!is_last || stream->is_tunnel) { /* RFC 9113 sections 8.1: the one that ends the stream, and
+                                            8.5: after CONNECT only DATA */
         return refuse(stream, reject_request(REJECT_TRAILER));
     }
     if (http2_head_finish_trailers(&stream->head, &stream->trailers, &reject) != OK) {
@@ -200,10 +203,27 @@ static void discard(struct http2_server *server, struct http2_stream *stream, si
 {
     (void)nghttp2_session_consume_connection(server->session, size);
     stream->discarded += size;
-    stream->progress_us = now_of(server);
     if (stream->is_said && stream->discarded > DISCARDED_MAX) {
         http2_stream_reset(stream, NGHTTP2_NO_ERROR);
     }
+}
+
+/* A tunnel's bytes are no body. What comes before the answer waits for it. */
+static enum reject_reason judge_size(const struct http2_stream *stream)
+{
+    const struct request *message = &stream->message;
+    uint64_t body_max = stream->server->host->settings.body_max;
+    bool is_too_long = message->body == BODY_LENGTH
+                           ? stream->body_received > message->content_length
+                           : message->body == BODY_NONE;
+    if (stream->is_tunnel) {
+        return REJECT_NONE;
+    }
+    if (is_too_long) {
+        return REJECT_CONTENT_LENGTH;
+    }
+    bool is_over = body_max > 0 && stream->body_received > body_max;
+    return is_over ? REJECT_BODY_TOO_LARGE : REJECT_NONE;
 }
 
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
@@ -225,19 +245,12 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         discard(server, stream, size);
         return 0;
     }
-    const struct request *message = &stream->message;
-    uint64_t body_max = server->host->settings.body_max;
     stream->body_received += size;
-    stream->progress_us = now_of(server);
+    stream->asked_us = now_of(server);
     stream->withheld += size;
-    bool is_too_long = message->body == BODY_LENGTH
-                           ? stream->body_received > message->content_length
-                           : message->body == BODY_NONE;
-    if (is_too_long) {
-        return refuse(stream, reject_request(REJECT_CONTENT_LENGTH));
-    }
-    if (body_max > 0 && stream->body_received > body_max) {
-        return refuse(stream, reject_request(REJECT_BODY_TOO_LARGE));
+    enum reject_reason reason = judge_size(stream);
+    if (reason != REJECT_NONE) {
+        return refuse(stream, reject_request(reason));
     }
     if (stream->is_body_wanted && buf_size(&stream->in) == 0) {
         stream->responder.request_ops->on_body(stream->responder.request,
@@ -329,6 +342,7 @@ static void note_said(struct http2_stream *stream, uint8_t flags)
 {
     if (stream != NULL && (flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         stream->is_said = true;
+        stream->answered_us = now_of(stream->server);
     }
 }
 
@@ -439,6 +453,7 @@ enum err http2_session_create(struct http2_server *server, nghttp2_session **ret
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)settings->limits.head_max},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
     if (create(server, &session) != 0) {
         return ERR_NOMEM;

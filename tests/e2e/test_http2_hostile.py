@@ -317,6 +317,17 @@ def with_fields(*fields, **more):
     return lambda stage, client: client.ask(stage.host, fields=fields, **more)
 
 
+def connect(stage, client, *fields):
+    return client.headers([(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
+                           (":authority", stage.host), (":path", "/"), *fields], False)
+
+
+def unanswered(stage, client):
+    """A tunnel that the origin has not agreed to, nor refused."""
+    stage.origin.plays = [lambda link: (stage.origin.read(link), link.read_to_end()), stage.origin.polite]
+    return connect(stage, client)
+
+
 STREAM_ERRORS = {
     "a_stream_window_over_the_top": ({h2.FLOW_CONTROL_ERROR}, lambda stage, client: after(
         opened(stage, client), lambda stream: client.window_update(stream, 0x7fffffff))),
@@ -335,9 +346,14 @@ STREAM_ERRORS = {
         opened(stage, client), lambda stream: client.headers([("content-length", "0")], True, stream)), "trailer"),
     "a_name_in_capitals": ({h2.PROTOCOL_ERROR}, with_fields(("X-Capital", "1")), "field_name"),
     "a_field_of_the_connection": ({h2.PROTOCOL_ERROR}, with_fields(("connection", "close")), "connection_field"),
-    "extended_connect": ({h2.PROTOCOL_ERROR}, lambda stage, client: client.headers(
-        [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", stage.host), (":path", "/")]),
+    "a_protocol_without_connect": ({h2.PROTOCOL_ERROR}, with_fields((":protocol", "websocket")), "pseudo_field"),
+    "a_tunnel_with_a_length": ({h2.PROTOCOL_ERROR}, lambda stage, client: connect(stage, client, ("content-length", "5")),
+                               "content_length"),
+    "a_tunnel_without_a_path": ({h2.PROTOCOL_ERROR}, lambda stage, client: client.headers(
+        [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"), (":authority", stage.host)], False),
         "pseudo_field"),
+    "a_second_head_in_a_tunnel": ({h2.PROTOCOL_ERROR}, lambda stage, client: after(
+        unanswered(stage, client), lambda stream: client.headers([("x", "y")], True, stream)), "trailer"),
 }
 for error_name, error in STREAM_ERRORS.items():
     add_stream_error(error_name + "_ends_the_stream", *error)

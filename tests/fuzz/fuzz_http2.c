@@ -27,6 +27,7 @@ struct call {
     const struct request *request;
     uint64_t received;
     bool has_head;
+    bool is_finished; /* a tunnel whose origin has said all */
 };
 
 struct fuzz {
@@ -109,8 +110,8 @@ static void check_written(const struct request *request)
     CHECK(read.content_length == request->content_length);
     CHECK(bytes_equal(read.target, request->target));
     CHECK(bytes_equal(read.authority, request->authority));
-    CHECK(request->upgrade.size == 0);
-    CHECK(read.upgrade.size == 0);
+    CHECK(bytes_equal(read.upgrade, request->upgrade));
+    CHECK(request->upgrade.size == 0 || request->body == BODY_NONE);
 }
 
 static void answer(struct call *call, unsigned status)
@@ -136,11 +137,38 @@ static void answer(struct call *call, unsigned status)
     }
 }
 
+/* A tunnel: says something, perhaps its last, and then everything that it hears. */
+static void begin_tunnel(struct call *call)
+{
+    struct responder *responder = call->responder;
+    struct response response = {.status = 101, .body = BODY_NONE, .upgrade = BYTES("websocket")};
+    call->has_head = true;
+    responder->ops->head(responder, &response);
+    responder->ops->body(responder, BYTES("hello"));
+    call->is_finished = (fuzz.options & 2) != 0;
+    if (call->is_finished) {
+        responder->ops->finish(responder);
+    }
+    responder->ops->want_body(responder, true);
+}
+
+static void on_tunnel_body(struct call *call, struct bytes piece)
+{
+    if (!call->is_finished) {
+        call->responder->ops->body(call->responder, piece);
+    }
+}
+
 static void on_body(void *request, struct bytes piece)
 {
     struct call *call = request;
     CHECK(call->responder != NULL);
     call->received += piece.size;
+    if (call->request->upgrade.size > 0) {
+        CHECK(call->has_head);
+        on_tunnel_body(call, piece);
+        return;
+    }
     CHECK(call->request->body == BODY_CHUNKED || call->received <= call->request->content_length);
     if ((fuzz.options & 16) != 0) {
         call->responder->ops->want_body(call->responder, false);
@@ -151,7 +179,9 @@ static void on_body_end(void *request, const struct fields *trailers)
 {
     struct call *call = request;
     CHECK(call->responder != NULL);
-    CHECK(call->request->body == BODY_CHUNKED || call->received == call->request->content_length);
+    bool is_tunnel = call->request->upgrade.size > 0;
+    CHECK(is_tunnel || call->request->body == BODY_CHUNKED ||
+          call->received == call->request->content_length);
     for (size_t i = 0; i < trailers->count; i++) {
         CHECK(!framing_is_trailer_refused(trailers->items[i].id));
     }
@@ -194,7 +224,11 @@ static void on_open(struct handler *handler, struct responder *responder,
     responder->request_ops = &request_ops;
     check_written(request);
     bool has_body = request->body == BODY_CHUNKED || request->content_length > 0;
-    if (has_body && (fuzz.options & 32) == 0) {
+    if (request->upgrade.size > 0 && (fuzz.options & 32) == 0) {
+        begin_tunnel(call);
+    } else if (request->upgrade.size > 0) {
+        answer(call, 403);
+    } else if (has_body && (fuzz.options & 32) == 0) {
         responder->ops->want_body(responder, true);
     } else if (request->method != METHOD_PUT) { /* the others wait */
         answer(call, 200);

@@ -25,9 +25,10 @@ function pageOf(command) {
 const COMMANDS = {
   // A page of its own, with nothing kept from others. What its console or its scripts object to is collected, failed
   // requests apart: a server that is stopped makes those.
-  async open({width = 1200, height = 900, dark = false}) {
+  async open({width = 1200, height = 900, dark = false, trusting = false}) {
     const context = await browser.newContext({
-      viewport: {width, height}, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce"});
+      viewport: {width, height}, colorScheme: dark ? "dark" : "light", reducedMotion: "reduce",
+      ignoreHTTPSErrors: trusting});
     const page = await context.newPage();
     const entry = {page, context, complaints: [], requests: [], answers: [], failed: []};
     page.on("console", (message) => {

@@ -107,8 +107,9 @@ class Browser:
             raise BrowserError(f"{name} {more.get('selector') or more.get('script') or ''}: {answer['error']}")
         return answer["result"]
 
-    def open(self, width=1200, height=900, dark=False):
-        return Page(self, self.command("open", width=width, height=height, dark=dark))
+    def open(self, width=1200, height=900, dark=False, trusting=False):
+        """`trusting`: any certificate will do."""
+        return Page(self, self.command("open", width=width, height=height, dark=dark, trusting=trusting))
 
     def visit(self, pages, urls, script, rounds=1):
         """All these pages at once, each going through the urls in turn; gives, page by page, what the script said on each

@@ -6,7 +6,7 @@ full (RFC 7541)."""
 
 import struct
 
-from wire import Closed, WireError
+from wire import Closed, Reset, WireError
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -14,6 +14,7 @@ END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE_ERROR, \
     REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(12)
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = range(1, 7)
+ENABLE_CONNECT_PROTOCOL = 8  # RFC 8441
 NAMES = ["DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY", "WINDOW_UPDATE",
          "CONTINUATION"]
 
@@ -349,3 +350,68 @@ class Http2:
         payload = struct.pack(">Q", len(self.frames) + 1)
         self.ping(payload)
         self.read_until(lambda: payload in self.pongs)
+
+
+class Tunnel:
+    """A stream that asks for a WebSocket (RFC 8441), and then is one: a link to whoever reads and writes bytes. What is
+    sent keeps to the windows that the server gives."""
+
+    def __init__(self, client, host, path="/", fields=(), scheme="http", protocol="websocket"):
+        self.client, self.name = client, "tunnel"
+        client.read_until(lambda: client.settings)
+        self.window_left = client.settings.get(INITIAL_WINDOW_SIZE, 65535)
+        self.stream = client.headers([(":method", "CONNECT"), (":protocol", protocol), (":scheme", scheme),
+                                      (":authority", host), (":path", path), *fields], is_last=False)
+        self.answer = client.answer(self.stream)
+        self._taken = self._frames_seen = self._sent = 0
+
+    def read_head(self, patience_s=None):
+        return self.client.read_head(self.stream, patience_s)
+
+    def _count_windows(self):
+        for frame in self.client.frames[self._frames_seen:]:
+            if frame.kind == WINDOW_UPDATE and frame.stream == self.stream:
+                self.window_left += struct.unpack(">I", frame.payload)[0]
+        self._frames_seen = len(self.client.frames)
+
+    def _connection_left(self):
+        given = sum(struct.unpack(">I", frame.payload)[0] for frame in self.client.frames
+                    if frame.kind == WINDOW_UPDATE and frame.stream == 0)
+        return 65535 + given - self._sent
+
+    def send(self, data):
+        while data:
+            self._count_windows()
+            room = min(self.window_left, self._connection_left(), 16384)
+            if room <= 0:
+                self.client.read_frame()
+                continue
+            self.client.frame(DATA, 0, self.stream, data[:room])
+            self.window_left -= len(data[:room])
+            self._sent += len(data[:room])
+            data = data[room:]
+
+    def finish_sending(self):
+        self.client.data(self.stream, b"", True)
+
+    def read_exactly(self, count, patience_s=None):
+        """As a link does: Reset when the stream is, Closed when it ends before."""
+        def is_over():
+            return self.answer.has_ended or self.answer.reset is not None
+
+        self.client.read_until(lambda: len(self.answer.body) - self._taken >= count or is_over(), patience_s)
+        if len(self.answer.body) - self._taken < count:
+            left = self.answer.body[self._taken:]
+            raise (Closed if self.answer.reset is None else Reset)(f"stream {self.stream}: over; had {left[-300:]!r}")
+        piece = self.answer.body[self._taken:self._taken + count]
+        self._taken += count
+        return piece
+
+    def read_to_end(self, patience_s=None):
+        """All bytes up to END_STREAM; a reset is an error."""
+        self.client.read_answer(self.stream, patience_s)
+        if self.answer.reset is not None:
+            raise Reset(f"stream {self.stream}: reset with {self.answer.reset}")
+        piece = self.answer.body[self._taken:]
+        self._taken = len(self.answer.body)
+        return piece

@@ -1,5 +1,7 @@
 """websocket.py - RFC 6455 by hand: frames written in any shape, and read so strictly that a torn one is found out."""
 
+import base64
+import hashlib
 import struct
 
 from wire import Closed, Reset, WireError
@@ -9,6 +11,18 @@ SWITCH = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: 
           b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MASK = b"\x11\x22\x33\x44"
+
+
+def accept_of(key):
+    """What a server that speaks the protocol makes of a key."""
+    return base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+
+
+def switch_for(request, *fields):
+    """The 101 that a request with a key of its own wants."""
+    lines = ["HTTP/1.1 101 Switching Protocols", "Connection: Upgrade", "Upgrade: websocket",
+             f"Sec-WebSocket-Accept: {accept_of(request.get('Sec-WebSocket-Key'))}", *fields]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 def header(size, opcode=BINARY, masked=False, final=True, length_size=None):

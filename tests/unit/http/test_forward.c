@@ -486,6 +486,43 @@ static void informational_answers_cross_bare(void **state)
     assert_false(forward_may_inform(HTTP_1_0));
 }
 
+static void a_websocket_by_http_2_gets_a_key_of_ours(void **state)
+{
+    struct play *play = *state;
+    play->in.version = HTTP_2;
+    play->in.upgrade = BYTES("websocket");
+    add(play, "sec-websocket-key", "the client's");
+    add(play, "sec-websocket-version", "13");
+    forward(play);
+    assert_int_equal(strlen(values(&play->out.fields, "sec-websocket-key")), 24);
+    assert_out(play, "sec-websocket-version", "13");
+    assert_true(bytes_equal(play->out.upgrade, BYTES("websocket")));
+}
+
+static void a_websocket_by_http_1_1_has_its_own_key(void **state)
+{
+    struct play *play = *state;
+    play->in.upgrade = BYTES("websocket");
+    add(play, "Sec-WebSocket-Key", "the client's");
+    forward(play);
+    assert_out(play, "sec-websocket-key", "the client's");
+}
+
+static void the_answer_to_our_key_stays_behind(void **state)
+{
+    (void)state;
+    static const enum http_version versions[] = {HTTP_1_1, HTTP_2};
+    struct field accept = {BYTES("Sec-WebSocket-Accept"), BYTES("x"), FIELD_SEC_WEBSOCKET_ACCEPT};
+    for (size_t i = 0; i < COUNT_OF(versions); i++) {
+        struct back back = back_of(BODY_NONE, versions[i]);
+        back.in.status = 101;
+        back.in.fields = (struct fields){&accept, 1};
+        back_forward(&back);
+        bool is_kept = fields_find(&back.out.fields, FIELD_SEC_WEBSOCKET_ACCEPT) != NULL;
+        assert_int_equal(is_kept, versions[i] == HTTP_1_1);
+    }
+}
+
 #define WITH_PLAY(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -507,10 +544,13 @@ int main(void)
         WITH_PLAY(a_request_that_does_not_fit_is_a_limit),
         WITH_PLAY(what_only_the_edge_may_say_stays_behind_there),
         WITH_PLAY(forwarding_without_memory_says_so),
+        WITH_PLAY(a_websocket_by_http_2_gets_a_key_of_ours),
+        WITH_PLAY(a_websocket_by_http_1_1_has_its_own_key),
         cmocka_unit_test(responses_lose_hop_by_hop_and_nominated_fields),
         cmocka_unit_test(a_date_of_the_origin_is_kept),
         cmocka_unit_test(bodies_without_length_are_framed_for_the_client),
         cmocka_unit_test(informational_answers_cross_bare),
+        cmocka_unit_test(the_answer_to_our_key_stays_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

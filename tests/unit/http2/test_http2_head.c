@@ -105,6 +105,29 @@ static void the_body_is_framed_by_length_and_end(void **state)
     }
 }
 
+#define CONNECT ":method|CONNECT\n:scheme|https\n:path|/chat\n:authority|shop.test\n:protocol|"
+
+/* RFC 8441 */
+static void a_connect_for_a_websocket_becomes_an_upgrade(void **state)
+{
+    (void)state;
+    for (unsigned is_last = 0; is_last < 2; is_last++) {
+        struct arena arena;
+        struct request request;
+        arena_init(&arena, 1 << 20);
+        assert_int_equal(judge(CONNECT "WebSocket\nsec-websocket-version|13\nte|trailers\n",
+                               is_last, &arena, &request),
+                         REJECT_NONE);
+        assert_int_equal(request.method, METHOD_GET);
+        assert_int_equal(request.version, HTTP_2);
+        assert_int_equal(request.body, BODY_NONE);
+        assert_true(bytes_equal(request.upgrade, BYTES("websocket")));
+        assert_true(bytes_equal(request.target, BYTES("/chat")));
+        assert_false(request.accepts_trailers);
+        arena_finish(&arena);
+    }
+}
+
 static void what_could_be_read_in_two_ways_is_refused(void **state)
 {
     (void)state;
@@ -131,6 +154,19 @@ static void what_could_be_read_in_two_ways_is_refused(void **state)
         {":method|GET_/\n:scheme|https\n:path|/\n:authority|a\n", REJECT_METHOD_SYNTAX},
         {":method|get\n:scheme|https\n:path|/\n:authority|a\n", REJECT_METHOD_UNKNOWN},
         {":method|CONNECT\n:authority|a:1\n", REJECT_METHOD_CONNECT},
+        {CONNECT "connect-udp\n", REJECT_PROTOCOL_UNKNOWN},
+        {CONNECT "h2c\n", REJECT_PROTOCOL_UNKNOWN},
+        {CONNECT "\n", REJECT_PSEUDO_FIELD},
+        {CONNECT "websocket,_h2c\n", REJECT_PSEUDO_FIELD},
+        {CONNECT "websocket\n:protocol|websocket\n", REJECT_PSEUDO_FIELD},
+        {CONNECT "websocket\ncontent-length|0\n", REJECT_CONTENT_LENGTH},
+        {CONNECT "websocket\ncontent-length|5\n", REJECT_CONTENT_LENGTH},
+        {CONNECT "websocket\nupgrade|websocket\n", REJECT_CONNECTION_FIELD},
+        {":method|CONNECT\n:scheme|https\n:authority|a\n:protocol|websocket\n",
+         REJECT_PSEUDO_FIELD},
+        {":method|CONNECT\n:path|/\n:authority|a\n:protocol|websocket\n", REJECT_PSEUDO_FIELD},
+        {":method|CONNECT\n:scheme|https\n:path|*\n:authority|a\n:protocol|websocket\n",
+         REJECT_TARGET},
         {":method|CONNECT\n:scheme|https\n:path|/\n:authority|a\n", REJECT_METHOD_CONNECT},
         /* the target */
         {":method|GET\n:scheme|https\n:path|\n:authority|a\n", REJECT_TARGET},
@@ -320,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_head_becomes_a_request),
         cmocka_unit_test(the_body_is_framed_by_length_and_end),
+        cmocka_unit_test(a_connect_for_a_websocket_becomes_an_upgrade),
         cmocka_unit_test(what_could_be_read_in_two_ways_is_refused),
         cmocka_unit_test(what_is_sound_is_not_refused),
         cmocka_unit_test(crumbs_of_a_cookie_become_one),

@@ -23,6 +23,16 @@ enum { END_STREAM = 1, ACK = 1, END_HEADERS = 4 };
     "\x83\x86\x84\x41\x01"                                                                         \
     "a"
 
+/* HEAD with a body; CONNECT with :protocol websocket. */
+#define HEAD_METHOD                                                                                \
+    "\x42\x04"                                                                                     \
+    "HEAD\x86\x84\x41\x01"                                                                         \
+    "a"
+#define CONNECT                                                                                    \
+    "\x42\x07"                                                                                     \
+    "CONNECT\x86\x84\x41\x01"                                                                      \
+    "a\x40\x09:protocol\x09websocket"
+
 struct play {
     struct loop loop;
     struct handler handler;
@@ -416,6 +426,167 @@ static void who_takes_nothing_loses_the_stream(void **state)
     finish();
 }
 
+/* The request's body goes on and on; its answer waits for a window that never comes. */
+static void who_asks_on_must_take_the_answer_all_the_same(void **state)
+{
+    static char piece[64 * 1024];
+    (void)state;
+    begin();
+    play.is_wanted = true;
+    ask(1, false);
+    loop_enter(&play.loop);
+    head(0, BODY_CHUNKED);
+    play.calls[0]->ops->body(play.calls[0], bytes_make(piece, sizeof piece));
+    play.calls[0]->ops->body(play.calls[0], bytes_make(piece, sizeof piece));
+    loop_leave(&play.loop);
+    for (unsigned i = 0; i < 25; i++) {
+        play_turn(&play.loop, 1000);
+        send_frame(DATA, 0, 1, BYTES("more"));
+    }
+    assert_int_equal(frames(RST_STREAM, 1), 0);
+    for (unsigned i = 0; i < 8; i++) {
+        play_turn(&play.loop, 1000);
+        send_frame(DATA, 0, 1, BYTES("more"));
+    }
+    assert_int_equal(frames(RST_STREAM, 1), 1);
+    assert_int_equal(play.gone_count, 1);
+    finish();
+}
+
+/* An answer that runs keeps a request that rests alive: they may talk in turns. */
+static void an_answer_under_way_excuses_a_body_that_rests(void **state)
+{
+    (void)state;
+    begin();
+    play.is_wanted = true;
+    ask(1, false);
+    loop_enter(&play.loop);
+    head(0, BODY_CHUNKED);
+    loop_leave(&play.loop);
+    for (unsigned i = 0; i < 3; i++) {
+        play_turn(&play.loop, 20000);
+        loop_enter(&play.loop);
+        play.calls[0]->ops->body(play.calls[0], BYTES("event"));
+        loop_leave(&play.loop);
+        turn();
+    }
+    assert_int_equal(frames(RST_STREAM, 1), 0);
+    play_turn(&play.loop, 31000);
+    assert_int_equal(frames(RST_STREAM, 1), 1);
+    finish();
+}
+
+/* Trailers with an objection are answered as the HEAD that they belong to. */
+static void a_refusal_in_trailers_remembers_the_method(void **state)
+{
+    (void)state;
+    begin();
+    play.is_wanted = true;
+    send_frame(HEADERS, END_HEADERS, 1, BYTES(HEAD_METHOD));
+    assert_int_equal(play.call_count, 1);
+    static char block[30 * 5];
+    for (size_t at = 0; at < sizeof block; at += 5) { /* more of them than may be */
+        memcpy(block + at, "\x00\x01x\x01y", 5);
+    }
+    size_t size = sizeof block;
+    send_frame(HEADERS, END_HEADERS | END_STREAM, 1, bytes_make(block, size));
+    turn();
+    assert_int_equal(play.gone_count, 1);
+    assert_int_equal(frames(HEADERS, 1), 1); /* 431 */
+    assert_int_equal(frames(DATA, 1), 0);
+    finish();
+}
+
+/* ---- tunnels ---- */
+
+static void ask_tunnel(unsigned stream)
+{
+    send_frame(HEADERS, END_HEADERS, stream, BYTES(CONNECT));
+}
+
+static void switch_over(size_t call)
+{
+    struct response response = {.status = 101, .upgrade = BYTES("websocket"), .body = BODY_NONE};
+    loop_enter(&play.loop);
+    play.calls[call]->ops->head(play.calls[call], &response);
+    play.calls[call]->ops->want_body(play.calls[call], true);
+    loop_leave(&play.loop);
+    turn();
+}
+
+static void a_tunnel_keeps_early_bytes_for_its_handler(void **state)
+{
+    (void)state;
+    begin();
+    ask_tunnel(1);
+    assert_int_equal(play.call_count, 1);
+    send_frame(DATA, 0, 1, BYTES("early"));
+    assert_int_equal(play.body_size, 0);
+    switch_over(0);
+    assert_int_equal(play.body_size, 5);
+    assert_int_equal(frames(HEADERS, 1), 1);
+    send_frame(DATA, END_STREAM, 1, BYTES("late"));
+    assert_int_equal(play.body_size, 9);
+    assert_int_equal(play.end_count, 1);
+    loop_enter(&play.loop);
+    end(0);
+    loop_leave(&play.loop);
+    turn();
+    assert_int_equal(play.host.spare_count, 1);
+    finish();
+}
+
+static void a_tunnel_may_be_silent_and_half_of_one_for_a_while(void **state)
+{
+    (void)state;
+    begin();
+    ask_tunnel(1);
+    switch_over(0);
+    play_turn(&play.loop, 600 * 1000);
+    assert_int_equal(frames(RST_STREAM, 1), 0);
+    loop_enter(&play.loop);
+    play.calls[0]->ops->finish(play.calls[0]);
+    loop_leave(&play.loop);
+    turn();
+    assert_int_equal(frames(DATA, 1), 1); /* END_STREAM */
+    play_turn(&play.loop, 59000);
+    assert_int_equal(frames(RST_STREAM, 1), 0);
+    play_turn(&play.loop, 2000);
+    assert_int_equal(frames(RST_STREAM, 1), 1);
+    assert_int_equal(play.gone_count, 1);
+    finish();
+}
+
+static void a_tunnel_gives_windows_back_as_its_handler_takes(void **state)
+{
+    static char piece[16384];
+    (void)state;
+    begin();
+    ask_tunnel(1);
+    for (unsigned i = 0; i < HTTP2_STREAM_WINDOW / sizeof piece; i++) {
+        send_frame(DATA, 0, 1, bytes_make(piece, sizeof piece));
+    }
+    turn();
+    assert_int_equal(frames(WINDOW_UPDATE, 1), 0);
+    switch_over(0);
+    assert_int_equal(play.body_size, HTTP2_STREAM_WINDOW);
+    assert_true(frames(WINDOW_UPDATE, 1) > 0);
+    finish();
+}
+
+static void a_head_within_a_tunnel_is_an_error_of_the_stream(void **state)
+{
+    (void)state;
+    begin();
+    ask_tunnel(1);
+    switch_over(0);
+    send_frame(HEADERS, END_HEADERS | END_STREAM, 1, BYTES("\x00\x01x\x01y"));
+    turn();
+    assert_int_equal(frames(RST_STREAM, 1), 1);
+    assert_int_equal(play.gone_count, 1);
+    finish();
+}
+
 static void a_notice_without_an_answer_is_followed_by_the_end(void **state)
 {
     (void)state;
@@ -506,6 +677,13 @@ int main(void)
         cmocka_unit_test(blocks_are_used_again),
         cmocka_unit_test(silence_ends_the_connection),
         cmocka_unit_test(who_takes_nothing_loses_the_stream),
+        cmocka_unit_test(who_asks_on_must_take_the_answer_all_the_same),
+        cmocka_unit_test(an_answer_under_way_excuses_a_body_that_rests),
+        cmocka_unit_test(a_refusal_in_trailers_remembers_the_method),
+        cmocka_unit_test(a_tunnel_keeps_early_bytes_for_its_handler),
+        cmocka_unit_test(a_tunnel_may_be_silent_and_half_of_one_for_a_while),
+        cmocka_unit_test(a_tunnel_gives_windows_back_as_its_handler_takes),
+        cmocka_unit_test(a_head_within_a_tunnel_is_an_error_of_the_stream),
         cmocka_unit_test(a_notice_without_an_answer_is_followed_by_the_end),
         cmocka_unit_test(without_memory_nothing_is_left_behind),
         cmocka_unit_test(any_allocation_may_fail),
