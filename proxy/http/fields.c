@@ -12,16 +12,27 @@ static const struct bytes names[FIELD_ID_COUNT] = {[FIELD_OTHER] = {"", 0},
 };
 
 /* The one id that a name of this length can have, judged by the letter that tells the candidates
- * apart. */
-static enum field_id candidate(const char *name, size_t size)
+ * apart; up to 9 letters. */
+static enum field_id short_candidate(const char *name, size_t size)
 {
     switch (size) {
     case 2:
         return FIELD_TE;
     case 3:
-        return FIELD_VIA;
+        return (name[0] | 0x20) == 'v' ? FIELD_VIA : FIELD_AGE;
     case 4:
-        return (name[0] | 0x20) == 'h' ? FIELD_HOST : FIELD_DATE;
+        switch (name[0] | 0x20) {
+        case 'h':
+            return FIELD_HOST;
+        case 'd':
+            return FIELD_DATE;
+        case 'e':
+            return FIELD_ETAG;
+        default:
+            return FIELD_VARY;
+        }
+    case 5:
+        return FIELD_RANGE;
     case 6:
         switch (name[0] | 0x20) {
         case 'c':
@@ -30,6 +41,8 @@ static enum field_id candidate(const char *name, size_t size)
             return FIELD_EXPECT;
         case 's':
             return FIELD_SERVER;
+        case 'p':
+            return FIELD_PRAGMA;
         default:
             return FIELD_ORIGIN;
         }
@@ -39,13 +52,31 @@ static enum field_id candidate(const char *name, size_t size)
             return FIELD_TRAILER;
         case 'u':
             return FIELD_UPGRADE;
+        case 'e':
+            return FIELD_EXPIRES;
         default:
             return FIELD_REFERER;
         }
     case 8:
-        return (name[0] | 0x20) == 'l' ? FIELD_LOCATION : FIELD_IF_MATCH;
+        switch (name[3] | 0x20) {
+        case 'm':
+            return FIELD_IF_MATCH;
+        case 'r':
+            return FIELD_IF_RANGE;
+        default:
+            return FIELD_LOCATION;
+        }
     case 9:
         return FIELD_FORWARDED;
+    default:
+        return FIELD_OTHER;
+    }
+}
+
+/* The same from 10 letters on. */
+static enum field_id long_candidate(const char *name, size_t size)
+{
+    switch (size) {
     case 10:
         switch (name[0] | 0x20) {
         case 'c':
@@ -73,7 +104,20 @@ static enum field_id candidate(const char *name, size_t size)
             return FIELD_X_ROBOTS_TAG;
         }
     case 13:
-        return (name[0] | 0x20) == 's' ? FIELD_SERIN_VERSION : FIELD_AUTHORIZATION;
+        switch (name[2] | 0x20) {
+        case 'r':
+            return FIELD_SERIN_VERSION;
+        case 't':
+            return FIELD_AUTHORIZATION;
+        case 'c':
+            return FIELD_CACHE_CONTROL;
+        case 's':
+            return FIELD_LAST_MODIFIED;
+        case 'n':
+            return FIELD_CONTENT_RANGE;
+        default:
+            return FIELD_IF_NONE_MATCH;
+        }
     case 14:
         switch (name[10] | 0x20) {
         case 'n':
@@ -88,20 +132,31 @@ static enum field_id candidate(const char *name, size_t size)
     case 15:
         return (name[0] | 0x20) == 'x' ? FIELD_X_FORWARDED_FOR : FIELD_IDEMPOTENCY_KEY;
     case 16:
-        return (name[0] | 0x20) == 'x' ? FIELD_X_FORWARDED_HOST : FIELD_PROXY_CONNECTION;
+        switch (name[8] | 0x20) {
+        case 'd':
+            return FIELD_X_FORWARDED_HOST;
+        case 'n':
+            return FIELD_PROXY_CONNECTION;
+        case 'l':
+            return FIELD_CONTENT_LOCATION;
+        default:
+            return FIELD_CONTENT_ENCODING;
+        }
     case 17:
         switch (name[0] | 0x20) {
         case 'x':
             return FIELD_X_FORWARDED_PROTO;
         case 's':
             return FIELD_SEC_WEBSOCKET_KEY;
-        default:
+        case 't':
             return FIELD_TRANSFER_ENCODING;
+        default:
+            return FIELD_IF_MODIFIED_SINCE;
         }
     case 18:
         return FIELD_PROXY_AUTHENTICATE;
     case 19:
-        return FIELD_PROXY_AUTHORIZATION;
+        return (name[0] | 0x20) == 'p' ? FIELD_PROXY_AUTHORIZATION : FIELD_IF_UNMODIFIED_SINCE;
     case 20:
         return FIELD_SEC_WEBSOCKET_ACCEPT;
     case 25:
@@ -146,7 +201,8 @@ static bool is_known(const char *name, const char *known, size_t size)
 
 enum field_id field_id_of(struct bytes name)
 {
-    enum field_id id = candidate(name.data, name.size);
+    enum field_id id = name.size < 10 ? short_candidate(name.data, name.size)
+                                      : long_candidate(name.data, name.size);
     if (names[id].size != name.size || !is_known(name.data, names[id].data, name.size)) {
         return FIELD_OTHER;
     }

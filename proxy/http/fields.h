@@ -48,7 +48,22 @@
     X(SEC_FETCH_SITE, "sec-fetch-site")                                                            \
     X(STRICT_TRANSPORT_SECURITY, "strict-transport-security")                                      \
     X(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                      \
-    X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")
+    X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")                                                \
+    X(CACHE_CONTROL, "cache-control")                                                              \
+    X(ETAG, "etag")                                                                                \
+    X(AGE, "age")                                                                                  \
+    X(EXPIRES, "expires")                                                                          \
+    X(PRAGMA, "pragma")                                                                            \
+    X(VARY, "vary")                                                                                \
+    X(LAST_MODIFIED, "last-modified")                                                              \
+    X(IF_NONE_MATCH, "if-none-match")                                                              \
+    X(IF_MODIFIED_SINCE, "if-modified-since")                                                      \
+    X(IF_UNMODIFIED_SINCE, "if-unmodified-since")                                                  \
+    X(IF_RANGE, "if-range")                                                                        \
+    X(RANGE, "range")                                                                              \
+    X(CONTENT_RANGE, "content-range")                                                              \
+    X(CONTENT_LOCATION, "content-location")                                                        \
+    X(CONTENT_ENCODING, "content-encoding")
 
 enum field_id {
     FIELD_OTHER = 0,

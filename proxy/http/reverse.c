@@ -193,8 +193,7 @@ static bool is_of_origin_alone(const struct field *field)
 
 static bool is_reference(const struct field *field)
 {
-    return field->id == FIELD_LOCATION ||
-           (field->id == FIELD_OTHER && bytes_equal_nocase(field->name, BYTES("content-location")));
+    return field->id == FIELD_LOCATION || field->id == FIELD_CONTENT_LOCATION;
 }
 
 enum err reverse_fields(struct fields *fields, const struct reverse_facts *facts,
