@@ -134,6 +134,44 @@ static enum err set_client_certificates(SSL_CTX *context, const struct tls_serve
     return OK;
 }
 
+/* What a session is good for: who resumes one is not asked for a certificate again, so it opens
+ * only an address that asks the same, by the same authorities. */
+static bool set_session_kind(SSL_CTX *context, const struct tls_server_config *config)
+{
+    STACK_OF(X509_OBJECT) *trusted = X509_STORE_get0_objects(SSL_CTX_get_cert_store(context));
+    const unsigned char kind = (unsigned char)config->client_certificates;
+    unsigned char one[EVP_MAX_MD_SIZE];
+    unsigned char id[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    EVP_MD_CTX *digest = EVP_MD_CTX_new();
+    bool is_set = digest != NULL && EVP_DigestInit_ex(digest, EVP_sha256(), NULL) == 1 &&
+                  EVP_DigestUpdate(digest, &kind, sizeof kind) == 1;
+    for (int i = 0; is_set && i < sk_X509_OBJECT_num(trusted); i++) {
+        const X509 *authority = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
+        is_set = authority == NULL || (X509_digest(authority, EVP_sha256(), one, &size) == 1 &&
+                                       EVP_DigestUpdate(digest, one, size) == 1);
+    }
+    is_set = is_set && EVP_DigestFinal_ex(digest, id, &size) == 1 &&
+             SSL_CTX_set_session_id_context(context, id, size) == 1;
+    EVP_MD_CTX_free(digest);
+    return is_set;
+}
+
+/* Without keys there are no tickets, and nothing is resumed. */
+static enum err set_tickets(SSL_CTX *context, const struct tls_server_config *config)
+{
+    (void)SSL_CTX_set_num_tickets(context, config->tickets != NULL ? TICKETS : 0);
+    if (config->tickets == NULL) {
+        (void)SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+        return OK;
+    }
+    if (!set_session_kind(context, config)) {
+        ERR_clear_error();
+        return ERR_NOMEM;
+    }
+    return tls_ticket_keys_install(config->tickets, context);
+}
+
 static enum err add_certificates(SSL_CTX *context, const struct tls_server *server,
                                  const struct bundle *bundle, struct note *note)
 {
@@ -158,7 +196,6 @@ static enum err add_certificates(SSL_CTX *context, const struct tls_server *serv
 static enum err make_context(struct tls_server *server, const struct tls_server_config *config,
                              struct bundle *bundle, struct note *note)
 {
-    static const unsigned char id[] = "serin";
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (context == NULL) {
         return ERR_NOMEM;
@@ -168,7 +205,6 @@ static enum err make_context(struct tls_server *server, const struct tls_server_
     (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_timeout(context, TICKET_LIFE_S);
-    (void)SSL_CTX_set_num_tickets(context, TICKETS);
     SSL_CTX_set_alpn_select_cb(context, on_protocols, server);
     (void)SSL_CTX_set_tlsext_status_cb(context, on_status);
     (void)SSL_CTX_set_tlsext_status_arg(context, server);
@@ -177,15 +213,14 @@ static enum err make_context(struct tls_server *server, const struct tls_server_
     int oldest = config->is_tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION;
     bool is_set = SSL_CTX_set_min_proto_version(context, oldest) == 1 &&
                   SSL_CTX_set_cipher_list(context, CIPHERS) == 1 &&
-                  SSL_CTX_set1_groups_list(context, GROUPS) == 1 &&
-                  SSL_CTX_set_session_id_context(context, id, sizeof id - 1) == 1;
+                  SSL_CTX_set1_groups_list(context, GROUPS) == 1;
     if (!is_set) {
         ERR_clear_error();
         return ERR_NOMEM;
     }
-    enum err err = tls_ticket_keys_install(config->tickets, context);
+    enum err err = set_client_certificates(context, config, note);
     if (err == OK) {
-        err = set_client_certificates(context, config, note);
+        err = set_tickets(context, config);
     }
     return err != OK ? err : add_certificates(context, server, bundle, note);
 }

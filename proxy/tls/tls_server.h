@@ -6,7 +6,8 @@
  * with the ciphers and groups of Mozilla's "intermediate" profile without its finite-field
  * Diffie-Hellman; the client's order counts; no renegotiation, no compression. Where several
  * certificates carry a name, the client gets one of a kind (ECDSA, RSA) it can check; an unknown or
- * missing name gets the first certificate. */
+ * missing name gets the first certificate. A session is resumed only where the same is asked of
+ * clients' certificates as where it began. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ struct tls_server_config {
     bool has_http2;        /* offer h2 before http/1.1 */
     const char *client_ca; /* PEM: who signs client certificates; NULL with TLS_CLIENT_NONE */
     enum tls_client_certificates client_certificates;
-    struct tls_ticket_keys *tickets; /* borrowed while the server lives */
+    struct tls_ticket_keys *tickets; /* borrowed while the server lives; NULL: nothing is resumed */
 };
 
 /* Reads the files. One reference, the caller's. The note says which file and what is wrong with it.

@@ -313,6 +313,32 @@ static void sessions_belong_to_the_settings_they_were_made_with(void **state)
 }
 
 /* One that was let in before the settings changed brings its ticket after. */
+/* A ticket of an address that asks for no certificate must not open one that does: what is resumed
+ * is not verified again. */
+static void a_ticket_opens_no_address_that_asks_for_more(void **state)
+{
+    (void)state;
+    struct tls_resume resume = {0};
+    shake_hands("site.example", &resume);
+    say(&server_side, "x");
+    play_until(&loop, has_read(&client_side, "x"));
+    static const enum tls_client_certificates wanted[] = {TLS_CLIENT_REQUIRED, TLS_CLIENT_OPTIONAL};
+    for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+        close_side(&client_side);
+        close_side(&server_side);
+        clear_side(&client_side);
+        clear_side(&server_side);
+        tls_server_unref(server);
+        server = make_server(wanted[i]);
+        shake_hands("site.example", &resume);
+        bool is_refused = wanted[i] == TLS_CLIENT_REQUIRED;
+        assert_int_equal(server_side.connected, is_refused ? ERR_DENIED : OK);
+        assert_int_equal(tls_stream_result(server_side.stream),
+                         is_refused ? TLS_BAD_CERTIFICATE : TLS_FULL);
+    }
+    tls_resume_finish(&resume);
+}
+
 static void a_connection_of_before_brings_no_session(void **state)
 {
     (void)state;
@@ -543,6 +569,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(both_sides_understand_each_other, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sessions_belong_to_the_settings_they_were_made_with, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_ticket_opens_no_address_that_asks_for_more, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_connection_of_before_brings_no_session, set_up,
                                         tear_down),
