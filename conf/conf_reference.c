@@ -3,6 +3,9 @@
 #include "conf/conf_number.h"
 #include "conf/conf_schema.h"
 #include "conf/manual.h"
+#include "proxy/base/check.h"
+
+enum { SECTIONS_MAX = 64 };
 
 static const char introduction[] =
     "# Configuration\n"
@@ -111,17 +114,29 @@ static void append_unbuilt(struct buf *buf, const struct conf_section *section)
     }
 }
 
-static bool is_first_use(const struct conf_section *section, size_t index)
+/* Sections that a page has: several keys may have the same one. */
+struct told {
+    const struct conf_section *sections[SECTIONS_MAX];
+    size_t count;
+};
+
+/* Is there a section to be told, which was not yet? */
+static bool is_untold(struct told *told, const struct conf_key *key)
 {
-    for (size_t i = 0; i < index; i++) {
-        if (section->keys[i].section == section->keys[index].section) {
+    if (key->type != CONF_TYPE_SECTION) {
+        return false;
+    }
+    for (size_t i = 0; i < told->count; i++) {
+        if (told->sections[i] == key->section) {
             return false;
         }
     }
+    CHECK(told->count < SECTIONS_MAX);
+    told->sections[told->count++] = key->section;
     return true;
 }
 
-static void append_section(struct buf *buf, const struct conf_section *section)
+static void append_section(struct buf *buf, const struct conf_section *section, struct told *told)
 {
     (void)buf_printf(buf, "\n## %s\n\n%s\n\n", section->title, section->help);
     (void)buf_append(
@@ -133,16 +148,17 @@ static void append_section(struct buf *buf, const struct conf_section *section)
     }
     append_unbuilt(buf, section);
     for (size_t i = 0; i < section->key_count; i++) {
-        if (section->keys[i].type == CONF_TYPE_SECTION && is_first_use(section, i)) {
-            append_section(buf, section->keys[i].section);
+        if (is_untold(told, &section->keys[i])) {
+            append_section(buf, section->keys[i].section, told);
         }
     }
 }
 
 void conf_reference(struct buf *buf)
 {
+    struct told told = {.count = 0};
     (void)buf_append(buf, bytes_of(introduction));
-    append_section(buf, conf_schema());
+    append_section(buf, conf_schema(), &told);
 }
 
 /* ---- the same for man(1) ---- */
@@ -169,7 +185,8 @@ static void append_facts(struct buf *page, const struct conf_key *key)
     buf_finish(&cell);
 }
 
-static void append_manual_section(struct buf *page, const struct conf_section *section)
+static void append_manual_section(struct buf *page, const struct conf_section *section,
+                                  struct told *told)
 {
     manual_heading(page, section->title);
     manual_text(page, section->help);
@@ -182,18 +199,19 @@ static void append_manual_section(struct buf *page, const struct conf_section *s
         }
     }
     for (size_t i = 0; i < section->key_count; i++) {
-        if (section->keys[i].type == CONF_TYPE_SECTION && is_first_use(section, i)) {
-            append_manual_section(page, section->keys[i].section);
+        if (is_untold(told, &section->keys[i])) {
+            append_manual_section(page, section->keys[i].section, told);
         }
     }
 }
 
 void manual_configuration(struct buf *page)
 {
+    struct told told = {.count = 0};
     manual_begin(page, "SERIN.YAML", "5", "serin.yaml", "the configuration of serin(1)");
     manual_heading(page, "DESCRIPTION");
     manual_text(page, introduction);
-    append_manual_section(page, conf_schema());
+    append_manual_section(page, conf_schema(), &told);
     manual_heading(page, "SEE ALSO");
     (void)buf_append(page, BYTES("\\fBserin\\fR(1)\n"));
 }
