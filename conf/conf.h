@@ -78,6 +78,14 @@ enum conf_client_certificates {
     CONF_CLIENT_CERTIFICATES_REQUIRED
 };
 
+/* How an address speaks TLS. */
+struct conf_tls {
+    struct conf_certificate *certificates; /* none: plain HTTP */
+    size_t count;
+    const char *client_ca; /* PEM: who signs client certificates, or NULL */
+    enum conf_client_certificates client_certificates;
+};
+
 /* Plain HTTP is answered with where the same is by HTTPS. */
 struct conf_redirect_https {
     bool is_on;
@@ -87,11 +95,8 @@ struct conf_redirect_https {
 enum conf_http2 { CONF_HTTP2_AUTO, CONF_HTTP2_ON, CONF_HTTP2_OFF };
 
 struct conf_listener {
-    struct conf_address address;  /* never AF_UNIX; IPv6 listeners are IPv6 only */
-    struct conf_certificate *tls; /* none: plain HTTP */
-    size_t tls_count;
-    const char *client_ca; /* PEM: who signs client certificates, or NULL */
-    enum conf_client_certificates client_certificates;
+    struct conf_address address; /* never AF_UNIX; IPv6 listeners are IPv6 only */
+    struct conf_tls tls;
     struct conf_redirect_https redirect_https; /* only without `tls` */
     bool has_proxy_protocol;                   /* trusted peers say first who connected to them */
     enum conf_http2 http2;
@@ -101,7 +106,7 @@ struct conf_listener {
 static inline bool conf_listener_has_http2(const struct conf_listener *listener)
 {
     return listener->http2 == CONF_HTTP2_ON ||
-           (listener->http2 == CONF_HTTP2_AUTO && listener->tls_count > 0);
+           (listener->http2 == CONF_HTTP2_AUTO && listener->tls.count > 0);
 }
 
 enum conf_role { CONF_ROLE_VIEWER, CONF_ROLE_OPERATOR };
@@ -121,11 +126,13 @@ struct conf_token {
 
 struct conf_admin {
     struct conf_address address;
-    const char **hosts; /* further names that the Host field may say, in lower case */
+    struct conf_tls tls; /* never with AF_UNIX */
+    const char **hosts;  /* further names that the Host field may say, in lower case */
     size_t host_count;
     struct conf_token
         *tokens; /* none: no token is asked for, and the address is loopback or AF_UNIX */
     size_t token_count;
+    struct conf_place place;
 };
 
 enum conf_log_format { CONF_LOG_JSON, CONF_LOG_COMBINED };

@@ -26,17 +26,17 @@ static uint16_t port_of(const struct conf_address *address)
     }
 }
 
-static void check_client_certificates(const struct conf_listener *listener,
-                                      struct conf_errors *errors)
+static void check_client_certificates(const struct conf_tls *tls,
+                                      const struct conf_address *address, struct conf_place place,
+                                      const char *section, struct conf_errors *errors)
 {
-    bool is_asking = listener->client_certificates != CONF_CLIENT_CERTIFICATES_NONE;
-    if (is_asking && listener->tls_count == 0) {
-        conf_errors_add(errors, listener->address.place,
-                        "listen.client_certificates: needs `tls` on %s", listener->address.text);
-    } else if (is_asking != (listener->client_ca != NULL)) {
-        conf_errors_add(errors, listener->address.place,
-                        "listen: `client_ca` and `client_certificates` go together (%s)",
-                        listener->address.text);
+    bool is_asking = tls->client_certificates != CONF_CLIENT_CERTIFICATES_NONE;
+    if (is_asking && tls->count == 0) {
+        conf_errors_add(errors, place, "%s.client_certificates: needs `tls` on %s", section,
+                        address->text);
+    } else if (is_asking != (tls->client_ca != NULL)) {
+        conf_errors_add(errors, place, "%s: `client_ca` and `client_certificates` go together (%s)",
+                        section, address->text);
     }
 }
 
@@ -53,7 +53,7 @@ static void check_proxy_protocol(const struct conf *conf, const struct conf_list
 
 static void check_redirect(const struct conf_listener *listener, struct conf_errors *errors)
 {
-    if (listener->redirect_https.is_on && listener->tls_count > 0) {
+    if (listener->redirect_https.is_on && listener->tls.count > 0) {
         conf_errors_add(errors, listener->address.place,
                         "listen.redirect_https: %s speaks HTTPS already", listener->address.text);
     }
@@ -62,7 +62,8 @@ static void check_redirect(const struct conf_listener *listener, struct conf_err
 static void check_listeners(const struct conf *conf, struct conf_errors *errors)
 {
     for (size_t i = 0; i < conf->listener_count; i++) {
-        check_client_certificates(&conf->listeners[i], errors);
+        check_client_certificates(&conf->listeners[i].tls, &conf->listeners[i].address,
+                                  conf->listeners[i].address.place, "listen", errors);
         check_proxy_protocol(conf, &conf->listeners[i], errors);
         check_redirect(&conf->listeners[i], errors);
     }
@@ -92,9 +93,23 @@ static bool clashes(const struct conf_address *a, const struct conf_address *b)
            (ip_equal(&left, &right) || ip_is_any(&left) || ip_is_any(&right));
 }
 
+static void check_admin_tls(const struct conf_admin *admin, struct conf_errors *errors)
+{
+    struct conf_place place = place_or(admin->address.place, admin->place);
+    if (admin->address.text == NULL) {
+        return;
+    }
+    if (admin->tls.count > 0 && admin->address.socket.any.sa_family == AF_UNIX) {
+        conf_errors_add(errors, place, "admin.tls: %s stays on this machine and needs none",
+                        admin->address.text);
+    }
+    check_client_certificates(&admin->tls, &admin->address, place, "admin", errors);
+}
+
 static void check_admin(const struct conf *conf, struct conf_errors *errors)
 {
     const struct conf_admin *admin = &conf->admin;
+    check_admin_tls(admin, errors);
     for (size_t i = 0; i < conf->listener_count; i++) {
         const struct conf_address *listener = &conf->listeners[i].address;
         if (clashes(&admin->address, listener)) {

@@ -43,13 +43,37 @@ static const struct conf_key certificate_keys[] = {
 };
 
 static const struct conf_section certificate_section = {
-    .title = "listen.tls",
+    .title = "listen.tls and admin.tls",
     .help = "A certificate. The client's SNI chooses among several; where two carry the same name, "
             "one of ECDSA and one of RSA, the client gets what it can check. A name that none "
             "carries gets the first.",
     KEYS(certificate_keys),
     .size = sizeof(struct conf_certificate),
 };
+
+/* What an address needs to speak TLS: the same for clients and for operators. */
+#define TLS_KEYS(owner)                                                                            \
+    {.name = "tls",                                                                                \
+     .type = CONF_TYPE_SECTION,                                                                    \
+     .flags = CONF_KEY_NONE,                                                                       \
+     .offset = offsetof(owner, tls.certificates),                                                  \
+     .count_offset = offsetof(owner, tls.count),                                                   \
+     .list_max = CONF_CERTIFICATES_MAX,                                                            \
+     .fallback = "",                                                                               \
+     .section = &certificate_section,                                                              \
+     .help = "With certificates the address speaks HTTPS: TLS 1.2 and 1.3. Changed files are "     \
+             "taken over by a reload, without a dropped connection."},                             \
+        {.name = "client_ca",                                                                      \
+         .type = CONF_TYPE_FILE,                                                                   \
+         .offset = offsetof(owner, tls.client_ca),                                                 \
+         .help = "PEM: the authorities whose client certificates are accepted."},                  \
+    {                                                                                              \
+        .name = "client_certificates", .type = CONF_TYPE_CHOICE,                                   \
+        .offset = offsetof(owner, tls.client_certificates), .fallback = "none",                    \
+        .choices = client_certificates_words,                                                      \
+        .help = "Whether clients are asked for a certificate: `optional` refuses only a bad one, " \
+                "`required` also none at all."                                                     \
+    }
 
 static const struct conf_key listener_keys[] = {
     {.name = "address",
@@ -60,26 +84,7 @@ static const struct conf_key listener_keys[] = {
              "IPv6 address, and "
              "only those: give both lines for both). Numbers only, but for `localhost`, which is "
              "127.0.0.1."},
-    {.name = "tls",
-     .type = CONF_TYPE_SECTION,
-     .offset = offsetof(struct conf_listener, tls),
-     .count_offset = offsetof(struct conf_listener, tls_count),
-     .list_max = CONF_CERTIFICATES_MAX,
-     .fallback = "",
-     .section = &certificate_section,
-     .help = "With certificates the address speaks HTTPS: TLS 1.2 and 1.3. Changed files are taken "
-             "over by a reload, without a dropped connection."},
-    {.name = "client_ca",
-     .type = CONF_TYPE_FILE,
-     .offset = offsetof(struct conf_listener, client_ca),
-     .help = "PEM: the authorities whose client certificates are accepted."},
-    {.name = "client_certificates",
-     .type = CONF_TYPE_CHOICE,
-     .offset = offsetof(struct conf_listener, client_certificates),
-     .fallback = "none",
-     .choices = client_certificates_words,
-     .help = "Whether clients are asked for a certificate: `optional` refuses only a bad one, "
-             "`required` also none at all."},
+    TLS_KEYS(struct conf_listener),
     {.name = "redirect_https",
      .type = CONF_TYPE_SECTION,
      .flags = CONF_KEY_NONE,
@@ -171,14 +176,15 @@ static const struct conf_key admin_keys[] = {
      .fallback = "",
      .section = &token_section,
      .help = "Without any, whoever reaches the address may do everything."},
-    {.name = "tls", .type = CONF_TYPE_UNBUILT, .help = "HTTPS for the admin API."},
+    TLS_KEYS(struct conf_admin),
 };
 
 static const struct conf_section admin_section = {
     .title = "admin",
-    .help = "The API, `/metrics`, `/healthz` and `/readyz`.",
+    .help = "The API, `/metrics`, `/healthz` and `/readyz`, in HTTP/1.1, plain or over TLS.",
     KEYS(admin_keys),
     .size = sizeof(struct conf_admin),
+    .place_offset = offsetof(struct conf_admin, place),
 };
 
 static const struct conf_key access_log_keys[] = {

@@ -257,7 +257,10 @@ static void load_key(struct loader *loader, const struct conf_key *key, const ya
             load_value(loader, key, node, path, value);
         }
     } else if (key->list_max > 0) {
-        load_list(loader, key, node, path, object);
+        bool is_none = (key->flags & CONF_KEY_NONE) != 0 && is_scalar_word(node, conf_word_is_off);
+        if (!is_none) {
+            load_list(loader, key, node, path, object);
+        }
     } else if (key->type == CONF_TYPE_SECTION && (key->flags & CONF_KEY_NONE) != 0 &&
                is_scalar_word(node, conf_word_is_off)) {
         return;

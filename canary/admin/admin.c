@@ -325,7 +325,7 @@ static bool may_run(struct admin_call *call)
         return false;
     }
     if (!method_is_safe(request->method) &&
-        !auth_trusts_origin(request->fields, request->authority)) {
+        !auth_trusts_origin(request->fields, request->authority, request->is_tls)) {
         call_problem(call, 403, "Origin", "Another site's page may not do this.");
         return false;
     }

@@ -323,6 +323,7 @@ struct admin_request {
     struct bytes body;
     bool is_too_large; /* the body has more than ADMIN_CONFIG_MAX bytes and was not read to its end
                         */
+    bool is_tls;       /* it came over TLS of our own */
 };
 
 /* Borrowed during on_answer. NULL texts are left out. */

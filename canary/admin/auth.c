@@ -240,17 +240,18 @@ bool auth_knows_host(const struct auth *auth, struct bytes authority)
     return auth->is_wildcard && is_ip_literal(host);
 }
 
-static bool is_same_origin(struct bytes origin, struct bytes authority)
+static bool is_same_origin(struct bytes origin, struct bytes authority, bool is_tls)
 {
     static const struct {
         struct bytes prefix;
         struct bytes port;
-    } schemes[] = {{{"http://", 7}, {"80", 2}}, {{"https://", 8}, {"443", 3}}};
+    } schemes[] = {{{"https://", 8}, {"443", 3}}, {{"http://", 7}, {"80", 2}}};
+    size_t scheme_count = is_tls ? 1 : COUNT_OF(schemes);
     struct authority ours;
     if (!authority_split(authority, &ours)) {
         return false;
     }
-    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+    for (size_t i = 0; i < scheme_count; i++) {
         struct bytes prefix = schemes[i].prefix;
         struct authority theirs;
         if (bytes_starts_with(origin, prefix) &&
@@ -261,11 +262,11 @@ static bool is_same_origin(struct bytes origin, struct bytes authority)
     return false;
 }
 
-bool auth_trusts_origin(const struct fields *fields, struct bytes authority)
+bool auth_trusts_origin(const struct fields *fields, struct bytes authority, bool is_tls)
 {
     for (size_t i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        if (field->id == FIELD_ORIGIN && !is_same_origin(field->value, authority)) {
+        if (field->id == FIELD_ORIGIN && !is_same_origin(field->value, authority, is_tls)) {
             return false;
         }
         if (field->id == FIELD_SEC_FETCH_SITE && !bytes_equal(field->value, BYTES("same-origin")) &&

@@ -36,5 +36,6 @@ enum auth_answer auth_check(const struct auth *auth, const struct fields *fields
 bool auth_knows_host(const struct auth *auth, struct bytes authority);
 
 /* May this page change something: no Origin at all, or the very host that is asked? RFC 6454, Fetch
- * Metadata. */
-bool auth_trusts_origin(const struct fields *fields, struct bytes authority);
+ * Metadata. A page that came without TLS is another one than what is asked over TLS; the other way
+ * round there may be something that has TLS in front of us. */
+bool auth_trusts_origin(const struct fields *fields, struct bytes authority, bool is_tls);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "canary/admin/hall.h"
 #include "metrics/catalog.h"
 #include "proxy/base/check.h"
 #include "proxy/http/reply.h"
@@ -30,6 +31,8 @@ struct admin_server {
     struct admin *admin; /* borrowed */
     struct handler handler;
     struct http1_server_host host;
+    struct hall hall;
+    struct tls_server *tls;     /* shared; NULL: plain HTTP */
     struct worker_cells *cells; /* owned: the admin's own traffic is in no metric */
     struct listener *listener;
     char *unix_path; /* owned; NULL for TCP */
@@ -198,6 +201,7 @@ static void handle(struct admin_exchange *exchange)
         .fields = &from->fields,
         .body = buf_bytes(&exchange->body),
         .is_too_large = exchange->is_too_large,
+        .is_tls = exchange->responder->is_tls,
     };
     struct admin_call *call = admin_handle(exchange->server->admin, &request, on_answer, exchange);
     /* NULL: it was answered, and the exchange may be gone with its arena. */
@@ -280,6 +284,12 @@ static void open_exchange(struct handler *handler, struct responder *responder,
 
 /* ---- the socket ---- */
 
+static bool is_full(const struct admin_server *server)
+{
+    return admin_server_connection_count(server) >= ADMIN_CONNECTIONS_MAX ||
+           (server->tls != NULL && hall_is_full(&server->hall));
+}
+
 static void on_accept(void *context, int fd, const struct sockaddr_storage *peer)
 {
     struct admin_server *server = context;
@@ -287,13 +297,14 @@ static void on_accept(void *context, int fd, const struct sockaddr_storage *peer
     struct stream *stream = NULL;
     struct ip ip = {0};
     (void)ip_from_socket((const struct sockaddr *)peer, &ip);
-    if (server->host.connection_count >= ADMIN_CONNECTIONS_MAX) {
+    if (is_full(server)) {
         (void)close(fd);
         return;
     }
-    /* Both close what they were given when memory is out: nothing is left to do about it. */
+    /* All close what they were given when memory is out: nothing is left to do about it. */
     if (tcp_stream_open(server->loop, fd, &stream) == OK) {
-        enum err err = http1_server_open(&server->host, stream, &ip, 0);
+        enum err err = server->tls != NULL ? hall_open(&server->hall, stream, server->tls, &ip)
+                                           : http1_server_open(&server->host, stream, &ip, 0);
         (void)err;
     }
 }
@@ -376,6 +387,7 @@ enum err admin_server_open(struct loop *loop, struct admin *admin,
     server->cells = cells;
     server->handler.open = open_exchange;
     http1_server_host_init(&server->host, loop, &server->handler, cells, &settings);
+    hall_init(&server->hall, &server->host);
     enum err err = listen_on(server, address, note);
     if (err != OK) {
         http1_server_host_finish(&server->host);
@@ -390,6 +402,13 @@ enum err admin_server_open(struct loop *loop, struct admin *admin,
     return OK;
 }
 
+void admin_server_use_tls(struct admin_server *server, struct tls_server *tls)
+{
+    struct tls_server *before = server->tls;
+    server->tls = tls != NULL ? tls_server_ref(tls) : NULL;
+    tls_server_unref(before);
+}
+
 unsigned admin_server_port(const struct admin_server *server)
 {
     return server->port;
@@ -397,7 +416,7 @@ unsigned admin_server_port(const struct admin_server *server)
 
 size_t admin_server_connection_count(const struct admin_server *server)
 {
-    return server->host.connection_count;
+    return server->host.connection_count + server->hall.guest_count;
 }
 
 /* ---- the end ---- */
@@ -409,6 +428,7 @@ static void on_timer_closed(uv_handle_t *handle)
     void *context = server->closed_context;
     http1_server_host_finish(&server->host);
     server->tag = 0;
+    tls_server_unref(server->tls);
     free(server->unix_path);
     free(server->cells);
     free(server);
@@ -420,7 +440,7 @@ static void on_timer_closed(uv_handle_t *handle)
 static void end_when_gone(uv_timer_t *timer)
 {
     struct admin_server *server = timer->data;
-    if (server->host.connection_count == 0) {
+    if (admin_server_connection_count(server) == 0) {
         (void)uv_timer_stop(timer);
         uv_close((uv_handle_t *)timer, on_timer_closed);
     }
@@ -438,6 +458,7 @@ void admin_server_close(struct admin_server *server, void (*on_closed)(void *con
     if (server->unix_path != NULL) {
         (void)unlink(server->unix_path);
     }
+    hall_close_all(&server->hall);
     http1_server_host_close_all(&server->host);
     loop_leave(server->loop);
     (void)uv_timer_start(&server->timer, end_when_gone, 0, CLOSE_LOOK_MS);

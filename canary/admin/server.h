@@ -1,5 +1,5 @@
-/* canary/admin/server.h — the admin API on its socket: HTTP/1.1 on control's loop, loopback or unix
- * by default.
+/* canary/admin/server.h — the admin API on its socket: HTTP/1.1 on control's loop, plain or over
+ * TLS, loopback or unix by default.
  *
  * Collects a request's body, hands it to admin_handle, writes the answer, feeds event streams. Slow
  * readers of events miss counters; one that cannot take a change is cut and may come back with its
@@ -7,6 +7,7 @@
 #pragma once
 #include "canary/admin/admin.h"
 #include "proxy/io/loop.h"
+#include "proxy/tls/tls_server.h"
 
 struct admin_server;
 
@@ -20,8 +21,12 @@ enum {
 MUST_USE enum err admin_server_open(struct loop *loop, struct admin *admin,
                                     const struct conf_address *address,
                                     struct admin_server **ret_server, struct note *note);
+/* New connections speak TLS by `tls`, which it shares, or plain HTTP with NULL, as it is at first;
+ * those that are open, and streams of events, go on as they began. */
+void admin_server_use_tls(struct admin_server *server, struct tls_server *tls);
 /* The port it listens on; 0 for a unix socket. */
 unsigned admin_server_port(const struct admin_server *server);
+/* Those that still shake hands included. */
 size_t admin_server_connection_count(const struct admin_server *server);
 /* Stops accepting, cuts every connection and stream, then calls on_closed (may be NULL) and frees.
  * Calls under way are abandoned; whoever owns the admin waits for admin_call_count to be 0 before

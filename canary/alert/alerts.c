@@ -516,7 +516,6 @@ enum err alerts_create(const struct alerts_options *options, struct alerts **ret
     alerts->write = options->write;
     alerts->write_context = options->context;
     list_init(&alerts->channels);
-    (void)snprintf(alerts->origin, sizeof alerts->origin, "%s", options->origin);
     alerts->host = (struct channel_host){
         .loop = options->loop,
         .fetch = alerts->fetch,
@@ -533,6 +532,11 @@ enum err alerts_create(const struct alerts_options *options, struct alerts **ret
     alerts->timer.data = alerts;
     *ret_alerts = alerts;
     return OK;
+}
+
+void alerts_name(struct alerts *alerts, const char *origin)
+{
+    (void)snprintf(alerts->origin, sizeof alerts->origin, "%s", origin);
 }
 
 void alerts_close(struct alerts *alerts, void (*on_closed)(void *context), void *context)

@@ -20,7 +20,6 @@ enum { ALERTS_ACTIVE_MAX = 512 };
 struct alerts_options {
     uv_loop_t *loop;           /* borrowed for life */
     const struct clock *clock; /* borrowed for life */
-    const char *origin;        /* the admin API's address, "http://…"; copied */
     uint64_t seed;             /* of the jitter; 0: from the kernel */
     /* Keeps `body` under `seq`, or forgets it (NULL). Must not wait. */
     void (*write)(void *context, int64_t seq, const char *body);
@@ -29,6 +28,8 @@ struct alerts_options {
 
 /* ERR_NOMEM, ERR_IO (libcurl). */
 MUST_USE enum err alerts_create(const struct alerts_options *options, struct alerts **ret_alerts);
+/* What links in messages begin with from now on: where the admin API is, "https://…"; copied. */
+void alerts_name(struct alerts *alerts, const char *origin);
 /* Has the channels that `conf` names from now on. One that was there before keeps its outbox; the
  * outbox of one that is gone is let go. Nothing of `conf` is kept. ERR_NOMEM leaves all as it was.
  */

@@ -21,6 +21,8 @@ struct client {
     char base[BASE_MAX];
     const char *unix_path; /* borrowed from the options; NULL: TCP */
     const char *admin;     /* as the user wrote it */
+    const char *ca;        /* borrowed: whom to trust; NULL: the system's authorities */
+    const char *cert;      /* borrowed: our own certificate and its key; NULL: none */
     char authorization[TOKEN_MAX + 32];
     uint64_t timeout_ms;
     /* The last answer. */
@@ -104,6 +106,28 @@ static enum err find_token(struct client *client, const char *file, struct note 
     return OK;
 }
 
+/* An option, or what the environment says; NULL: neither. */
+static const char *option_or(const char *option, const char *variable)
+{
+    const char *value = option != NULL ? option : getenv(variable);
+    return value != NULL && value[0] != '\0' ? value : NULL;
+}
+
+/* An authority that was named and has nothing to vouch for is a mistake that would not show. */
+static enum err find_trust(struct client *client, const struct cli_options *options,
+                           struct note *note)
+{
+    bool is_named = options->admin_ca != NULL || options->admin_cert != NULL;
+    client->ca = option_or(options->admin_ca, "SERIN_ADMIN_CA");
+    client->cert = option_or(options->admin_cert, "SERIN_ADMIN_CERT");
+    if (is_named && strncmp(client->base, "https://", 8) != 0) {
+        note_set(note, "--admin-ca and --admin-cert are for https://, and --admin is %s",
+                 options->admin);
+        return ERR_SYNTAX;
+    }
+    return OK;
+}
+
 /* ---- life ---- */
 
 enum err client_create(const struct cli_options *options, struct client **ret_client,
@@ -119,8 +143,12 @@ enum err client_create(const struct cli_options *options, struct client **ret_cl
     enum err err =
         client_split_address(options->admin, client->base, sizeof client->base, &client->unix_path);
     if (err != OK) {
-        note_set(note, "--admin is http://host:port or unix:/path, not %s", options->admin);
+        note_set(note, "--admin is http://host:port, https://host:port or unix:/path, not %s",
+                 options->admin);
     } else {
+        err = find_trust(client, options, note);
+    }
+    if (err == OK) {
         err = find_token(client, options->token_file, note);
     }
     if (err == OK && uv_loop_init(&client->loop) != 0) {
@@ -282,6 +310,8 @@ static enum err start(struct client *client, const struct client_request *reques
         .method = request->method,
         .url = url,
         .unix_path = client->unix_path,
+        .ca = client->ca,
+        .certificate = client->cert,
         .headers = headers,
         .header_count = count,
         .body = body,

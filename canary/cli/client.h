@@ -48,7 +48,8 @@ MUST_USE enum err client_read_token(const char *path, char *ret_token, size_t si
 /* Escapes one path segment; false when it does not fit. */
 bool client_escape(const char *text, char *ret_text, size_t size);
 
-/* Splits "http://host:port", "unix:/path" or "host:port" into what fetch wants. Pure. */
+/* Splits "http://host:port", "https://host:port", "unix:/path" or "host:port" into what fetch
+ * wants. Pure. */
 MUST_USE enum err client_split_address(const char *text, char *ret_base, size_t base_size,
                                        const char **ret_unix_path);
 /* What a status means for the exit code. Pure. */

@@ -55,7 +55,8 @@ static void append_own_verbs(struct buf *page)
 /* What many verbs take is told once. */
 static bool is_common(const struct cli_option_text *option)
 {
-    static const char *const names[] = {"--admin", "--token-file", "--timeout", "--json"};
+    static const char *const names[] = {"--admin",      "--admin-ca", "--admin-cert",
+                                        "--token-file", "--timeout",  "--json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(names[i], option->name) == 0) {
             return true;
@@ -110,6 +111,9 @@ void completion_manual(struct buf *page)
     manual_heading(page, "ENVIRONMENT");
     manual_term(page, "SERIN_ADMIN", NULL);
     manual_plain(page, "Where a Serin that runs answers, when --admin is not given.\n");
+    manual_term(page, "SERIN_ADMIN_CA, SERIN_ADMIN_CERT", NULL);
+    manual_plain(page, "Whom to trust and who we are over https://, when --admin-ca and "
+                       "--admin-cert are not given.\n");
     manual_term(page, "SERIN_TOKEN", NULL);
     manual_plain(page, "The token, when --token-file is not given.\n");
     manual_term(page, "NO_COLOR", NULL);

@@ -15,54 +15,182 @@ enum {
     PAD = 26
 };
 
+/* What becomes of an option's value. */
 struct option {
     enum cli_option bit;
     struct cli_option_text text;
+    enum { KEEP_TEXT, KEEP_FILLED, KEEP_FLAG, KEEP_READ } keep;
+    size_t offset; /* of the member, but for KEEP_READ */
+    enum err (*read)(const char *value, struct cli_options *options, struct note *note);
 };
+
+#define TEXT(member)   KEEP_TEXT, offsetof(struct cli_options, member), NULL
+#define FILLED(member) KEEP_FILLED, offsetof(struct cli_options, member), NULL
+#define FLAG(member)   KEEP_FLAG, offsetof(struct cli_options, member), NULL
+#define READ(function) KEEP_READ, 0, function
+
+static enum err read_limit(const char *value, struct cli_options *options, struct note *note)
+{
+    uint64_t limit = 0;
+    if (!bytes_to_u64(bytes_of(value), &limit) || limit == 0 || limit > CLI_LIMIT_MAX) {
+        note_set(note, "--limit is a number from 1 to %d", CLI_LIMIT_MAX);
+        return ERR_SYNTAX;
+    }
+    options->limit = (unsigned)limit;
+    return OK;
+}
+
+static enum err read_period(const char *value, struct cli_options *options, struct note *note)
+{
+    static const char *const periods[] = {"day", "week", "month"};
+    for (size_t i = 0; i < COUNT_OF(periods); i++) {
+        if (strcmp(value, periods[i]) == 0) {
+            options->summary = periods[i];
+            return OK;
+        }
+    }
+    note_set(note, "--summary is day, week or month");
+    return ERR_SYNTAX;
+}
+
+static enum err read_timeout(const char *value, struct cli_options *options, struct note *note)
+{
+    uint64_t timeout_us = 0;
+    enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &timeout_us);
+    if (err != OK || timeout_us < 1000 || timeout_us / 1000 > TIMEOUT_MAX_MS) {
+        note_set(note, "--timeout is a time like 500ms or 10s, at most 7d");
+        return ERR_SYNTAX;
+    }
+    options->timeout_ms = timeout_us / 1000;
+    return OK;
+}
+
+/* A time, or seconds as a plain number; NULL: it was given without one. */
+static enum err read_wait(const char *value, struct cli_options *options, struct note *note)
+{
+    uint64_t seconds = 0;
+    uint64_t wait_us = 0;
+    if (value == NULL) {
+        return OK;
+    }
+    if (bytes_to_u64(bytes_of(value), &seconds) && seconds <= WAIT_MAX_MS / 1000) {
+        options->wait_ms = seconds * 1000;
+        return OK;
+    }
+    enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &wait_us);
+    if (err != OK || wait_us / 1000 > WAIT_MAX_MS) {
+        note_set(note, "--wait is a time like 90s or 2m, at most 1h");
+        return ERR_SYNTAX;
+    }
+    options->wait_ms = wait_us / 1000;
+    return OK;
+}
+
+static enum err add_header(const char *value, struct cli_options *options, struct note *note)
+{
+    const char *colon = strchr(value, ':');
+    if (colon == NULL || colon == value || strpbrk(value, "\r\n") != NULL) {
+        note_set(note, "--header is 'NAME: VALUE'");
+        return ERR_SYNTAX;
+    }
+    if (options->header_count == CLI_HEADERS_MAX) {
+        note_set(note, "--header may be given %d times", CLI_HEADERS_MAX);
+        return ERR_SYNTAX;
+    }
+    options->headers[options->header_count++] = value;
+    return OK;
+}
 
 static const struct option options[] = {
     {CLI_OPTION_SERVICE,
-     {"--service", 's', "NAME", "which service; needed where there are several"}},
-    {CLI_OPTION_REASON, {"--reason", 'r', "TEXT", "why; kept in the audit trail"}},
+     {"--service", 's', "NAME", "which service; needed where there are several"},
+     TEXT(service)},
+    {CLI_OPTION_REASON, {"--reason", 'r', "TEXT", "why; kept in the audit trail"}, TEXT(reason)},
     {CLI_OPTION_DEPLOYMENT,
-     {"--deployment", 'd', "ID", "its name (default: from a pages.dev host, else a hash)"}},
-    {CLI_OPTION_STEPS, {"--steps", 0, "LIST", "as 1%,5%,pause,100% (default: as configured)"}},
-    {CLI_OPTION_WAIT_END, {"--wait", 'w', NULL, "until it has ended; the exit code says how"}},
-    {CLI_OPTION_INSTANT, {"--instant", 0, NULL, "all at once instead of in steps"}},
-    {CLI_OPTION_FULL, {"--full", 0, NULL, "past all steps, to the bake at 100 %"}},
-    {CLI_OPTION_DRY_RUN, {"--dry-run", 'n', NULL, "say what would happen, change nothing"}},
-    {CLI_OPTION_PROJECT, {"--project", 'p', "NAME", "the Pages project"}},
-    {CLI_OPTION_ACCOUNT, {"--account", 0, "ID", "the account (default CLOUDFLARE_ACCOUNT_ID)"}},
+     {"--deployment", 'd', "ID", "its name (default: from a pages.dev host, else a hash)"},
+     TEXT(deployment)},
+    {CLI_OPTION_STEPS,
+     {"--steps", 0, "LIST", "as 1%,5%,pause,100% (default: as configured)"},
+     TEXT(steps)},
+    {CLI_OPTION_WAIT_END,
+     {"--wait", 'w', NULL, "until it has ended; the exit code says how"},
+     FLAG(is_waiting)},
+    {CLI_OPTION_INSTANT,
+     {"--instant", 0, NULL, "all at once instead of in steps"},
+     FLAG(is_instant)},
+    {CLI_OPTION_FULL, {"--full", 0, NULL, "past all steps, to the bake at 100 %"}, FLAG(is_full)},
+    {CLI_OPTION_DRY_RUN,
+     {"--dry-run", 'n', NULL, "say what would happen, change nothing"},
+     FLAG(is_dry_run)},
+    {CLI_OPTION_PROJECT, {"--project", 'p', "NAME", "the Pages project"}, FILLED(project)},
+    {CLI_OPTION_ACCOUNT,
+     {"--account", 0, "ID", "the account (default CLOUDFLARE_ACCOUNT_ID)"},
+     FILLED(account)},
     {CLI_OPTION_TO,
      {"--to", 0, "ID|URL|COMMIT",
-      "where to (default: the last good production deployment before the live one)"}},
+      "where to (default: the last good production deployment before the live one)"},
+     FILLED(to)},
     {CLI_OPTION_EXPECT_CURRENT,
-     {"--expect-current", 0, "ID|COMMIT", "refuse unless this one is live"}},
-    {CLI_OPTION_ENVIRONMENT, {"--environment", 0, "NAME", "production (default) or preview"}},
+     {"--expect-current", 0, "ID|COMMIT", "refuse unless this one is live"},
+     FILLED(expect_current)},
+    {CLI_OPTION_ENVIRONMENT,
+     {"--environment", 0, "NAME", "production (default) or preview"},
+     FILLED(environment)},
     {CLI_OPTION_WAIT,
-     {"--wait", 0, "[=TIME]", "how long to wait until it is live (default 120s; 0: not at all)"}},
+     {"--wait", 0, "[=TIME]", "how long to wait until it is live (default 120s; 0: not at all)"},
+     READ(read_wait)},
     {CLI_OPTION_GITHUB,
      {"--github", 0, NULL,
-      "write a job's outputs, summary and annotations (as when GITHUB_ACTIONS=true)"}},
-    {CLI_OPTION_LIMIT, {"--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"}},
-    {CLI_OPTION_AUDIT, {"--audit", 0, NULL, "the audit trail instead of the rollbacks"}},
+      "write a job's outputs, summary and annotations (as when GITHUB_ACTIONS=true)"},
+     FLAG(is_github)},
+    {CLI_OPTION_LIMIT,
+     {"--limit", 0, "COUNT", "how many, 1 to 1000 (default 20)"},
+     READ(read_limit)},
+    {CLI_OPTION_AUDIT,
+     {"--audit", 0, NULL, "the audit trail instead of the rollbacks"},
+     FLAG(is_audit)},
     {CLI_OPTION_SUMMARY,
-     {"--summary", 0, "PERIOD", "how many, how well and how fast, by day, week or month"}},
-    {CLI_OPTION_SVG, {"--svg", 0, NULL, "the chart of weight and failures over time"}},
-    {CLI_OPTION_EXPORT, {"--export", 0, NULL, "write everything to a file beside the state file"}},
-    {CLI_OPTION_VERIFY, {"--verify", 0, NULL, "check that nobody changed the audit trail"}},
+     {"--summary", 0, "PERIOD", "how many, how well and how fast, by day, week or month"},
+     READ(read_period)},
+    {CLI_OPTION_SVG,
+     {"--svg", 0, NULL, "the chart of weight and failures over time"},
+     FLAG(is_svg)},
+    {CLI_OPTION_EXPORT,
+     {"--export", 0, NULL, "write everything to a file beside the state file"},
+     FLAG(is_exported)},
+    {CLI_OPTION_VERIFY,
+     {"--verify", 0, NULL, "check that nobody changed the audit trail"},
+     FLAG(is_verified)},
     {CLI_OPTION_HEADER,
-     {"--header", 'H', "'NAME: VALUE'", "a header of the request; may be repeated"}},
-    {CLI_OPTION_CLIENT, {"--client", 0, "ADDRESS", "the client's address"}},
-    {CLI_OPTION_COUNTERS, {"--counters", 0, NULL, "also the counters, once a second"}},
-    {CLI_OPTION_ONCE, {"--once", '1', NULL, "one frame as text, then the end; for scripts"}},
-    {CLI_OPTION_JSON, {"--json", 0, NULL, "for programs: JSON"}},
+     {"--header", 'H', "'NAME: VALUE'", "a header of the request; may be repeated"},
+     READ(add_header)},
+    {CLI_OPTION_CLIENT, {"--client", 0, "ADDRESS", "the client's address"}, TEXT(client)},
+    {CLI_OPTION_COUNTERS,
+     {"--counters", 0, NULL, "also the counters, once a second"},
+     FLAG(has_counters)},
+    {CLI_OPTION_ONCE,
+     {"--once", '1', NULL, "one frame as text, then the end; for scripts"},
+     FLAG(is_once)},
+    {CLI_OPTION_JSON, {"--json", 0, NULL, "for programs: JSON"}, FLAG(is_json)},
     {CLI_OPTION_ADMIN,
      {"--admin", 0, "URL",
-      "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT "); unix:/path too"}},
+      "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT
+      "); https:// and unix:/path too"},
+     TEXT(admin)},
+    {CLI_OPTION_ADMIN_CA,
+     {"--admin-ca", 0, "FILE",
+      "whom to trust for https:// (default SERIN_ADMIN_CA, then the system's authorities)"},
+     FILLED(admin_ca)},
+    {CLI_OPTION_ADMIN_CERT,
+     {"--admin-cert", 0, "FILE",
+      "our own certificate for https://, its key in the same file (default SERIN_ADMIN_CERT)"},
+     FILLED(admin_cert)},
     {CLI_OPTION_TOKEN_FILE,
-     {"--token-file", 0, "FILE", "the token (default: from the environment)"}},
-    {CLI_OPTION_TIMEOUT, {"--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"}},
+     {"--token-file", 0, "FILE", "the token (default: from the environment)"},
+     TEXT(token_file)},
+    {CLI_OPTION_TIMEOUT,
+     {"--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"},
+     READ(read_timeout)},
 };
 
 const struct cli_option_text *cli_verb_option_at(const struct cli_verb *verb, size_t index)
@@ -110,177 +238,30 @@ static const struct option *find_option(const struct cli_verb *verb, const char 
     return NULL;
 }
 
-static enum err read_limit(const char *value, unsigned *ret_limit, struct note *note)
+static enum err take_option(struct cli_options *parsed, const struct option *option,
+                            const char *value, struct note *note)
 {
-    uint64_t limit = 0;
-    if (!bytes_to_u64(bytes_of(value), &limit) || limit == 0 || limit > CLI_LIMIT_MAX) {
-        note_set(note, "--limit is a number from 1 to %d", CLI_LIMIT_MAX);
-        return ERR_SYNTAX;
-    }
-    *ret_limit = (unsigned)limit;
-    return OK;
-}
-
-static enum err read_period(const char *value, const char **ret_period, struct note *note)
-{
-    static const char *const periods[] = {"day", "week", "month"};
-    for (size_t i = 0; i < COUNT_OF(periods); i++) {
-        if (strcmp(value, periods[i]) == 0) {
-            *ret_period = periods[i];
-            return OK;
+    static const bool is_on = true;
+    char *place = (char *)parsed + option->offset;
+    switch (option->keep) {
+    case KEEP_FILLED:
+        /* A guard that is empty because a variable was would guard nothing. */
+        if (value[0] == '\0') {
+            note_set(note, "%s is empty", option->text.name);
+            return ERR_SYNTAX;
         }
-    }
-    note_set(note, "--summary is day, week or month");
-    return ERR_SYNTAX;
-}
-
-static enum err read_timeout(const char *value, uint64_t *ret_timeout_ms, struct note *note)
-{
-    uint64_t timeout_us = 0;
-    enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &timeout_us);
-    if (err != OK || timeout_us < 1000 || timeout_us / 1000 > TIMEOUT_MAX_MS) {
-        note_set(note, "--timeout is a time like 500ms or 10s, at most 7d");
-        return ERR_SYNTAX;
-    }
-    *ret_timeout_ms = timeout_us / 1000;
-    return OK;
-}
-
-/* A time, or seconds as a plain number; NULL: it was given without one. */
-static enum err read_wait(const char *value, uint64_t *ret_wait_ms, struct note *note)
-{
-    uint64_t seconds = 0;
-    uint64_t wait_us = 0;
-    if (value == NULL) {
+        memcpy(place, &value, sizeof value);
         return OK;
-    }
-    if (bytes_to_u64(bytes_of(value), &seconds) && seconds <= WAIT_MAX_MS / 1000) {
-        *ret_wait_ms = seconds * 1000;
+    case KEEP_TEXT:
+        memcpy(place, &value, sizeof value);
         return OK;
-    }
-    enum err err = conf_number_parse(CONF_TYPE_DURATION, bytes_of(value), NULL, &wait_us);
-    if (err != OK || wait_us / 1000 > WAIT_MAX_MS) {
-        note_set(note, "--wait is a time like 90s or 2m, at most 1h");
-        return ERR_SYNTAX;
-    }
-    *ret_wait_ms = wait_us / 1000;
-    return OK;
-}
-
-/* A guard that is empty because a variable was would guard nothing. */
-static enum err take_text(const char **ret_text, const char *name, const char *value,
-                          struct note *note)
-{
-    if (value[0] == '\0') {
-        note_set(note, "%s is empty", name);
-        return ERR_SYNTAX;
-    }
-    *ret_text = value;
-    return OK;
-}
-
-static enum err add_header(struct cli_options *parsed, const char *value, struct note *note)
-{
-    const char *colon = strchr(value, ':');
-    if (colon == NULL || colon == value || strpbrk(value, "\r\n") != NULL) {
-        note_set(note, "--header is 'NAME: VALUE'");
-        return ERR_SYNTAX;
-    }
-    if (parsed->header_count == CLI_HEADERS_MAX) {
-        note_set(note, "--header may be given %d times", CLI_HEADERS_MAX);
-        return ERR_SYNTAX;
-    }
-    parsed->headers[parsed->header_count++] = value;
-    return OK;
-}
-
-static enum err take_option(struct cli_options *parsed, enum cli_option bit, const char *value,
-                            struct note *note)
-{
-    switch (bit) {
-    case CLI_OPTION_ADMIN:
-        parsed->admin = value;
-        parsed->has_admin = true;
+    case KEEP_FLAG:
+        memcpy(place, &is_on, sizeof is_on);
         return OK;
-    case CLI_OPTION_TOKEN_FILE:
-        parsed->token_file = value;
-        return OK;
-    case CLI_OPTION_SERVICE:
-        parsed->service = value;
-        return OK;
-    case CLI_OPTION_REASON:
-        parsed->reason = value;
-        return OK;
-    case CLI_OPTION_CLIENT:
-        parsed->client = value;
-        return OK;
-    case CLI_OPTION_JSON:
-        parsed->is_json = true;
-        return OK;
-    case CLI_OPTION_INSTANT:
-        parsed->is_instant = true;
-        return OK;
-    case CLI_OPTION_DRY_RUN:
-        parsed->is_dry_run = true;
-        return OK;
-    case CLI_OPTION_COUNTERS:
-        parsed->has_counters = true;
-        return OK;
-    case CLI_OPTION_AUDIT:
-        parsed->is_audit = true;
-        return OK;
-    case CLI_OPTION_EXPORT:
-        parsed->is_exported = true;
-        return OK;
-    case CLI_OPTION_ONCE:
-        parsed->is_once = true;
-        return OK;
-    case CLI_OPTION_SVG:
-        parsed->is_svg = true;
-        return OK;
-    case CLI_OPTION_VERIFY:
-        parsed->is_verified = true;
-        return OK;
-    case CLI_OPTION_SUMMARY:
-        return read_period(value, &parsed->summary, note);
-    case CLI_OPTION_LIMIT:
-        return read_limit(value, &parsed->limit, note);
-    case CLI_OPTION_DEPLOYMENT:
-        parsed->deployment = value;
-        return OK;
-    case CLI_OPTION_STEPS:
-        parsed->steps = value;
-        return OK;
-    case CLI_OPTION_WAIT_END:
-        parsed->is_waiting = true;
-        return OK;
-    case CLI_OPTION_FULL:
-        parsed->is_full = true;
-        return OK;
-    case CLI_OPTION_PROJECT:
-        return take_text(&parsed->project, "--project", value, note);
-    case CLI_OPTION_ACCOUNT:
-        return take_text(&parsed->account, "--account", value, note);
-    case CLI_OPTION_TO:
-        return take_text(&parsed->to, "--to", value, note);
-    case CLI_OPTION_EXPECT_CURRENT:
-        return take_text(&parsed->expect_current, "--expect-current", value, note);
-    case CLI_OPTION_ENVIRONMENT:
-        return take_text(&parsed->environment, "--environment", value, note);
-    case CLI_OPTION_WAIT:
-        return read_wait(value, &parsed->wait_ms, note);
-    case CLI_OPTION_GITHUB:
-        parsed->is_github = true;
-        return OK;
-    case CLI_OPTION_TIMEOUT:
-        parsed->has_timeout = true;
-        return read_timeout(value, &parsed->timeout_ms, note);
-    case CLI_OPTION_HEADER:
-        return add_header(parsed, value, note);
-    case CLI_OPTION_COMMON:
+    case KEEP_READ:
         break;
     }
-    return ERR_SYNTAX;
+    return option->read(value, parsed, note);
 }
 
 static enum err parse_option(int argc, char **argv, int *at, struct cli_options *parsed,
@@ -305,7 +286,7 @@ static enum err parse_option(int argc, char **argv, int *at, struct cli_options 
         value = argv[++*at];
     }
     *given |= (unsigned)option->bit;
-    return take_option(parsed, option->bit, value, note);
+    return take_option(parsed, option, value, note);
 }
 
 static enum err take_argument(struct cli_options *parsed, const char *word, struct note *note)
@@ -385,6 +366,8 @@ enum err cli_options_parse(int argc, char **argv, const char *environment_admin,
             return err;
         }
     }
+    parsed.has_admin |= (given & CLI_OPTION_ADMIN) != 0;
+    parsed.has_timeout = (given & CLI_OPTION_TIMEOUT) != 0;
     enum err err = check_complete(&parsed, given, note);
     if (err == OK) {
         *ret_options = parsed;

@@ -54,15 +54,21 @@ enum cli_option {
     CLI_OPTION_EXPORT = 1 << 26,
     CLI_OPTION_SVG = 1 << 27,
     CLI_OPTION_ONCE = 1 << 28,
-    CLI_OPTION_COMMON =
-        CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
+    CLI_OPTION_ADMIN_CA = 1 << 29,
+    CLI_OPTION_ADMIN_CERT = 1 << 30,
+    /* What every verb that asks a Serin needs to reach it. */
+    CLI_OPTION_REACH =
+        CLI_OPTION_ADMIN | CLI_OPTION_ADMIN_CA | CLI_OPTION_ADMIN_CERT | CLI_OPTION_TOKEN_FILE,
+    CLI_OPTION_COMMON = CLI_OPTION_REACH | CLI_OPTION_JSON | CLI_OPTION_TIMEOUT,
 };
 
 struct cli_verb;
 
 struct cli_options {
     const struct cli_verb *verb;
-    const char *admin; /* as given, or from the environment, or the default */
+    const char *admin;      /* as given, or from the environment, or the default */
+    const char *admin_ca;   /* NULL: SERIN_ADMIN_CA, or the system's */
+    const char *admin_cert; /* NULL: SERIN_ADMIN_CERT, or none */
     const char *token_file;
     const char *service;
     const char *reason;

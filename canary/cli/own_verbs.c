@@ -30,7 +30,12 @@ const struct cli_own_verb cli_own_verbs[] = {
       {"--service", 's', "NAME", "which service to fetch, or which one the file must be of"},
       {"--json", 0, NULL, "for programs"},
       {"--admin", 0, "URL",
-       "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT ")"},
+       "where Serin listens (default SERIN_ADMIN, then " CLI_ADMIN_DEFAULT
+       "); https:// and unix:/path too"},
+      {"--admin-ca", 0, "FILE",
+       "whom to trust for https:// (default SERIN_ADMIN_CA, then the system's authorities)"},
+      {"--admin-cert", 0, "FILE",
+       "our own certificate for https://, its key in the same file (default SERIN_ADMIN_CERT)"},
       {"--token-file", 0, "FILE", "the token (default SERIN_TOKEN)"},
       {"--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"}}},
     {"version",

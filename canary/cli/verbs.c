@@ -382,8 +382,8 @@ static int run_reload(const struct cli_options *options)
 
 enum {
     ON_SERVICE = CLI_OPTION_COMMON | CLI_OPTION_SERVICE,
-    ON_GUARD = CLI_OPTION_SERVICE | CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_TIMEOUT |
-               CLI_OPTION_PROJECT | CLI_OPTION_ACCOUNT | CLI_OPTION_TO | CLI_OPTION_EXPECT_CURRENT |
+    ON_GUARD = CLI_OPTION_SERVICE | CLI_OPTION_REACH | CLI_OPTION_TIMEOUT | CLI_OPTION_PROJECT |
+               CLI_OPTION_ACCOUNT | CLI_OPTION_TO | CLI_OPTION_EXPECT_CURRENT |
                CLI_OPTION_DEPLOYMENT | CLI_OPTION_REASON | CLI_OPTION_INSTANT | CLI_OPTION_WAIT |
                CLI_OPTION_DRY_RUN | CLI_OPTION_GITHUB,
 };
@@ -391,10 +391,8 @@ enum {
 const struct cli_verb cli_verbs[] = {
     {"status", NULL, ON_SERVICE, 0, "what every service does now, and what is wrong", NULL,
      run_status},
-    {"top", NULL,
-     CLI_OPTION_ADMIN | CLI_OPTION_TOKEN_FILE | CLI_OPTION_TIMEOUT | CLI_OPTION_SERVICE |
-         CLI_OPTION_ONCE,
-     0, "the same at a glance, live, with keys to steer",
+    {"top", NULL, CLI_OPTION_REACH | CLI_OPTION_TIMEOUT | CLI_OPTION_SERVICE | CLI_OPTION_ONCE, 0,
+     "the same at a glance, live, with keys to steer",
      "Keys: p pause, r resume, P promote, R roll back (asks why), arrows choose the service, ? "
      "help,\n"
      "q quit. Each action says what it will do, and only y does it. Where standard output is no\n"

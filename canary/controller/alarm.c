@@ -9,7 +9,7 @@
 #include "canary/engine/judge_sentence.h"
 #include "proxy/base/log.h"
 
-enum { ORIGIN_SIZE = 96 };
+enum { ORIGIN_SIZE = CONTROLLER_ADDRESS_SIZE + sizeof "https://" };
 
 struct rule {
     const char *event; /* of ROLLOUT_RAISE_ALERT; NULL: looked at here */
@@ -358,19 +358,30 @@ static void write_alert(void *context, int64_t seq, const char *body)
     }
 }
 
+void controller_name_alerts(struct controller *controller)
+{
+    char origin[ORIGIN_SIZE];
+    (void)snprintf(origin, sizeof origin, "%s://%s",
+                   controller->base->admin_tls != NULL ? "https" : "http",
+                   controller->admin_address);
+    alerts_name(controller->alerts, origin);
+}
+
 enum err controller_open_alerts(struct controller *controller, const struct conf *conf)
 {
-    const char *address = conf->admin.address.text;
     bool is_local = conf->admin.address.socket.any.sa_family == AF_UNIX;
-    char origin[ORIGIN_SIZE];
-    (void)snprintf(origin, sizeof origin, "http://%.80s", is_local ? "localhost" : address);
+    (void)snprintf(controller->admin_address, sizeof controller->admin_address, "%s",
+                   is_local ? "localhost" : conf->admin.address.text);
     struct alerts_options options = {
         .loop = &controller->loop->uv,
         .clock = controller->clock,
-        .origin = origin,
         .write = write_alert,
         .context = controller,
     };
     enum err err = alerts_create(&options, &controller->alerts);
-    return err == OK ? alerts_configure(controller->alerts, conf) : err;
+    if (err == OK) {
+        controller_name_alerts(controller);
+        err = alerts_configure(controller->alerts, conf);
+    }
+    return err;
 }

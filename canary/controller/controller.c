@@ -532,6 +532,7 @@ static enum err start(struct controller *controller, struct note *note)
                                      &controller->admin_server, note);
     struct crew_binding *binding = NULL;
     if (err == OK) {
+        admin_server_use_tls(controller->admin_server, controller->base->admin_tls);
         err = crew_bind(controller->crew, conf, note, &binding);
     }
     if (err != OK) {

@@ -23,6 +23,7 @@ enum {
     CONTROLLER_LATE_SHOWN_S = 10,  /* shown for so long */
     CONTROLLER_TICKETS_HOURS = 12, /* a key of TLS session tickets seals so long */
     CONTROLLER_NAMES_MS = 2000,    /* a start or a reload waits so long for look-ups at most */
+    CONTROLLER_ADDRESS_SIZE = 80,  /* of the admin address as a link has it */
 };
 
 struct quarantined {
@@ -89,6 +90,7 @@ struct controller {
     uint64_t incidents_retry_us; /* after a failure nothing is written before; monotonic */
     struct admin *admin;
     struct admin_server *admin_server;
+    char admin_address[CONTROLLER_ADDRESS_SIZE]; /* where that is: a reload does not move it */
     struct resolver *resolver;
     struct address_book *book;
     struct prober *prober;
@@ -222,6 +224,8 @@ void controller_conditions(struct controller *controller,
                            struct condition ret_conditions[CONDITIONS]);
 /* Makes the channels. ERR_NOMEM, ERR_IO. */
 MUST_USE enum err controller_open_alerts(struct controller *controller, const struct conf *conf);
+/* Links in alerts lead to the admin address as it is spoken to now: with or without TLS. */
+void controller_name_alerts(struct controller *controller);
 /* After a start, when alerts and services are read back: what holds and was never raised. */
 void controller_alarm_begin(struct controller *controller);
 /* An engine asks for an alert. */

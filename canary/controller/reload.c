@@ -245,6 +245,8 @@ static void take_over(struct controller *controller, struct takeover *takeover,
     controller->is_taking_over = false;
     controller_publish(controller);
     controller_limit_connections(controller);
+    admin_server_use_tls(controller->admin_server, controller->base->admin_tls);
+    controller_name_alerts(controller);
     if (alerts_configure(controller->alerts, controller->base->conf) != OK) {
         log_error("reload: out of memory: alert channels are not all as the file has them");
     }

@@ -385,6 +385,20 @@ static bool set_options(struct fetch_call *call, const struct fetch_request *req
     return is_set;
 }
 
+/* Verification is on by default. The system's folder of authorities would count beside `ca`. */
+static bool set_trust(struct fetch_call *call, const struct fetch_request *request)
+{
+    bool is_set = true;
+    if (request->ca != NULL) {
+        is_set &= curl_easy_setopt(call->easy, CURLOPT_CAINFO, request->ca) == CURLE_OK;
+        is_set &= curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
+    }
+    if (request->certificate != NULL) {
+        is_set &= curl_easy_setopt(call->easy, CURLOPT_SSLCERT, request->certificate) == CURLE_OK;
+    }
+    return is_set;
+}
+
 static bool set_target(struct fetch_call *call, const struct fetch_request *request)
 {
     bool is_set = curl_easy_setopt(call->easy, CURLOPT_URL, request->url) == CURLE_OK;
@@ -462,8 +476,9 @@ static enum err call_create(struct fetch *fetch, const struct fetch_request *req
     call->started_us = uv_hrtime() / 1000;
     buf_init(&call->body, request->body_max != 0 ? request->body_max : FETCH_BODY_DEFAULT);
     call->easy = curl_easy_init();
-    if (call->easy == NULL || !set_options(call, request) || !set_target(call, request) ||
-        !set_body(call, request->body) || !set_headers(call, request)) {
+    if (call->easy == NULL || !set_options(call, request) || !set_trust(call, request) ||
+        !set_target(call, request) || !set_body(call, request->body) ||
+        !set_headers(call, request)) {
         call_destroy(call);
         return ERR_NOMEM;
     }

@@ -1,9 +1,9 @@
 /* canary/fetch/fetch.h — outgoing calls of the control plane: curl_multi on the loop.
  *
  * One call is one request with a deadline and a bound on its answer; nothing here blocks, name
- * resolution included. Redirects are not followed, proxies of the environment not used, nothing is
- * retried but a GET whose pooled connection turned out closed. Owned by one loop (control's, or the
- * CLI's own); all functions on its thread. */
+ * resolution included. A server's certificate is always verified. Redirects are not followed,
+ * proxies of the environment not used, nothing is retried but a GET whose pooled connection turned
+ * out closed. Owned by one loop (control's, or the CLI's own); all functions on its thread. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +22,8 @@ struct fetch_request {
     const char *method;         /* NULL: GET */
     const char *url;            /* http:// or https:// */
     const char *unix_path;      /* connect there instead of to the URL's host, or NULL */
+    const char *ca;             /* PEM: the only authorities to trust; NULL: the system's */
+    const char *certificate;    /* PEM: ours, with its key; NULL: none */
     const char *const *headers; /* "Name: value" lines; no CR, LF */
     size_t header_count;        /* to FETCH_HEADERS_MAX */
     struct bytes body;          /* data NULL: none */

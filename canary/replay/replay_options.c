@@ -21,7 +21,11 @@ const char REPLAY_USAGE[] =
     "  -s, --service NAME         which service to fetch, or which one the file must be of\n"
     "      --json                 for programs\n"
     "      --admin URL            where Serin listens (default SERIN_ADMIN, then\n"
-    "                             http://127.0.0.1:9901); unix:/path too\n"
+    "                             http://127.0.0.1:9901); https:// and unix:/path too\n"
+    "      --admin-ca FILE        whom to trust for https:// (default SERIN_ADMIN_CA, then the\n"
+    "                             system's authorities)\n"
+    "      --admin-cert FILE      our own certificate for https://, its key in the same file\n"
+    "                             (default SERIN_ADMIN_CERT)\n"
     "      --token-file FILE      the token (default SERIN_TOKEN)\n"
     "      --timeout TIME         how long to wait for an answer (default 10s)\n"
     "\n"
@@ -32,7 +36,18 @@ const char REPLAY_USAGE[] =
 
 enum { TIMEOUT_DEFAULT_MS = 10000, TIMEOUT_MAX_MS = 24 * 3600 * 1000 };
 
-enum option_id { CONFIG, POLICY, SERVICE, JSON, ADMIN, TOKEN_FILE, TIMEOUT, HELP };
+enum option_id {
+    CONFIG,
+    POLICY,
+    SERVICE,
+    JSON,
+    ADMIN,
+    ADMIN_CA,
+    ADMIN_CERT,
+    TOKEN_FILE,
+    TIMEOUT,
+    HELP
+};
 
 struct option {
     enum option_id id;
@@ -42,10 +57,11 @@ struct option {
 };
 
 static const struct option OPTIONS[] = {
-    {CONFIG, "--config", 'c', true},   {POLICY, "--policy", 'p', true},
-    {SERVICE, "--service", 's', true}, {JSON, "--json", 0, false},
-    {ADMIN, "--admin", 0, true},       {TOKEN_FILE, "--token-file", 0, true},
-    {TIMEOUT, "--timeout", 0, true},   {HELP, "--help", 'h', false},
+    {CONFIG, "--config", 'c', true},       {POLICY, "--policy", 'p', true},
+    {SERVICE, "--service", 's', true},     {JSON, "--json", 0, false},
+    {ADMIN, "--admin", 0, true},           {ADMIN_CA, "--admin-ca", 0, true},
+    {ADMIN_CERT, "--admin-cert", 0, true}, {TOKEN_FILE, "--token-file", 0, true},
+    {TIMEOUT, "--timeout", 0, true},       {HELP, "--help", 'h', false},
 };
 
 /* "--name", "--name=value", "-x", "-xvalue"; `ret_value` is what stands in the same word. */
@@ -106,6 +122,12 @@ static enum err take_option(struct replay_options *options, enum option_id id, c
         return OK;
     case ADMIN:
         options->admin = value;
+        return OK;
+    case ADMIN_CA:
+        options->admin_ca = value;
+        return OK;
+    case ADMIN_CERT:
+        options->admin_cert = value;
         return OK;
     case TOKEN_FILE:
         options->token_file = value;

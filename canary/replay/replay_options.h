@@ -16,6 +16,8 @@ struct replay_options {
     size_t policy_count;
     const char *service;    /* NULL: the only one */
     const char *admin;      /* NULL: the default */
+    const char *admin_ca;   /* NULL: as the environment has it */
+    const char *admin_cert; /* NULL: as the environment has it */
     const char *token_file; /* NULL: none */
     uint64_t timeout_ms;    /* for each page */
     bool is_json;

@@ -279,6 +279,8 @@ static int fetch_source(struct run *run)
     const char *standard = has_environment ? environment : CLI_ADMIN_DEFAULT;
     struct cli_options options = {
         .admin = run->options->admin != NULL ? run->options->admin : standard,
+        .admin_ca = run->options->admin_ca,
+        .admin_cert = run->options->admin_cert,
         .token_file = run->options->token_file,
         .timeout_ms = run->options->timeout_ms,
     };

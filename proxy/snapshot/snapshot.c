@@ -40,27 +40,42 @@ static bool is_same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-static enum err compile_tls(const struct conf_listener *listener, struct tls_ticket_keys *tickets,
-                            struct note *note, struct tls_server **ret_server)
+static enum err compile_tls(const struct conf_tls *tls, bool has_http2,
+                            struct tls_ticket_keys *tickets, struct note *ret_why,
+                            struct tls_server **ret_server)
 {
     struct tls_certificate_files files[CONF_CERTIFICATES_MAX];
     struct tls_server_config config = {
         .certificates = files,
-        .certificate_count = listener->tls_count,
-        .has_http2 = conf_listener_has_http2(listener),
-        .client_ca = listener->client_ca,
-        .client_certificates = (enum tls_client_certificates)listener->client_certificates,
+        .certificate_count = tls->count,
+        .has_http2 = has_http2,
+        .client_ca = tls->client_ca,
+        .client_certificates = (enum tls_client_certificates)tls->client_certificates,
         .tickets = tickets,
     };
-    struct note why = {""};
-    for (size_t i = 0; i < listener->tls_count; i++) {
-        const struct conf_certificate *one = &listener->tls[i];
+    for (size_t i = 0; i < tls->count; i++) {
+        const struct conf_certificate *one = &tls->certificates[i];
         files[i] = (struct tls_certificate_files){one->certificate, one->key, one->ocsp};
     }
-    enum err err = tls_server_create(&config, &why, ret_server);
+    enum err err = tls_server_create(&config, ret_why, ret_server);
+    if (err != OK && ret_why->text[0] == '\0') {
+        note_set(ret_why, "%s", err_text(err));
+    }
+    return err;
+}
+
+/* Nothing is resumed there: operators' handshakes are few, and the keys' lock is not for the thread
+ * that rolls back. */
+static enum err compile_admin(struct snapshot_base *base, struct note *note)
+{
+    const struct conf_admin *admin = &base->conf->admin;
+    struct note why = {""};
+    if (admin->tls.count == 0) {
+        return OK;
+    }
+    enum err err = compile_tls(&admin->tls, false, NULL, &why, &base->admin_tls);
     if (err != OK) {
-        note_set(note, "listen %s: %s", listener->address.text,
-                 why.text[0] != '\0' ? why.text : err_text(err));
+        note_set(note, "admin %s: %s", admin->address.text, why.text);
     }
     return err;
 }
@@ -69,15 +84,21 @@ static enum err compile_listeners(struct snapshot_base *base, struct tls_ticket_
                                   struct note *note)
 {
     const struct conf *conf = base->conf;
+    struct note why = {""};
     enum err err = OK;
     base->tls = calloc(conf->listener_count + 1, sizeof(struct tls_server *));
     if (base->tls == NULL) {
         return ERR_NOMEM;
     }
     for (size_t i = 0; i < conf->listener_count && err == OK; i++) {
-        if (conf->listeners[i].tls_count > 0) {
+        const struct conf_listener *listener = &conf->listeners[i];
+        if (listener->tls.count > 0) {
             CHECK(tickets != NULL);
-            err = compile_tls(&conf->listeners[i], tickets, note, &base->tls[i]);
+            err = compile_tls(&listener->tls, conf_listener_has_http2(listener), tickets, &why,
+                              &base->tls[i]);
+        }
+        if (err != OK) {
+            note_set(note, "listen %s: %s", listener->address.text, why.text);
         }
     }
     return err;
@@ -183,6 +204,9 @@ enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys *tickets
         err = compile_listeners(base, tickets, note);
     }
     if (err == OK) {
+        err = compile_admin(base, note);
+    }
+    if (err == OK) {
         err = compile_pages(base, note);
     }
     if (err == OK) {
@@ -211,6 +235,7 @@ void snapshot_base_unref(struct snapshot_base *base)
         tls_server_unref(base->tls[i]);
     }
     free(base->tls);
+    tls_server_unref(base->admin_tls);
     error_pages_destroy(base->pages);
     for (size_t i = 0; base->service_pages != NULL && i < base->conf->service_count; i++) {
         error_pages_destroy(base->service_pages[i]);

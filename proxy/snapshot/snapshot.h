@@ -74,10 +74,11 @@ struct snapshot_service {
 /* The configuration and what was compiled from it; shared by reference, control counts. */
 struct snapshot_base {
     size_t reference_count;
-    struct conf *conf;          /* owned */
-    struct route_table *routes; /* owned */
-    struct tls_server **tls;    /* owned: of each listener, NULL where it is plain */
-    struct reply_pages *pages;  /* owned: of all services; NULL: none */
+    struct conf *conf;            /* owned */
+    struct route_table *routes;   /* owned */
+    struct tls_server **tls;      /* owned: of each listener, NULL where it is plain */
+    struct tls_server *admin_tls; /* owned: of the admin socket; NULL: it is plain */
+    struct reply_pages *pages;    /* owned: of all services; NULL: none */
     struct reply_pages *
         *service_pages;             /* owned: of each service with pages of its own, else NULL */
     struct tls_client **origin_tls; /* owned: of each service, NULL until an endpoint needs it */

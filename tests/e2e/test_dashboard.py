@@ -8,6 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from browser import Browser  # noqa: E402
+from certificates import Authority  # noqa: E402
 from play import case, expect, run, wait_for  # noqa: E402
 from shop import SLOWLY, Shop  # noqa: E402
 
@@ -108,6 +109,23 @@ def rollout_breach_and_rollback_are_watched_and_steered(stage):
         act(page, "release", deployment="v2", reason="mended in the play")
         wait_for(lambda: shop.state()["quarantine"] == [], "the release has happened")
         page.wait("#audit td:has-text('mended in the play')")
+        close(page)
+
+
+@case(starts_proxy=False)
+def page_lives_over_tls(stage):
+    """It loads, its events stream, a change goes through, and nothing of it is asked for without TLS."""
+    authority = Authority(os.path.join(stage.folder, stage.name, "certificates"))
+    site = authority.make("admin", "IP:127.0.0.1")
+    with Shop(stage, rollout=SLOWLY, current="v2", admin={"tls": [site]}, admin_context=authority.context()) as shop:
+        url = f"https://127.0.0.1:{shop.serin.admin_port}/"
+        page = the_browser().open(trusting=True)
+        page.goto(url)
+        page.wait("#link[data-state=live]")
+        in_phase(page, "progressing")
+        act(page, "pause")
+        in_phase(page, "paused")
+        expect([one for one in page.requests() if not one.startswith((url, "data:", "blob:"))], [], "asked elsewhere")
         close(page)
 
 

@@ -120,11 +120,12 @@ class Serin:
     """One proxy process. `settings` are laid over the harness' own: see config_of."""
 
     def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin", wrapper=(),
-                 http2=False):
+                 http2=False, admin_context=None):
         self.binary, self.folder, self.name = binary, folder, name
         self.descriptors = descriptors
         self.environment = environment or {}
         self.wrapper = wrapper  # a command that becomes serin by exec
+        self.admin_context = admin_context  # an ssl context, where the admin address speaks TLS
         self.port, self.admin_port = free_port(), free_port()
         self.config_path = os.path.join(folder, f"{name}.yaml")
         self.log_path = os.path.join(folder, f"{name}.log")
@@ -230,9 +231,14 @@ class Serin:
         sock = socket.create_connection(("127.0.0.1", port or self.port), 10 * SLOW)
         return Link(sock, name, transcript)
 
+    def admin_connection(self):
+        if self.admin_context is not None:
+            return http.client.HTTPSConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW, context=self.admin_context)
+        return http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW)
+
     def admin(self, method, path, body=None, fields=None):
         """One admin request on a connection of its own; `body` is sent as JSON unless it is bytes."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW)
+        connection = self.admin_connection()
         try:
             fields = dict(fields or {})
             if body is not None and not isinstance(body, bytes):
@@ -271,7 +277,7 @@ class Serin:
 
     def events(self, service, kind):
         """The details of what the event stream has kept of this kind: all but the very first event of the process."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10 * SLOW)
+        connection = self.admin_connection()
         try:
             connection.request("GET", "/api/v1/events", headers={"Last-Event-ID": "1"})
             response = connection.getresponse()

@@ -16,7 +16,7 @@ TAGS = ("v1", "v2", "v3")
 class Shop:
     """A service whose configuration knows one version, under traffic; three versions are there to be served."""
 
-    def __init__(self, stage, rollout=QUICK, current=None, rollback=None, **service):
+    def __init__(self, stage, rollout=QUICK, current=None, rollback=None, admin=None, admin_context=None, **service):
         self.stage, self.name = stage, stage.name
         self.origins = {tag: LoadOrigin(tag) for tag in TAGS}
         self.service = stage.service(rollout=rollout, rollback={"every": "200ms", **(rollback or {})}, **service,
@@ -24,7 +24,7 @@ class Shop:
         del self.service["weight"], self.service["current"]
         if current:
             self.service["current"] = {"deployment": current, "endpoints": [self.url(current)]}
-        self.serin = stage.start_serin({"services": [self.service]})
+        self.serin = stage.start_serin({"services": [self.service], "admin": admin or {}}, admin_context=admin_context)
         self.begin_load()
 
     def __enter__(self):

@@ -366,6 +366,7 @@ unsigned ask(struct admin_bench *bench, enum method method, const char *target, 
         .method = method,
         .target = bytes_of(target),
         .authority = bytes_of(bench->authority),
+        .is_tls = bench->is_tls,
         .fields = &fields,
         .body = bytes_of(body),
     };

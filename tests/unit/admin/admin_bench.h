@@ -22,6 +22,7 @@ struct admin_bench {
     struct field fields[8];
     size_t field_count;
     const char *authority;
+    bool is_tls;
     /* The last answer. */
     unsigned answers;
     unsigned status;

@@ -208,6 +208,27 @@ static void other_sites_pages_change_nothing(void **state)
     assert_int_equal(ask(bench, METHOD_GET, "/api/v1/status", NULL), 200);
 }
 
+/* Whoever can alter what comes without TLS must not speak for the page that came with it. */
+static void pages_without_tls_are_another_site_than_we_with_it(void **state)
+{
+    struct admin_bench *bench = *state;
+    bench->is_tls = true;
+    static const char *const foreign[] = {"http://127.0.0.1:9901", "http://127.0.0.1", "null"};
+    for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
+        with(bench, "Origin", foreign[i]);
+        (void)ask(bench, METHOD_POST, "/api/v1/reload", NULL);
+        assert_problem(bench, 403, "Origin");
+    }
+    with(bench, "Origin", "https://127.0.0.1:9901");
+    assert_int_equal(ask(bench, METHOD_POST, "/api/v1/reload", NULL), 200);
+    bench->authority = "127.0.0.1";
+    with(bench, "Origin", "https://127.0.0.1:443");
+    assert_int_equal(ask(bench, METHOD_POST, "/api/v1/reload", NULL), 200);
+    bench->is_tls = false; /* something that has TLS may stand in front */
+    with(bench, "Origin", "https://127.0.0.1");
+    assert_int_equal(ask(bench, METHOD_POST, "/api/v1/reload", NULL), 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +243,8 @@ int main(void)
                                         setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(only_our_own_names_are_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(any_number_is_ours_when_every_address_is_served, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(pages_without_tls_are_another_site_than_we_with_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(other_sites_pages_change_nothing, setup, teardown),
     };

@@ -12,6 +12,7 @@
 
 #include "canary/admin/server.h"
 #include "canary/fetch/fetch.h"
+#include "tests/support/certificates.h"
 #include "tests/unit/admin/admin_bench.h"
 
 struct stage {
@@ -283,6 +284,109 @@ static void second_process_on_the_address_is_refused(void **state)
     assert_non_null(strstr(note.text, "another process"));
 }
 
+/* ---- over TLS ---- */
+
+/* From now on newcomers get this certificate. */
+static void use(struct stage *stage, const char *certificate, const char *key)
+{
+    struct tls_certificate_files files = {certificates_path(certificate), certificates_path(key),
+                                          NULL};
+    struct tls_server_config config = {.certificates = &files, .certificate_count = 1};
+    struct tls_server *tls = NULL;
+    struct note note = {""};
+    assert_int_equal(tls_server_create(&config, &note, &tls), OK);
+    admin_server_use_tls(stage->server, tls);
+    tls_server_unref(tls);
+}
+
+static void begin_tls(struct stage *stage)
+{
+    certificates_begin();
+    certificates_make(&(struct certificate_wish){.file = "site", .names = "IP:127.0.0.1"});
+    certificates_make(&(struct certificate_wish){.file = "other", .names = "DNS:other.example"});
+    open_server(stage);
+    use(stage, "site.pem", "site.key");
+}
+
+static void end_tls(struct stage *stage)
+{
+    unsigned closed = stage->closed;
+    admin_server_close(stage->server, on_closed, stage);
+    stage->server = NULL;
+    run_until(stage, &stage->closed, closed + 1);
+    certificates_end();
+}
+
+static void ask_over_tls(struct stage *stage, const char *scheme, const char *ca)
+{
+    char url[64];
+    unsigned told = stage->told;
+    (void)snprintf(url, sizeof url, "%s://127.0.0.1:%u/healthz", scheme,
+                   admin_server_port(stage->server));
+    /* A change gets a connection of its own, whatever is open. */
+    struct fetch_request request = {.url = url, .method = "PUT", .ca = ca};
+    assert_int_equal(fetch_start(stage->fetch, &request, on_told, stage, NULL), OK);
+    run_until(stage, &stage->told, told + 1);
+}
+
+static void https_is_spoken_and_verified(void **state)
+{
+    struct stage *stage = *state;
+    begin_tls(stage);
+    ask_over_tls(stage, "https", certificates_path("ca.pem"));
+    assert_int_equal(stage->err, OK);
+    assert_int_equal(stage->status, 405);
+    ask_over_tls(stage, "https", certificates_path("other.pem"));
+    assert_int_equal(stage->err, ERR_IO);
+    ask_over_tls(stage, "https", NULL);
+    assert_int_equal(stage->err, ERR_IO);
+    ask_over_tls(stage, "http", NULL);
+    assert_int_equal(stage->status, 400);
+    assert_non_null(strstr(stage->body, "https://"));
+    end_tls(stage);
+}
+
+static void new_certificate_is_for_new_connections(void **state)
+{
+    struct stage *stage = *state;
+    begin_tls(stage);
+    char url[64];
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%u/api/v1/events",
+                   admin_server_port(stage->server));
+    stage->events_until = "event: weight";
+    struct fetch_request request = {
+        .url = url, .on_data = on_data, .deadline_ms = 30000, .ca = certificates_path("ca.pem")};
+    assert_int_equal(fetch_start(stage->fetch, &request, on_told, stage, NULL), OK);
+    while (stage->events[0] == '\0') {
+        (void)loop_turn(&stage->loop, true);
+    }
+    use(stage, "other.pem", "other.key");
+    admin_publish(stage->bench.admin, "weight", "showcase", NULL);
+    run_until(stage, &stage->told, 1);
+    assert_int_equal(stage->err, ERR_CLOSED);
+    ask_over_tls(stage, "https", certificates_path("ca.pem"));
+    assert_int_equal(stage->err, ERR_IO); /* it is of another name now */
+    end_tls(stage);
+}
+
+static void closing_ends_handshakes_under_way(void **state)
+{
+    struct stage *stage = *state;
+    begin_tls(stage);
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)admin_server_port(stage->server)),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&to, sizeof to), 0);
+    while (admin_server_connection_count(stage->server) == 0) {
+        (void)loop_turn(&stage->loop, true);
+    }
+    end_tls(stage);
+    char byte;
+    assert_int_equal(read(fd, &byte, 1), 0);
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +399,9 @@ int main(void)
         TEST(events_stream_changes_and_counters),
         TEST(closing_ends_streams_and_waiting_calls),
         TEST(second_process_on_the_address_is_refused),
+        TEST(https_is_spoken_and_verified),
+        TEST(new_certificate_is_for_new_connections),
+        TEST(closing_ends_handshakes_under_way),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,12 +58,12 @@ static void open_alerts(struct bench *bench)
     struct alerts_options options = {
         .loop = &bench->loop,
         .clock = &bench->clock,
-        .origin = "http://127.0.0.1:9901",
         .seed = 1,
         .write = write_row,
         .context = bench,
     };
     assert_int_equal(alerts_create(&options, &bench->alerts), OK);
+    alerts_name(bench->alerts, "http://127.0.0.1:9901");
     assert_int_equal(alerts_configure(bench->alerts, &bench->conf), OK);
 }
 

@@ -84,6 +84,28 @@ static void admin_address_has_an_order(void **state)
     assert_string_equal(options.admin, "http://a:1");
 }
 
+static void trust_is_named_by_every_verb_that_asks_a_serin(void **state)
+{
+    (void)state;
+    struct cli_options options;
+    struct note note = {""};
+    for (const struct cli_verb *verb = cli_verbs; verb->name != NULL; verb++) {
+        bool is_asking = (verb->options & CLI_OPTION_ADMIN) != 0;
+        unsigned trust = CLI_OPTION_ADMIN_CA | CLI_OPTION_ADMIN_CERT;
+        assert_int_equal(verb->options & trust, is_asking ? trust : 0);
+    }
+    assert_int_equal(parse(&options, &note,
+                           "serin status --admin https://a:1 --admin-ca ca.pem "
+                           "--admin-cert=me.pem"),
+                     OK);
+    assert_true(options.has_admin);
+    assert_false(options.has_timeout);
+    assert_string_equal(options.admin_ca, "ca.pem");
+    assert_string_equal(options.admin_cert, "me.pem");
+    assert_int_equal(parse(&options, &note, "serin status --admin-ca="), ERR_SYNTAX);
+    assert_string_equal(note.text, "--admin-ca is empty");
+}
+
 static void headers_gather(void **state)
 {
     (void)state;
@@ -267,6 +289,7 @@ int main(void)
         cmocka_unit_test(options_of_a_verb_are_read),
         cmocka_unit_test(start_takes_its_url_and_what_is_known_of_it),
         cmocka_unit_test(admin_address_has_an_order),
+        cmocka_unit_test(trust_is_named_by_every_verb_that_asks_a_serin),
         cmocka_unit_test(headers_gather),
         cmocka_unit_test(two_dashes_end_the_options),
         cmocka_unit_test(command_begins_at_its_first_word),

@@ -130,9 +130,7 @@ static void features_not_built_yet_say_so(void **state)
 {
     (void)state;
     const struct refusal refusals[] = {
-        {PLAY_LISTEN PLAY_SERVICE "fleet: {}\nadmin: {tls: null}\n",
-         ":3:1: fleet: is not built yet: leave it out\n:4:9: admin.tls: is not built yet: leave it "
-         "out\n"},
+        {PLAY_LISTEN PLAY_SERVICE "fleet: {}\n", ":3:1: fleet: is not built yet: leave it out\n"},
         {PLAY_LISTEN PLAY_SERVICE "incidents: {keep: 0, failures: 5000, redact: ['a b']}\n",
          ":3:19: incidents.keep: \"0\" is below the least, 1\n"
          ":3:32: incidents.failures: \"5000\" is above the most, 1000\n"
@@ -153,6 +151,29 @@ static void client_certificates_need_tls_and_an_authority(void **state)
          ":1:20: listen: `client_ca` and `client_certificates` go together (127.0.0.1:1)\n"},
         {"listen: [{address: 127.0.0.1:1, tls: [{certificate: a}]}]\n" PLAY_SERVICE,
          ":1:39: listen.tls: \"key\" is missing\n"},
+    };
+    play_table(refusals, COUNT_OF(refusals));
+}
+
+static void admin_tls_is_as_strict_as_a_listeners(void **state)
+{
+    (void)state;
+    const struct refusal refusals[] = {
+        {PLAY_LISTEN PLAY_SERVICE "admin: {client_certificates: optional}\n",
+         ":3:8: admin.client_certificates: needs `tls` on 127.0.0.1:9901\n"},
+        {PLAY_LISTEN PLAY_SERVICE "admin: {client_ca: ca.pem, tls: [{certificate: a, key: b}]}\n",
+         ":3:8: admin: `client_ca` and `client_certificates` go together (127.0.0.1:9901)\n"},
+        {PLAY_LISTEN PLAY_SERVICE "admin: {tls: [{certificate: a}]}\n",
+         ":3:15: admin.tls: \"key\" is missing\n"},
+        {PLAY_LISTEN PLAY_SERVICE "admin: {tls: {certificate: a, key: b}}\n",
+         ":3:14: admin.tls: must be a list of mapping values\n"},
+        {PLAY_LISTEN PLAY_SERVICE
+         "admin: {address: 'unix:/run/s', tls: [{certificate: a, key: b}]}\n",
+         ":3:18: admin.tls: unix:/run/s stays on this machine and needs none\n"},
+        {PLAY_LISTEN PLAY_SERVICE
+         "admin: {address: '0.0.0.0:9901', tls: [{certificate: a, key: b}]}\n",
+         ":3:18: admin.address: 0.0.0.0:9901 can be reached from other machines, so admin.tokens "
+         "are required\n"},
     };
     play_table(refusals, COUNT_OF(refusals));
 }
@@ -521,6 +542,7 @@ int main(void)
         cmocka_unit_test(the_edge_is_told_what_contradicts_itself),
         cmocka_unit_test(features_not_built_yet_say_so),
         cmocka_unit_test(client_certificates_need_tls_and_an_authority),
+        cmocka_unit_test(admin_tls_is_as_strict_as_a_listeners),
         cmocka_unit_test(numbers_need_their_unit_and_bounds),
         cmocka_unit_test(failures_are_statuses_from_300_on_and_paths),
         cmocka_unit_test(values_have_their_form),

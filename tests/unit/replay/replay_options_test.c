@@ -21,7 +21,8 @@ static void everything_can_be_said(void **state)
     struct replay_options options;
     struct note note = {""};
     assert_int_equal(PARSE("-c", "a.yaml", "--policy=x:error_rate=2%", "-py", "--json", "-s",
-                           "shop", "--timeout", "3s", "--", "-"),
+                           "shop", "--timeout", "3s", "--admin-ca", "ca.pem", "--admin-cert=me.pem",
+                           "--", "-"),
                      OK);
     assert_string_equal(options.config, "a.yaml");
     assert_int_equal(options.policy_count, 2);
@@ -30,6 +31,8 @@ static void everything_can_be_said(void **state)
     assert_true(options.is_json);
     assert_string_equal(options.service, "shop");
     assert_int_equal(options.timeout_ms, 3000);
+    assert_string_equal(options.admin_ca, "ca.pem");
+    assert_string_equal(options.admin_cert, "me.pem");
     assert_string_equal(options.source, "-");
 }
 
