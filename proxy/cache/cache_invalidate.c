@@ -1,5 +1,4 @@
-/* References are resolved as RFC 3986 section 5.2 says, but for what no server says in Location: an
- * empty reference and one that is only a query are looked up like any other relative path. */
+/* References are resolved as RFC 3986 section 5.2 says. */
 #include "proxy/cache/cache_invalidate.h"
 
 #include "proxy/base/check.h"
@@ -131,8 +130,11 @@ static struct bytes target_of(struct bytes value, const struct request *request,
     if (bytes_starts_with(reference, BYTES("//"))) {
         return join(root, target_of_authority(reference, scheme, request->authority), arena);
     }
-    bool is_from_root = bytes_starts_with(reference, BYTES("/"));
-    return join(is_from_root ? root : folder_of(request->target), reference, arena);
+    if (bytes_starts_with(reference, BYTES("/"))) {
+        return join(root, reference, arena);
+    }
+    bool is_query = path_of(reference).size == 0;
+    return join(is_query ? path_of(request->target) : folder_of(request->target), reference, arena);
 }
 
 size_t cache_invalidated(const struct request *request, struct bytes scheme,
