@@ -86,7 +86,27 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static int serve(struct conf *conf, const char *path)
+/* What the service manager left in the environment; children are not to find it there. */
+static enum err find_manager(struct notify *notify, struct inherited **ret_inherited,
+                             struct note *note)
+{
+    static const char *const names[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+                                        "LISTEN_PID",    "LISTEN_FDS",    "LISTEN_FDNAMES"};
+    struct notify_words whom = {getenv(names[0]), getenv(names[1]), getenv(names[2])};
+    struct inherited_words what = {getenv(names[3]), getenv(names[4]), getenv(names[5])};
+    if (notify_init(notify, &whom, note) != OK) {
+        log_warn("the service manager is not told how this process is: %s", note->text);
+        note->text[0] = '\0';
+    }
+    enum err err = inherited_create(&what, INHERITED_FIRST, note, ret_inherited);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)unsetenv(names[i]);
+    }
+    return err;
+}
+
+static int serve(struct conf *conf, const char *path, struct notify *notify,
+                 struct inherited *inherited)
 {
     struct loop loop;
     struct note note = {{0}};
@@ -99,7 +119,9 @@ static int serve(struct conf *conf, const char *path)
                                          .conf = conf,
                                          .conf_path = path,
                                          .version = about_version(),
-                                         .commit = about_commit()};
+                                         .commit = about_commit(),
+                                         .inherited = inherited,
+                                         .notify = notify};
     struct signals signals = {.loop = &loop};
     enum err err = controller_create(&options, &note, &signals.controller);
     if (err == OK) {
@@ -174,10 +196,22 @@ static int run(struct conf *conf, const char *path)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit();
+    struct notify notify;
+    struct inherited *inherited = NULL;
+    struct note note = {{0}};
+    enum err err = find_manager(&notify, &inherited, &note);
     if (log_start() != OK) {
         log_warn("the log has no thread of its own and may wait for its reader");
     }
-    int status = serve(conf, path);
+    int status = EXIT_FAILED;
+    if (err == OK) {
+        status = serve(conf, path, &notify, inherited);
+    } else {
+        conf_destroy(conf);
+        log_error("cannot start: %s", note.text[0] != '\0' ? note.text : err_text(err));
+    }
+    inherited_destroy(inherited);
+    notify_finish(&notify);
     log_stop(LOG_WAIT_MS);
     return status;
 }

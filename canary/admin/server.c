@@ -337,27 +337,36 @@ static bool is_taken(const struct conf_address *address)
     return is_in_use;
 }
 
-static enum err listen_on(struct admin_server *server, const struct conf_address *address,
-                          struct note *note)
+static enum err find_socket(const struct conf_address *address, struct inherited *inherited,
+                            int *ret_fd, bool *ret_is_passed, struct note *note)
 {
-    int fd = -1;
-    if (is_taken(address)) {
+    enum err err = inherited_take(inherited, address, 0, ret_fd);
+    *ret_is_passed = err == OK;
+    if (err == ERR_NOT_FOUND && is_taken(address)) {
         note_set(note, "cannot listen on %s: another process does", address->text);
         return ERR_IO;
     }
-    enum err err = listener_bind(address->text, BACKLOG, &fd, note);
+    return err == ERR_NOT_FOUND ? listener_bind(address->text, BACKLOG, ret_fd, note) : err;
+}
+
+static enum err listen_on(struct admin_server *server, const struct conf_address *address,
+                          struct inherited *inherited, struct note *note)
+{
+    int fd = -1;
+    bool is_passed = false;
+    enum err err = find_socket(address, inherited, &fd, &is_passed, note);
     if (err != OK) {
         return err;
     }
     bool is_unix = address->socket.any.sa_family == AF_UNIX;
     server->port = is_unix ? 0 : listener_port(fd);
-    err = listener_open(server->loop, fd, &listener_ops, server, &server->listener);
+    err = listener_open(server->loop, fd, is_passed, &listener_ops, server, &server->listener);
     if (err != OK) {
         (void)close(fd);
         note_set(note, "cannot listen on %s: %s", address->text, err_text(err));
         return err;
     }
-    if (is_unix) {
+    if (is_unix && !is_passed) {
         server->unix_path = strdup(address->socket.local.sun_path);
     }
     return OK;
@@ -371,8 +380,8 @@ static const struct http1_server_settings settings = {
 };
 
 enum err admin_server_open(struct loop *loop, struct admin *admin,
-                           const struct conf_address *address, struct admin_server **ret_server,
-                           struct note *note)
+                           const struct conf_address *address, struct inherited *inherited,
+                           struct admin_server **ret_server, struct note *note)
 {
     struct admin_server *server = calloc(1, sizeof *server);
     struct worker_cells *cells = calloc(1, sizeof *cells);
@@ -388,7 +397,7 @@ enum err admin_server_open(struct loop *loop, struct admin *admin,
     server->handler.open = open_exchange;
     http1_server_host_init(&server->host, loop, &server->handler, cells, &settings);
     hall_init(&server->hall, &server->host);
-    enum err err = listen_on(server, address, note);
+    enum err err = listen_on(server, address, inherited, note);
     if (err != OK) {
         http1_server_host_finish(&server->host);
         free(cells);

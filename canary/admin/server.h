@@ -6,6 +6,7 @@
  * Last-Event-ID. Control only. */
 #pragma once
 #include "canary/admin/admin.h"
+#include "proxy/io/inherited.h"
 #include "proxy/io/loop.h"
 #include "proxy/tls/tls_server.h"
 
@@ -16,10 +17,11 @@ enum {
     ADMIN_STREAM_QUEUE_MAX = 256 * 1024, /* bytes that an event stream may lag behind */
 };
 
-/* Binds and listens. ERR_IO: it cannot, or another process already answers there; `note` says so.
+/* Listens: on the socket that was passed for the address (`inherited` may be NULL), else on one of
+ * its own. ERR_IO: it cannot, or another process already answers there; `note` says so.
  * ERR_NOMEM. Borrows loop and admin until on_closed. */
 MUST_USE enum err admin_server_open(struct loop *loop, struct admin *admin,
-                                    const struct conf_address *address,
+                                    const struct conf_address *address, struct inherited *inherited,
                                     struct admin_server **ret_server, struct note *note);
 /* New connections speak TLS by `tls`, which it shares, or plain HTTP with NULL, as it is at first;
  * those that are open, and streams of events, go on as they began. */

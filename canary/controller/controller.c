@@ -396,6 +396,7 @@ void controller_tick(struct controller *controller)
     controller_watch_failures(controller, wall_us);
     controller_write_incidents(controller);
     controller_reload_tick(controller);
+    controller_supervise_tick(controller);
     loop_leave(controller->loop);
 }
 
@@ -529,7 +530,7 @@ static enum err start(struct controller *controller, struct note *note)
     /* First, because it finds a process that serves this configuration already: nothing is written
      * to that one's file, and no connection is taken from its shared sockets. */
     enum err err = admin_server_open(controller->loop, controller->admin, &conf->admin.address,
-                                     &controller->admin_server, note);
+                                     controller->inherited, &controller->admin_server, note);
     struct crew_binding *binding = NULL;
     if (err == OK) {
         admin_server_use_tls(controller->admin_server, controller->base->admin_tls);
@@ -537,6 +538,10 @@ static enum err start(struct controller *controller, struct note *note)
     }
     if (err != OK) {
         return err;
+    }
+    if (inherited_has_unused(controller->inherited, note)) {
+        crew_unbind(controller->crew, binding);
+        return ERR_STATE;
     }
     err = controller_begin_services(controller);
     if (err != OK) {
@@ -558,6 +563,7 @@ static enum err start(struct controller *controller, struct note *note)
         controller->is_started = true;
         controller_audit(controller, "serin", "start", NULL, controller->version);
         controller_tell_trust(controller);
+        controller_tell_ready(controller);
     }
     return err;
 }
@@ -600,6 +606,7 @@ static enum err open_all(struct controller *controller, struct conf *conf, struc
                           &controller->crew);
     }
     if (err == OK) {
+        crew_inherit(controller->crew, controller->inherited);
         err = create_stewards(controller, conf);
     }
     return err == OK ? start(controller, note) : err;
@@ -618,6 +625,8 @@ enum err controller_create(const struct controller_options *options, struct note
     controller->conf_path = options->conf_path;
     controller->version = options->version;
     controller->commit = options->commit;
+    controller->inherited = options->inherited;
+    controller->supervision.notify = options->notify;
     controller->started_wall_us = clock_wall_us(controller->clock);
     controller->reloaded_wall_us = controller->started_wall_us;
     list_init(&controller->acts);
@@ -729,6 +738,7 @@ void controller_drain(struct controller *controller)
     switch (controller->stage) {
     case CONTROLLER_SERVING:
         log_info("draining");
+        controller_tell_stopping(controller);
         controller_drop_drills(controller, "the process is about to end");
         controller_reload_cancel(controller, "The process is about to end.");
         controller->stage = CONTROLLER_DELAYING;

@@ -6,9 +6,11 @@
  * engine answers: a changed split is published first, everything else (disk, log, API events)
  * follows and is waited for by nobody. Lives on the main thread and its loop. */
 #pragma once
+#include "canary/supervisor/notify.h"
 #include "conf/conf.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/err.h"
+#include "proxy/io/inherited.h"
 #include "proxy/io/loop.h"
 
 struct controller;
@@ -19,7 +21,9 @@ struct controller_options {
     const char *conf_path; /* what a reload reads again; borrowed */
     const char *version;   /* of the program; borrowed */
     const char *commit;
-    const struct clock *clock; /* what engines and records go by; NULL: the machine's; borrowed */
+    const struct clock *clock;   /* what engines and records go by; NULL: the machine's; borrowed */
+    struct inherited *inherited; /* sockets that were passed; NULL: none; borrowed */
+    const struct notify *notify; /* whom to tell how the process is; NULL: nobody; borrowed */
 };
 
 /* Opens state, log and sockets, resumes what a crash interrupted, and starts to serve. The note

@@ -55,6 +55,20 @@ struct reload {
     uint64_t until_us;
 };
 
+/* What the service manager was told, and is to be told (supervising.c). */
+struct supervision {
+    const struct notify *notify; /* borrowed; NULL: nobody listens */
+    uint64_t fed_us;             /* the last sign of life; monotonic, as all here */
+    uint64_t status_us;
+    uint64_t reload_us; /* when the last reload began */
+    bool is_ready_due;
+    bool is_reloading_due;
+    bool is_stopping_due;
+    bool is_gone_told;    /* that nobody listens is logged */
+    bool is_silence_told; /* that a worker is silent is logged */
+    char status[NOTIFY_TEXT_MAX];
+};
+
 enum controller_stage {
     CONTROLLER_SERVING,
     CONTROLLER_DELAYING,
@@ -102,8 +116,10 @@ struct controller {
     uint64_t late_until_us; /* a late tick is shown until then */
     int64_t started_wall_us;
     int64_t reloaded_wall_us;
-    struct list acts;   /* action lists that wait for their write, in order */
-    struct list starts; /* rollouts that begin when they are written down */
+    struct supervision supervision;
+    struct inherited *inherited; /* sockets that were passed, or NULL; borrowed */
+    struct list acts;            /* action lists that wait for their write, in order */
+    struct list starts;          /* rollouts that begin when they are written down */
     enum controller_stage stage;
     bool is_taking_over; /* a reload is under way: one snapshot at its end */
     bool needs_publish; /* a snapshot could not be made for want of memory: tried again each tick */
@@ -412,6 +428,16 @@ void controller_tell_observed(struct controller *controller, struct steward *ste
 /* Borrows the names; returns how many there are. */
 size_t controller_view_observed(const struct steward *steward,
                                 struct admin_observed ret_observed[ADMIN_OBSERVED_MAX]);
+
+/* ---- the service manager (supervising.c) ---- */
+
+/* Every address accepts, or a reload is over. */
+void controller_tell_ready(struct controller *controller);
+void controller_tell_reloading(struct controller *controller);
+/* The drain begins. */
+void controller_tell_stopping(struct controller *controller);
+/* Each tick: the status, the watchdog, and what there was no room for. */
+void controller_supervise_tick(struct controller *controller);
 
 /* ---- flight recordings (recording.c) ---- */
 

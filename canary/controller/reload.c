@@ -378,6 +378,7 @@ static void finish(struct controller *controller)
     controller->reload = (struct reload){0};
     enum err err = apply(controller, reload.conf, &note);
     controller->has_reload_failed = err != OK;
+    controller_tell_ready(controller);
     if (err != OK) {
         const char *why = note.text[0] != '\0' ? note.text : err_text(err);
         note_set(&controller->reload_note, "%s", why);
@@ -421,6 +422,7 @@ void controller_load_again(struct controller *controller, const char *actor,
     struct conf_errors errors;
     struct conf *conf = NULL;
     controller_reload_cancel(controller, "Another reload came before this one was done.");
+    controller_tell_reloading(controller);
     controller->reload_note = (struct note){{0}};
     conf_errors_init(&errors);
     enum err err = conf_load_file(controller->conf_path, &errors, &conf);
@@ -430,6 +432,7 @@ void controller_load_again(struct controller *controller, const char *actor,
         conf_errors_finish(&errors);
         controller->has_reload_failed = true;
         log_error("reload: the configuration before stays in force");
+        controller_tell_ready(controller);
         answer_failure(call, texts);
         return;
     }

@@ -24,21 +24,22 @@ struct listener {
     const struct listener_ops *ops; /* borrowed */
     void *context;                  /* borrowed */
     int open_handles;
+    bool is_shared;
     bool is_closing;
 };
 
 static void on_retry(uv_timer_t *timer)
 {
     struct listener *listener = timer->data;
-    if (!listener->is_closing) {
-        watch_set_paused(listener->loop, &listener->watch, false);
+    if (!listener->is_closing && watch_set_paused(listener->loop, &listener->watch, false) != OK) {
+        (void)uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0);
     }
 }
 
 /* Level-triggered readiness would spin while accept cannot succeed: look away for a moment. */
 static void pause_accepting(struct listener *listener)
 {
-    watch_set_paused(listener->loop, &listener->watch, true);
+    (void)!watch_set_paused(listener->loop, &listener->watch, true);
     (void)uv_timer_start(&listener->retry, on_retry, RETRY_MS, 0);
     listener->ops->on_exhausted(listener->context);
 }
@@ -224,8 +225,8 @@ static void on_timer_closed(uv_handle_t *handle)
     on_part_closed(handle->data);
 }
 
-enum err listener_open(struct loop *loop, int fd, const struct listener_ops *ops, void *context,
-                       struct listener **ret_listener)
+enum err listener_open(struct loop *loop, int fd, bool is_shared, const struct listener_ops *ops,
+                       void *context, struct listener **ret_listener)
 {
     struct listener *listener = calloc(1, sizeof *listener);
     if (listener == NULL) {
@@ -234,8 +235,10 @@ enum err listener_open(struct loop *loop, int fd, const struct listener_ops *ops
     listener->loop = loop;
     listener->ops = ops;
     listener->context = context;
+    listener->is_shared = is_shared;
     listener->watch = (struct watch){.on_ready = on_readable, .on_closed = on_watch_closed};
-    enum err err = watch_open(loop, &listener->watch, fd, WATCH_LEVEL_IN);
+    enum err err =
+        watch_open(loop, &listener->watch, fd, is_shared ? WATCH_SHARED : WATCH_LEVEL_IN);
     if (err != OK) {
         free(listener);
         return err;
@@ -255,7 +258,9 @@ void listener_close(struct listener *listener)
     }
     enum { QUEUE_MAX = 65536 };
     listener->is_closing = true;
-    accept_some(listener, QUEUE_MAX);
+    if (!listener->is_shared) {
+        accept_some(listener, QUEUE_MAX);
+    }
     watch_close(listener->loop, &listener->watch);
     uv_close((uv_handle_t *)&listener->retry, on_timer_closed);
 }

@@ -1,9 +1,10 @@
 /* proxy/io/listener.h — accepts connections on one address for one loop.
  *
  * Each worker has its own socket on the address (SO_REUSEPORT), so the kernel deals connections out
- * and no lock is taken. Accepting is ours rather than libuv's: it closes connections unseen when
- * descriptors run out, and a drain has to empty the queue before the socket goes, because closing a
- * listening socket resets what waits in it. Heap; belongs to its loop's thread. */
+ * and no lock is taken, unless a service manager opened it for all of them. Accepting is ours
+ * rather than libuv's: it closes connections unseen when descriptors run out, and a drain has to
+ * empty the queue before the socket goes, because closing a listening socket resets what waits in
+ * it. Heap; belongs to its loop's thread. */
 #pragma once
 #include <sys/socket.h>
 
@@ -25,8 +26,11 @@ MUST_USE enum err listener_bind(const char *address, int backlog, int *ret_fd, s
 /* The port a bound socket has. */
 unsigned listener_port(int fd);
 
-/* Takes the listening descriptor and starts to accept. */
-MUST_USE enum err listener_open(struct loop *loop, int fd, const struct listener_ops *ops,
-                                void *context, struct listener **ret_listener);
-/* Accepts what waits in the queue, then closes and frees. NULL is fine. */
+/* Takes the listening descriptor and starts to accept. `is_shared`: it is a duplicate of one that
+ * others accept from too (proxy/io/inherited.h). */
+MUST_USE enum err listener_open(struct loop *loop, int fd, bool is_shared,
+                                const struct listener_ops *ops, void *context,
+                                struct listener **ret_listener);
+/* Accepts what waits in the queue, then closes and frees; what waits in a shared one's waits for
+ * the others. NULL is fine. */
 void listener_close(struct listener *listener);

@@ -202,7 +202,8 @@ void loop_shutdown(struct loop *loop)
 static enum err add(struct loop *loop, struct watch *watch, int fd, enum watch_mode mode)
 {
     uint32_t edges = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    struct epoll_event event = {.events = mode == WATCH_EDGES ? edges : EPOLLIN, .data.ptr = watch};
+    uint32_t level = mode == WATCH_SHARED ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN;
+    struct epoll_event event = {.events = mode == WATCH_EDGES ? edges : level, .data.ptr = watch};
     if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
         return errno == ENOMEM || errno == ENOSPC ? ERR_NOMEM : ERR_IO;
     }
@@ -215,6 +216,7 @@ enum err watch_open(struct loop *loop, struct watch *watch, int fd, enum watch_m
     if (err == OK) {
         watch_open_bare(loop, watch);
         watch->fd = fd;
+        watch->is_shared = mode == WATCH_SHARED;
     }
     return err;
 }
@@ -255,16 +257,33 @@ void watch_resume(struct loop *loop, struct watch *watch)
     }
 }
 
-void watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused)
+/* An exclusive registration cannot be changed, only made and taken away. */
+static enum err set_shared_paused(struct loop *loop, struct watch *watch, bool is_paused)
 {
+    if (is_paused) {
+        (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+        return OK;
+    }
+    return add(loop, watch, watch->fd, WATCH_SHARED);
+}
+
+enum err watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused)
+{
+    if (watch->is_shared) {
+        return set_shared_paused(loop, watch, is_paused);
+    }
     struct epoll_event event = {.events = is_paused ? 0 : EPOLLIN, .data.ptr = watch};
     int status = epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event);
     CHECK(status == 0);
+    return OK;
 }
 
 void watch_close(struct loop *loop, struct watch *watch)
 {
     CHECK(watch->is_open);
+    if (watch->is_shared) {
+        (void)set_shared_paused(loop, watch, true);
+    }
     if (watch->fd >= 0) {
         (void)close(watch->fd);
     }

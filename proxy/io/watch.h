@@ -16,7 +16,9 @@
 struct loop;
 struct watch;
 
-enum watch_mode { WATCH_EDGES, WATCH_LEVEL_IN };
+/* SHARED: a listening socket that other threads or processes accept from too; one of them is woken
+ * (EPOLLEXCLUSIVE), and its description outlives our descriptor. */
+enum watch_mode { WATCH_EDGES, WATCH_LEVEL_IN, WATCH_SHARED };
 
 struct watch {
     void (*on_ready)(struct watch *watch,
@@ -25,6 +27,7 @@ struct watch {
     struct list link; /* in the loop's list of those to be resumed, or closed */
     int fd;           /* owned; -1 without one, and once closed */
     bool is_open;
+    bool is_shared;
     bool is_pending; /* the kernel has told of news, its turn is still to come */
 };
 
@@ -36,8 +39,9 @@ MUST_USE enum err watch_open(struct loop *loop, struct watch *watch, int fd, enu
 void watch_open_bare(struct loop *loop, struct watch *watch);
 /* on_ready(watch, 0) in this or the next turn of the loop, without news from the kernel. */
 void watch_resume(struct loop *loop, struct watch *watch);
-/* Level-triggered watches only: no news, or news again. */
-void watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused);
+/* Level-triggered watches only: no news, or news again. ERR_NOMEM: still none; a pause never
+ * fails. */
+MUST_USE enum err watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused);
 /* Gives the descriptor to the caller, unregistered; the watch stays open without one. */
 int watch_release(struct loop *loop, struct watch *watch);
 /* Registers `fd` as watch_open does, for an open watch that has none. Errors as there. */

@@ -11,12 +11,14 @@ struct crew_address {
     char *text; /* owned */
     uint64_t id;
     unsigned port;
+    bool is_shared; /* its sockets are a service manager's, too */
 };
 
 struct crew {
-    const struct crew_ops *ops; /* borrowed */
-    void *context;              /* borrowed */
-    struct inbox inbox;         /* from workers, on control's loop */
+    const struct crew_ops *ops;  /* borrowed */
+    void *context;               /* borrowed */
+    struct inherited *inherited; /* borrowed, or NULL */
+    struct inbox inbox;          /* from workers, on control's loop */
     unsigned worker_count;
     unsigned started_count;
     struct worker *workers;         /* owned */
@@ -89,6 +91,7 @@ static enum err order(struct crew *crew, unsigned worker, enum worker_order kind
     message->order = kind;
     message->fd = fd;
     message->address_id = address->id;
+    message->is_shared = address->is_shared;
     inbox_push(&crew->workers[worker].inbox, &message->message);
     return OK;
 }
@@ -110,6 +113,24 @@ static void close_all(int *fds, size_t count)
             (void)close(fds[i]);
         }
     }
+}
+
+/* One description for all workers, or as many as were passed for the address. ERR_NOT_FOUND: none
+ * was. */
+static enum err take_passed(const struct crew *crew, const struct conf_address *address,
+                            int *ret_fds, struct note *note)
+{
+    for (unsigned i = 0; i < crew->worker_count; i++) {
+        enum err err = inherited_take(crew->inherited, address, i, &ret_fds[i]);
+        if (err != OK) {
+            close_all(ret_fds, i);
+            if (err != ERR_NOT_FOUND) {
+                note_set(note, "cannot share the socket on %s: %s", address->text, err_text(err));
+            }
+            return err;
+        }
+    }
+    return OK;
 }
 
 /* One socket per worker; with port 0 the first one's port is every one's. */
@@ -154,13 +175,25 @@ void crew_unbind(struct crew *crew, struct crew_binding *binding)
     free(binding);
 }
 
-static enum err bind_new(struct crew *crew, const char *text, struct crew_binding *binding,
-                         struct note *note)
+static enum err bind_or_take(const struct crew *crew, const struct conf_address *from, int *ret_fds,
+                             struct crew_address *address, struct note *note)
+{
+    enum err err = take_passed(crew, from, ret_fds, note);
+    address->is_shared = err == OK;
+    if (err == OK) {
+        address->port = listener_port(ret_fds[0]);
+    }
+    return err == ERR_NOT_FOUND ? bind_address(crew, from->text, ret_fds, &address->port, note)
+                                : err;
+}
+
+static enum err bind_new(struct crew *crew, const struct conf_address *from,
+                         struct crew_binding *binding, struct note *note)
 {
     struct crew_address *address = &binding->addresses[binding->count];
     int *fds = &binding->fds[binding->count * crew->worker_count];
-    const struct crew_address *old = find_address(crew, text);
-    address->text = strdup(text);
+    const struct crew_address *old = find_address(crew, from->text);
+    address->text = strdup(from->text);
     if (address->text == NULL) {
         return ERR_NOMEM;
     }
@@ -171,12 +204,13 @@ static enum err bind_new(struct crew *crew, const char *text, struct crew_bindin
     if (old != NULL) {
         address->id = old->id;
         address->port = old->port;
+        address->is_shared = old->is_shared;
         return OK;
     }
     address->id = crew->next_address_id++;
-    enum err err = bind_address(crew, text, fds, &address->port, note);
+    enum err err = bind_or_take(crew, from, fds, address, note);
     if (err != OK) {
-        /* bind_address closed what it had opened. */
+        /* What was opened before the failure is closed. */
         for (unsigned i = 0; i < crew->worker_count; i++) {
             fds[i] = -1;
         }
@@ -232,7 +266,7 @@ enum err crew_bind(struct crew *crew, const struct conf *conf, struct note *note
     binding->fds = calloc(room * crew->worker_count, sizeof *binding->fds);
     enum err err = binding->addresses != NULL && binding->fds != NULL ? OK : ERR_NOMEM;
     for (size_t i = 0; i < conf->listener_count && err == OK; i++) {
-        err = bind_new(crew, conf->listeners[i].address.text, binding, note);
+        err = bind_new(crew, &conf->listeners[i].address, binding, note);
     }
     if (err != OK) {
         crew_unbind(crew, binding);
@@ -306,6 +340,11 @@ enum err crew_create(struct loop *control, unsigned worker_count, struct access_
     return OK;
 }
 
+void crew_inherit(struct crew *crew, struct inherited *inherited)
+{
+    crew->inherited = inherited;
+}
+
 static void *run_and_report(void *context)
 {
     struct worker *worker = context;
@@ -350,6 +389,32 @@ void crew_cut(struct crew *crew)
         for (unsigned i = 0; i < crew->started_count; i++) {
             tell_end(&crew->workers[i], &crew->workers[i].cut_order, WORKER_CUT);
         }
+    }
+}
+
+bool crew_has_pulse(const struct crew *crew, unsigned *ret_silent)
+{
+    for (unsigned i = 0; i < crew->started_count && !crew->is_draining; i++) {
+        const struct worker *worker = &crew->workers[i];
+        if (worker->pulse_asked_count !=
+            atomic_load_explicit(&worker->pulse_count, memory_order_acquire)) {
+            *ret_silent = i;
+            return false;
+        }
+    }
+    return true;
+}
+
+void crew_ask_pulse(struct crew *crew)
+{
+    for (unsigned i = 0; i < crew->started_count && !crew->is_draining; i++) {
+        struct worker *worker = &crew->workers[i];
+        CHECK(worker->pulse_asked_count ==
+              atomic_load_explicit(&worker->pulse_count, memory_order_acquire));
+        worker->pulse_asked_count++;
+        worker->pulse_order.message.run = worker_on_order;
+        worker->pulse_order.order = WORKER_PULSE;
+        inbox_push(&worker->inbox, &worker->pulse_order.message);
     }
 }
 

@@ -6,6 +6,7 @@
  * Everything here is called on control's thread unless it says otherwise. */
 #pragma once
 #include "conf/conf.h"
+#include "proxy/io/inherited.h"
 #include "proxy/worker/worker.h"
 
 struct crew;
@@ -22,6 +23,8 @@ struct crew_ops {
 MUST_USE enum err crew_create(struct loop *control, unsigned worker_count,
                               struct access_log *access_log, const struct crew_ops *ops,
                               void *context, struct crew **ret_crew);
+/* What is bound from now on is looked for among these sockets first; borrowed until the end. */
+void crew_inherit(struct crew *crew, struct inherited *inherited);
 /* Starts the threads. A snapshot must have been published before. */
 MUST_USE enum err crew_start(struct crew *crew);
 /* Hands the snapshot to every worker: takes it. */
@@ -46,6 +49,11 @@ void crew_cut(struct crew *crew);
 /* Waits for the threads and lets everything go; the last of it when control's loop runs next. NULL
  * is fine. */
 void crew_destroy(struct crew *crew);
+/* Has every worker's loop gone on since it was asked last? If not, `ret_silent` is one that has
+ * not. True while nobody was asked, and once the drain has begun, whose deadlines are its own. */
+bool crew_has_pulse(const struct crew *crew, unsigned *ret_silent);
+/* Asks every worker, each of which has answered the question before. */
+void crew_ask_pulse(struct crew *crew);
 /* Have all threads ended? */
 bool crew_has_ended(const struct crew *crew);
 

@@ -126,8 +126,8 @@ static void start_listening(struct worker *worker, const struct worker_message *
     listener->worker = worker;
     listener->address_id = order->address_id;
     listener->address = order->address;
-    if (listener_open(&worker->loop, order->fd, &listener_ops, listener, &listener->listener) !=
-        OK) {
+    if (listener_open(&worker->loop, order->fd, order->is_shared, &listener_ops, listener,
+                      &listener->listener) != OK) {
         (void)close(order->fd);
         free(listener->address);
         free(listener);
@@ -215,6 +215,9 @@ void worker_on_order(struct inbox_message *message, void *context)
         door_close_all(&worker->door);
         http1_server_host_close_all(&worker->servers);
         http2_server_host_close_all(&worker->servers2);
+        break;
+    case WORKER_PULSE:
+        atomic_fetch_add_explicit(&worker->pulse_count, 1, memory_order_release);
         break;
     }
 }

@@ -6,6 +6,7 @@
  * otherwise. */
 #pragma once
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "proxy/exchange/exchange.h"
 #include "proxy/io/inbox.h"
@@ -17,8 +18,9 @@ struct crew;
 struct worker;
 
 /* What the crew can ask of a worker. Orders to listen or not are heap, taken and freed by the
- * worker; those to end lie ready in it, since they must get through without memory. */
-enum worker_order { WORKER_LISTEN, WORKER_UNLISTEN, WORKER_DRAIN, WORKER_CUT };
+ * worker; those to end, and to show a pulse, lie ready in it, since they must get through without
+ * memory. */
+enum worker_order { WORKER_LISTEN, WORKER_UNLISTEN, WORKER_DRAIN, WORKER_CUT, WORKER_PULSE };
 
 struct worker_message {
     struct inbox_message message;
@@ -26,6 +28,7 @@ struct worker_message {
     int fd;              /* WORKER_LISTEN: taken */
     char *address;       /* WORKER_LISTEN: as the configuration writes it; owned, taken */
     uint64_t address_id; /* WORKER_LISTEN, WORKER_UNLISTEN */
+    bool is_shared;      /* WORKER_LISTEN: others accept from the same socket */
 };
 
 /* A listening socket of this worker. */
@@ -53,6 +56,9 @@ struct worker {
     uv_timer_t drain_timer;
     struct worker_message drain_order; /* each is left once */
     struct worker_message cut_order;
+    struct worker_message pulse_order; /* left again when it was answered */
+    uint64_t pulse_asked_count;        /* control's */
+    _Atomic uint64_t pulse_count;      /* answers: written by the worker, read by control */
     bool is_draining;
 };
 

@@ -1,32 +1,21 @@
 """Neither a disk nor a DNS server that hangs holds up traffic, the admin endpoint or a rollback; IPv6 serves too."""
 
 import os
-import re
 import socket
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from play import Link, answer, case, expect, free_port, run, wait_for  # noqa: E402
 from release import Release  # noqa: E402
+from serin import preloaded  # noqa: E402
 
 PATIENCE_S = 30
-
-
-def preloaded(stage, marker):
-    """The environment of a process whose database hangs while `marker` exists."""
-    library = os.path.join(os.path.dirname(stage.binary), "tests", "libserin_stall.so")
-    expect(os.path.exists(library), True, f"there is {library}")
-    # a sanitizer's runtime wants to be first; it passes every call on to the library
-    linked = subprocess.run(["ldd", stage.binary], capture_output=True, text=True, check=True).stdout
-    runtimes = re.findall(r"=> (\S*/lib[at]san\S*)", linked)
-    return {"LD_PRELOAD": " ".join([*runtimes, library]), "SERIN_STALL_MARKER": marker}
 
 
 @case(starts_proxy=False)
 def stalled_disk_does_not_hold_up_a_rollback(stage):
     marker = os.path.join(stage.folder, "stalled")
-    with Release(stage, process={"environment": preloaded(stage, marker)}) as release:
+    with Release(stage, process={"environment": preloaded(stage.binary, SERIN_STALL_MARKER=marker)}) as release:
         with open(marker, "w", encoding="utf-8"):
             pass
         try:

@@ -68,6 +68,17 @@ def leads(folder, addresses):
     return ["unshare", "-m", "sh", "-c", f'mount --bind "{path}" /etc/hosts && exec "$@"', "sh"]
 
 
+def preloaded(binary, **markers):
+    """The environment of a process in which tests/support/stall.c holds what `markers` say, while they exist."""
+    library = os.path.join(os.path.dirname(binary), "tests", "libserin_stall.so")
+    if not os.path.exists(library):
+        raise WireError(f"there is no {library}")
+    # a sanitizer's runtime wants to be first; it passes every call on to the library
+    linked = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
+    runtimes = re.findall(r"=> (\S*/lib[at]san\S*)", linked)
+    return {"LD_PRELOAD": " ".join([*runtimes, library]), **markers}
+
+
 class Metrics:
     """One scrape, parsed: every sample of the text format, and nothing that is not in the format."""
 
@@ -104,6 +115,19 @@ class Metrics:
         return {key: value for key, value in sums.items() if value}
 
 
+def passing(sockets):
+    """The words before a command that is to get these sockets as sd_listen_fds(3) has it."""
+    numbers = [str(one.fileno()) for _, one in sockets]
+    names = ":".join(name for name, _ in sockets)
+    # moved out of the way first, since their numbers may be among those that are wanted
+    script = ("import fcntl, os, sys\n"
+              "moved = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 100) for one in sys.argv[1].split(',')]\n"
+              "for place, one in enumerate(moved):\n    os.dup2(one, 3 + place)\n    os.close(one)\n"
+              "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(moved)), LISTEN_FDNAMES=sys.argv[2])\n"
+              "os.execvp(sys.argv[3], sys.argv[3:])\n")
+    return ["/usr/bin/python3", "-c", script, ",".join(numbers), names]
+
+
 class AdminAnswer:
     def __init__(self, status, fields, body):
         self.status, self.fields, self.body = status, fields, body
@@ -117,15 +141,17 @@ class AdminAnswer:
 
 
 class Serin:
-    """One proxy process. `settings` are laid over the harness' own: see config_of."""
+    """One proxy process. `settings` are laid over the harness' own: see config_of. `sockets` are passed to it as a
+    service manager would: pairs of a name and a listening socket."""
 
     def __init__(self, binary, folder, settings, descriptors=None, workers=2, environment=None, name="serin", wrapper=(),
-                 http2=False, admin_context=None):
+                 http2=False, admin_context=None, sockets=()):
         self.binary, self.folder, self.name = binary, folder, name
         self.descriptors = descriptors
         self.environment = environment or {}
         self.wrapper = wrapper  # a command that becomes serin by exec
         self.admin_context = admin_context  # an ssl context, where the admin address speaks TLS
+        self.sockets = sockets
         self.port, self.admin_port = free_port(), free_port()
         self.config_path = os.path.join(folder, f"{name}.yaml")
         self.log_path = os.path.join(folder, f"{name}.log")
@@ -159,10 +185,12 @@ class Serin:
             command = ["setpriv", "--pdeathsig", "KILL", *command]
         if self.descriptors:
             command = ["sh", "-c", f'ulimit -n {self.descriptors} && exec "$@"', "sh", *command]
+        if self.sockets:
+            command = [*passing(self.sockets), *command]
         environment = {**os.environ, **self.environment}
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=environment)
+                                            env=environment, pass_fds=[one.fileno() for _, one in self.sockets])
         if wait:
             self.wait_ready()
         return self

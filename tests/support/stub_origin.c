@@ -130,7 +130,7 @@ void stub_origin_open(struct stub_origin *origin, struct loop *loop)
     enum err err = listener_bind("127.0.0.1:0", BACKLOG, &fd, &note);
     CHECK(err == OK);
     origin->address = loopback((uint16_t)listener_port(fd));
-    err = listener_open(loop, fd, &listener_ops, origin, &origin->listener);
+    err = listener_open(loop, fd, false, &listener_ops, origin, &origin->listener);
     CHECK(err == OK);
 }
 

@@ -52,7 +52,7 @@ static void open_server(struct stage *stage)
 {
     struct note note = {""};
     enum err err = admin_server_open(&stage->loop, stage->bench.admin, &stage->bench.conf.address,
-                                     &stage->server, &note);
+                                     NULL, &stage->server, &note);
     if (err != OK) {
         fail_msg("%s", note.text);
     }
@@ -279,8 +279,9 @@ static void second_process_on_the_address_is_refused(void **state)
     address.socket.v4.sin_port = htons((uint16_t)port);
     struct admin_server *second = NULL;
     struct note note = {""};
-    assert_int_equal(admin_server_open(&stage->loop, stage->bench.admin, &address, &second, &note),
-                     ERR_IO);
+    assert_int_equal(
+        admin_server_open(&stage->loop, stage->bench.admin, &address, NULL, &second, &note),
+        ERR_IO);
     assert_non_null(strstr(note.text, "another process"));
 }
 

@@ -49,7 +49,7 @@ static int set_up(void **state)
     assert_int_equal(listener_bind("127.0.0.1:0", 128, &fd, &note), OK);
     port = listener_port(fd);
     assert_true(port > 0);
-    assert_int_equal(listener_open(&loop, fd, &ops, &door, &listener), OK);
+    assert_int_equal(listener_open(&loop, fd, false, &ops, &door, &listener), OK);
     return 0;
 }
 

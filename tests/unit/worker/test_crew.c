@@ -406,6 +406,79 @@ static void too_many_connections_are_closed_and_counted(void **state)
 
 #define PLAY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void a_pulse_is_there_when_every_worker_has_answered(void **state)
+{
+    unsigned silent = WORKERS;
+    (void)state;
+    assert_true(crew_has_pulse(crew, &silent));
+    assert_int_equal(crew_start(crew), OK);
+    for (int i = 0; i < 20; i++) {
+        crew_ask_pulse(crew);
+        play_until(&loop, crew_has_pulse(crew, &silent));
+    }
+    crew_ask_pulse(crew);
+    crew_drain(crew);
+    assert_true(crew_has_pulse(crew, &silent));
+    crew_ask_pulse(crew); /* whose loops may have ended: nobody is asked */
+}
+
+/* A socket as a service manager passes it, which stays open here; gives its port. */
+static unsigned pass_socket(int *ret_own, struct inherited **ret_inherited)
+{
+    enum { FIRST = 200 };
+    struct note note = {""};
+    char pid[24];
+    (void)snprintf(pid, sizeof pid, "%d", (int)getpid());
+    struct inherited_words words = {pid, "1", "web"};
+    assert_int_equal(listener_bind("127.0.0.1:0", 128, ret_own, &note), OK);
+    assert_int_equal(dup2(*ret_own, FIRST), FIRST);
+    assert_int_equal(inherited_create(&words, FIRST, &note, ret_inherited), OK);
+    return listener_port(*ret_own);
+}
+
+static void listen_on(unsigned port)
+{
+    char text[64];
+    struct note note = {""};
+    struct crew_binding *binding = NULL;
+    (void)snprintf(text, sizeof text, "{address: \"127.0.0.1:%u\"}", port);
+    struct conf *conf = load(text);
+    assert_int_equal(crew_bind(crew, conf, &note, &binding), OK);
+    crew_listen(crew, binding);
+    conf_destroy(conf);
+}
+
+static void a_passed_socket_is_served_by_all_and_outlives_them(void **state)
+{
+    enum { MANY = 60 };
+    struct inherited *inherited = NULL;
+    int own = -1;
+    (void)state;
+    unsigned port = pass_socket(&own, &inherited);
+    crew_inherit(crew, inherited);
+    assert_int_equal(crew_start(crew), OK);
+    ask(port); /* waits: nobody accepts yet */
+    listen_on(port);
+    peer_expect(&loop, &client, "fine");
+    peer_close(&client);
+    for (int i = 0; i < MANY; i++) {
+        ask_and_close(port);
+    }
+    assert_int_equal(served(), MANY + 1);
+    crew_drain(crew);
+    play_until(&loop, crew_has_ended(crew));
+    struct sockaddr_in next = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    next.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&next, sizeof next), 0);
+    int accepted = -1;
+    play_until(&loop, (accepted = accept4(own, NULL, NULL, SOCK_CLOEXEC)) >= 0);
+    (void)close(accepted);
+    (void)close(fd);
+    (void)close(own);
+    inherited_destroy(inherited);
+}
+
 int main(void)
 {
     client.fd = -1;
@@ -422,6 +495,8 @@ int main(void)
         PLAY(what_is_left_to_an_ended_crew_is_not_lost),
         PLAY(a_crew_that_never_started_lets_go_of_everything),
         PLAY(too_many_connections_are_closed_and_counted),
+        PLAY(a_pulse_is_there_when_every_worker_has_answered),
+        PLAY(a_passed_socket_is_served_by_all_and_outlives_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
