@@ -10,8 +10,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from play import SLOW, bare_environment, case, expect, run  # noqa: E402
 
 SOURCES = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
-# of the sources, and not of what is installed
-ELSEWHERE = {"bench/README.md", "CONTRIBUTING.md"}
+# What documents link to that is not installed: the sources, and what is about them.
+ELSEWHERE = re.compile(r"(proxy|router|metrics|tests|bench|\.ci|\.github)/|canary/(?!admin/openapi)|CONTRIBUTING\.md|Makefile|Dockerfile")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -56,9 +56,10 @@ def links_of_the_documents_lead_to_what_is_installed(stage):
     for path in files_of(documents):
         if path.endswith(".md"):
             with open(os.path.join(documents, path), encoding="utf-8") as file:
-                links = {link for link in LINK.findall(file.read()) if ":" not in link}
-            dead += [(path, link) for link in links - ELSEWHERE
-                     if not os.path.exists(os.path.join(documents, os.path.dirname(path), link))]
+                links = {os.path.normpath(os.path.join(os.path.dirname(path), link)) for link in LINK.findall(file.read())
+                         if ":" not in link}
+            dead += [(path, link) for link in sorted(links)
+                     if not ELSEWHERE.match(link) and not os.path.exists(os.path.join(documents, link))]
     expect(dead, [], "dead links")
 
 
