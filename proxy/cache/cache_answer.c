@@ -174,8 +174,7 @@ struct cache_answer cache_answer_of(const struct request *request,
     if (has_it_already(request, stored)) {
         return without_body(CACHE_ANSWER_NOT_MODIFIED);
     }
-    bool may_be_partial = request->method == METHOD_GET && stored->status == 200 &&
-                          cache_count_fields(&request->fields, FIELD_RANGE) == 1;
+    bool may_be_partial = request->method == METHOD_GET && stored->status == 200;
     if (may_be_partial && is_range_still_good(request, stored)) {
         return answer_range(cache_only_value(&request->fields, FIELD_RANGE), stored);
     }

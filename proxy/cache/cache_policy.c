@@ -178,11 +178,11 @@ static bool is_shared(const struct cache_control *control)
            cache_control_has(control, CACHE_CONTROL_MUST_REVALIDATE);
 }
 
-static bool forbids_storing(const struct cache_control *control, unsigned status)
+/* Of an answer whose status is understood (RFC 9111 section 5.2.2.3). */
+static bool forbids_storing(const struct cache_control *control)
 {
-    bool is_lifted =
-        cache_control_has(control, CACHE_CONTROL_MUST_UNDERSTAND) && is_understood(status);
-    return cache_control_has(control, CACHE_CONTROL_NO_STORE) && !is_lifted;
+    return cache_control_has(control, CACHE_CONTROL_NO_STORE) &&
+           !cache_control_has(control, CACHE_CONTROL_MUST_UNDERSTAND);
 }
 
 static bool varies_by_anything(const struct fields *fields)
@@ -222,7 +222,7 @@ static enum cache_admission admit_directives(const struct cache_request *request
                                              const struct cache_control *control,
                                              const struct freshness *freshness)
 {
-    if (forbids_storing(control, status)) {
+    if (forbids_storing(control)) {
         return CACHE_ADMIT_NO_STORE;
     }
     if (control->is_private_whole) {

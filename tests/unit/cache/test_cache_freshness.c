@@ -111,6 +111,7 @@ static const struct age_play age_plays[] = {
     {"the older of both", "Date: Mon, 23 Nov 2026 11:59:00 GMT\nAge: 30", 7, 60},
     {"the first of several", NOON "Age: 30, 60", 0, 30},
     {"the first of several lines", NOON "Age: 30\nAge: 60", 0, 30},
+    {"an empty Age says nothing", NOON "Age:", 0, 0},
     {"a broken Age says nothing", NOON "Age: old", 0, 0},
     {"a negative Age says nothing", NOON "Age: -5", 0, 0},
     {"a fraction says nothing", NOON "Age: 5.0", 0, 0},
@@ -346,6 +347,7 @@ struct error_play {
 static const struct error_play error_plays[] = {
     {"fresh", HOUR, 60, "", 0, false, true},
     {"stale, and nobody allows it", HOUR, 4000, "", 0, false, false},
+    {"just stale, and nobody allows it", HOUR, 3600, "", 0, false, false},
     {"stale within what is configured", HOUR, 3600 + DAY_S, "", DAY_S, false, true},
     {"stale past what is configured", HOUR, 3601 + DAY_S, "", DAY_S, false, false},
     {"nothing said counts as stale from the start", NOON, DAY_S, "", DAY_S, false, true},

@@ -144,6 +144,7 @@ static const struct fetch_play fetch_plays[] = {
     {"both", "Last-Modified: " OLD "\nETag: \"a\"", "If-None-Match: \"old\"",
      "If-None-Match: \"a\"\nIf-Modified-Since: " OLD},
     {"a tag that is none", "ETag: a", "Host: a", "Host: a"},
+    {"a tag with more behind it is none", "ETag: \"a\"b", "Host: a", "Host: a"},
     {"two tags are none", "ETag: \"a\"\nETag: \"b\"", "Host: a", "Host: a"},
 };
 
