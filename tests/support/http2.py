@@ -183,9 +183,19 @@ class Answer:
         self.informed = []  # heads with a status below 200
         self.fields = None
         self.trailers = None
-        self.body = b""
+        self.size = 0      # of what came of the body
+        self._pieces = []
         self.has_ended = False
         self.reset = None  # the code
+
+    def add(self, piece):
+        self._pieces.append(piece)
+        self.size += len(piece)
+
+    @property
+    def body(self):
+        self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
 
     @property
     def status(self):
@@ -195,7 +205,7 @@ class Answer:
         return dict(self.fields or []).get(name, default)
 
     def __repr__(self):
-        return f"<{self.status} {len(self.body)} bytes, ended {self.has_ended}, reset {self.reset}>"
+        return f"<{self.status} {self.size} bytes, ended {self.has_ended}, reset {self.reset}>"
 
 
 class Http2:
@@ -209,6 +219,8 @@ class Http2:
         self.goaways = []
         self.settings = {}
         self.pongs = []
+        self.given = {}    # by WINDOW_UPDATE so far, by stream
+        self.spent = 0     # bytes of DATA sent, of all streams
         self.next_stream = 1
         self.is_polite = is_polite  # acknowledges SETTINGS and PING
         self.gives_windows = True   # as DATA comes
@@ -238,6 +250,12 @@ class Http2:
         pieces = [body[at:at + 16384] for at in range(0, len(body), 16384)] or [b""]
         for number, piece in enumerate(pieces):
             self.frame(DATA, END_STREAM if is_last and number == len(pieces) - 1 else 0, stream, piece)
+            self.spent += len(piece)
+
+    def room(self, stream, sent):
+        """How much the other side lets be sent, on a stream that has `sent` so much."""
+        first = self.settings.get(INITIAL_WINDOW_SIZE, 65535)
+        return min(65535 + self.given.get(0, 0) - self.spent, first + self.given.get(stream, 0) - sent)
 
     def headers(self, fields, is_last=True, stream=None):
         """A head in one frame on the next stream; `fields` are pairs, or a block as bytes. Returns the stream."""
@@ -285,7 +303,7 @@ class Http2:
                 self._take_head(frame.stream, self._head_flags & END_STREAM)
         elif frame.kind == DATA:
             answer = self.answer(frame.stream)
-            answer.body += frame.payload
+            answer.add(frame.payload)
             answer.has_ended = answer.has_ended or bool(frame.flags & END_STREAM)
             if self.gives_windows and frame.payload:
                 self.window_update(0, len(frame.payload))
@@ -293,6 +311,8 @@ class Http2:
                     self.window_update(frame.stream, len(frame.payload))
         elif frame.kind == RST_STREAM:
             self.answer(frame.stream).reset = frame.code
+        elif frame.kind == WINDOW_UPDATE:
+            self.given[frame.stream] = self.given.get(frame.stream, 0) + struct.unpack(">I", frame.payload)[0]
         elif frame.kind == GOAWAY:
             self.goaways.append(frame)
 

@@ -17,6 +17,7 @@ class Origin:
     def __init__(self, transcript, name="origin"):
         self.name = name
         self.transcript = transcript
+        self.scheme, self.host = "http", "127.0.0.1"  # of its url
         self.reply = answer()
         self.play = None
         self.plays = []
@@ -33,7 +34,7 @@ class Origin:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def authority(self):

@@ -41,15 +41,22 @@ PLAIN_SERVICE = {"paths": ["/"], "weight": "0%", "sticky": {"by": "none"}, "heal
 
 
 class _Case:
-    def __init__(self, function, name, service, proxy, starts_proxy, process):
+    def __init__(self, function, name, service, proxy, starts_proxy, prepare, process):
         self.function, self.name = function, name
         self.service, self.proxy, self.starts_proxy = service, proxy, starts_proxy
-        self.process = process
+        self.prepare, self.process = prepare, process
+
+    def stage(self, binary, folder):
+        stage = Stage(self.name, binary, folder)
+        if self.prepare:
+            self.prepare(stage)
+        return stage
 
 
-def add_case(function, name, service=None, proxy=None, starts_proxy=True, **process):
-    """Adds a case by hand: for tables. `proxy` are settings, `process` arguments of Serin (workers, descriptors)."""
-    _cases.append(_Case(function, name, service or {}, proxy or {}, starts_proxy, process))
+def add_case(function, name, service=None, proxy=None, starts_proxy=True, prepare=None, **process):
+    """Adds a case by hand: for tables. `proxy` are settings, `process` arguments of Serin (workers, descriptors). What is
+    to be done with a stage before its service is written does `prepare`."""
+    _cases.append(_Case(function, name, service or {}, proxy or {}, starts_proxy, prepare, process))
 
 
 def case(service=None, proxy=None, starts_proxy=True, **process):
@@ -185,7 +192,7 @@ def _report(one, stage, error):
 
 def _run_group(cases, binary, folder, parallel, catch_all, results):
     """All cases that share a proxy."""
-    stages = [Stage(one.name, binary, folder) for one in cases]
+    stages = [one.stage(binary, folder) for one in cases]
     serin = None
     if cases[0].starts_proxy:
         services = [stage.service(**one.service) for one, stage in zip(cases, stages)]

@@ -88,11 +88,19 @@ class Metrics:
     def __init__(self, text):
         self.text = text
 
-    def samples(self, name=None):
-        """(name, labels, value) of every sample, or of those of one metric: a scrape of many services is long."""
-        lines = self.text.splitlines() if name is None else re.findall(rf"^{name}[{{ ].*$", self.text, re.M)
-        for line in lines:
-            if not line or line.startswith("#"):
+    def _lines(self, name):
+        """Those of one metric; they stand together. A scrape of many services is long."""
+        starts = [at for at in (self.text.find(f"\n{name}{{"), self.text.find(f"\n{name} ")) if at >= 0]
+        if not starts:
+            return []
+        end = self.text.find("\n#", min(starts))
+        lines = self.text[min(starts) : end if end >= 0 else len(self.text)].splitlines()
+        return [line for line in lines if line.startswith((f"{name}{{", f"{name} "))]
+
+    def samples(self, name=None, has=()):
+        """(name, labels, value) of every sample, or of those of one metric, in whose lines all of `has` stand."""
+        for line in self.text.splitlines() if name is None else self._lines(name):
+            if not line or line.startswith("#") or not all(text in line for text in has):
                 continue
             match = self.SAMPLE.match(line)
             if not match:
@@ -100,7 +108,8 @@ class Metrics:
             yield match.group(1), dict(self.LABEL.findall(match.group(2) or "")), float(match.group(3))
 
     def all(self, name, **labels):
-        return [(has, value) for _, has, value in self.samples(name)
+        has = [f'{label}="{want}"' for label, want in labels.items()]
+        return [(has, value) for _, has, value in self.samples(name, has)
                 if all(has.get(label) == str(want) for label, want in labels.items())]
 
     def sum(self, name, **labels):

@@ -14,6 +14,7 @@ import time
 SLOW = float(os.environ.get("SERIN_TEST_SLOW", "1"))
 PATIENCE_S = 10.0 * SLOW
 TRANSCRIPT_MAX = 48 * 1024
+KERNEL_BUFFER = 128 * 1024
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 VALUE = re.compile(rb"(?:[\x21-\x7e\x80-\xff](?:[ \t\x21-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?\Z")
 STATUS_LINE = re.compile(rb"(HTTP/1\.[01]) ([1-5][0-9][0-9]) ([\t \x21-\x7e\x80-\xff]*)\Z")
@@ -223,6 +224,11 @@ class Link:
         self.is_open = False
         self.sock.close()
 
+    def holds_little(self):
+        """The kernel keeps little on its behalf, both ways: who does not read is felt soon."""
+        for name in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self.sock.setsockopt(socket.SOL_SOCKET, name, KERNEL_BUFFER)
+
     def interrupt(self):
         """Ends the connection under a thread that may be reading it."""
         try:
@@ -263,6 +269,12 @@ class Link:
         while len(self.pending) < count:
             self._fill(deadline)
         return self.take(count)
+
+    def read_at_most(self, count, patience_s=None):
+        """What is there, or else the next bytes to come: at least one, and no more than `count`."""
+        if not self.pending:
+            self._fill(self._deadline(patience_s))
+        return self.take(min(count, len(self.pending)))
 
     def read_until(self, mark, patience_s=None, size_max=1 << 20):
         deadline = self._deadline(patience_s)
@@ -354,9 +366,7 @@ class Link:
 
     def _read_counted(self, left, sink, patience_s):
         while left > 0:
-            if not self.pending:
-                self._fill(self._deadline(patience_s))
-            piece = self.take(min(left, len(self.pending)))
+            piece = self.read_at_most(left, patience_s)
             left -= len(piece)
             sink(piece)
 
