@@ -130,6 +130,11 @@ static int64_t date_of(const struct fields *fields, int64_t wall_s)
     return date_s;
 }
 
+static uint64_t bounded(uint64_t seconds)
+{
+    return seconds < CACHE_SECONDS_MAX ? seconds : CACHE_SECONDS_MAX;
+}
+
 /* A date that cannot be read, `0` above all, is in the past (RFC 9111 section 5.3). */
 static uint64_t lifetime_of_expires(const struct fields *fields, int64_t wall_s)
 {
@@ -137,7 +142,7 @@ static uint64_t lifetime_of_expires(const struct fields *fields, int64_t wall_s)
     if (!cache_read_date(fields, FIELD_EXPIRES, wall_s, &expires_s)) {
         return 0;
     }
-    return seconds_between(date_of(fields, wall_s), expires_s);
+    return bounded(seconds_between(date_of(fields, wall_s), expires_s));
 }
 
 static uint64_t guess_lifetime(const struct fields *fields, int64_t wall_s)
@@ -252,7 +257,7 @@ static uint64_t read_age_s(const struct fields *fields)
     }
     first = bytes_trim(bytes_slice(field->value, 0, bytes_find(field->value, ',')));
     if (bytes_to_u64(first, &age_s)) {
-        return age_s < CACHE_SECONDS_MAX ? age_s : CACHE_SECONDS_MAX;
+        return bounded(age_s);
     }
     /* Too many digits for 64 bits are a number all the same. */
     bool is_number = first.size > 0;
@@ -281,8 +286,7 @@ static uint64_t age_us(const struct cache_meta *meta, uint64_t now_us)
 
 uint64_t cache_age_s(const struct cache_meta *meta, uint64_t now_us)
 {
-    uint64_t age_s = age_us(meta, now_us) / SECOND_US;
-    return age_s < CACHE_SECONDS_MAX ? age_s : CACHE_SECONDS_MAX;
+    return bounded(age_us(meta, now_us) / SECOND_US);
 }
 
 int64_t cache_ttl_s(const struct cache_meta *meta, uint64_t now_us)

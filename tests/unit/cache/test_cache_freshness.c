@@ -57,6 +57,7 @@ static const struct lifetime_play lifetime_plays[] = {
     {"Expires without Date counts from now", "Expires: Mon, 23 Nov 2026 13:00:00 GMT", 3600},
     {"Expires with a broken Date counts from now",
      "Date: today\nExpires: Mon, 23 Nov 2026 13:00:00 GMT", 3600},
+    {"Expires past all bounds", NOON "Expires: Fri, 31 Dec 9999 23:59:59 GMT", CACHE_SECONDS_MAX},
     {"Expires in the past", NOON "Expires: Mon, 23 Nov 2026 11:00:00 GMT", 0},
     {"Expires at Date", NOON "Expires: Mon, 23 Nov 2026 12:00:00 GMT", 0},
     {"Expires: 0", NOON "Expires: 0", 0},
