@@ -31,8 +31,17 @@ static bool is_one_of(uint64_t ids, enum field_id id)
 
 /* ---- fields that are kept ---- */
 
+/* Does `private` or `no-cache` name any fields? Few answers do, and to look each field up costs. */
+static bool withholds_any(const struct fields *fields)
+{
+    struct cache_control control;
+    cache_control_read(fields, &control);
+    return cache_control_has(&control, CACHE_CONTROL_PRIVATE) ||
+           cache_control_has(&control, CACHE_CONTROL_NO_CACHE);
+}
+
 static bool is_kept(const struct fields *fields, const struct field *field,
-                    const struct cache_rules *rules)
+                    const struct cache_rules *rules, bool has_withheld)
 {
     if (is_one_of(never_stored, field->id) ||
         fields_has_token(fields, FIELD_CONNECTION, field->name)) {
@@ -46,7 +55,7 @@ static bool is_kept(const struct fields *fields, const struct field *field,
          bytes_equal_nocase(field->name, BYTES("cache-status")))) {
         return false;
     }
-    return !cache_control_withholds(fields, field->name);
+    return !has_withheld || !cache_control_withholds(fields, field->name);
 }
 
 static enum err add(struct field *items, size_t *count, size_t max, struct field field)
@@ -67,11 +76,12 @@ static enum err keep_fields(const struct fields *fields, const struct cache_rule
     size_t count = 0;
     int64_t date_s;
     bool has_date = cache_read_date(fields, FIELD_DATE, times->wall_us / SECOND_US, &date_s);
+    bool has_withheld = withholds_any(fields);
     enum err err = OK;
     for (size_t i = 0; i < fields->count && err == OK; i++) {
         struct field field = fields->items[i];
         bool is_broken_date = field.id == FIELD_DATE && !has_date;
-        if (!is_broken_date && is_kept(fields, &field, rules)) {
+        if (!is_broken_date && is_kept(fields, &field, rules, has_withheld)) {
             err = add(items, &count, items_max, field);
         }
     }
