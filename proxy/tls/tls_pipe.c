@@ -44,6 +44,9 @@ static int on_read(BIO *bio, char *data, size_t size, size_t *ret_size)
 {
     struct tls_pipe *pipe = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
+    if (pipe->is_shut) {
+        return 0;
+    }
     bool is_kept = buf_size(&pipe->kept) > 0;
     struct bytes from = is_kept ? buf_bytes(&pipe->kept) : pipe->lent;
     size_t part = size < from.size ? size : from.size;

@@ -16,6 +16,7 @@ struct tls_pipe {
     size_t sealed_size;
     enum err err;   /* what became of the bytes that went down: the first failure */
     bool has_ended; /* no more will come from below */
+    bool is_shut;   /* no more is read, whatever comes */
 };
 
 /* The kind of BIO; shared by all pipes, owned by whoever made it. NULL without memory. */

@@ -31,8 +31,9 @@ struct tls_stream {
     struct watch turn;         /* reading goes on without news from below */
     enum err under_end;        /* how the stream below ended, once it has */
     unsigned closed_parts;
-    bool is_reached; /* the stream below was connected */
-    bool is_ended;   /* on_end was told */
+    unsigned idle_records; /* read since there was a byte for the owner */
+    bool is_reached;       /* the stream below was connected */
+    bool is_ended;         /* on_end was told */
 };
 
 static struct tls_stream *tls_of(const struct stream *stream)
@@ -94,14 +95,32 @@ static void shake(struct tls_stream *tls)
         tls->base.listener->on_connected(&tls->base, OK);
         return;
     }
-    if (SSL_get_error(tls->ssl, status) == SSL_ERROR_WANT_READ && !tls->pipe.has_ended) {
-        flush(tls);
-        return;
+    if (SSL_get_error(tls->ssl, status) != SSL_ERROR_WANT_READ || tls->pipe.has_ended) {
+        fail_handshake(tls, tls_result_take());
+    } else if (tls_pipe_flush(&tls->pipe) != OK) { /* nobody is there to answer */
+        fail_handshake(tls, TLS_GONE);
+    } else {
+        tls->base.queued = tls->base.under->queued;
     }
-    fail_handshake(tls, tls_result_take());
 }
 
 /* ---- reading ---- */
+
+/* OpenSSL bounds empty records and warnings in a row, but neither key updates (RFC 8446 section
+ * 4.6.3) nor attempts to renegotiate, and goes through all that is there in one call. */
+static void on_message(int is_written, int version, int content_type, const void *message,
+                       size_t size, SSL *ssl, void *context)
+{
+    struct tls_stream *tls = context;
+    (void)version;
+    (void)message;
+    (void)size;
+    (void)ssl;
+    if (is_written == 0 && content_type == SSL3_RT_HEADER && tls->state == TLS_OPEN) {
+        tls->idle_records++;
+        tls->pipe.is_shut = tls->idle_records > TLS_IDLE_RECORDS_MAX;
+    }
+}
 
 static void tell_end(struct tls_stream *tls, enum err why)
 {
@@ -135,6 +154,7 @@ static size_t open_records(struct tls_stream *tls, char *plain, int *ret_error)
             break;
         }
         size += part;
+        tls->idle_records = 0;
         if (is_drained(tls)) {
             *ret_error = SSL_ERROR_WANT_READ;
             break;
@@ -412,6 +432,8 @@ static struct tls_stream *make(struct loop *loop, SSL_CTX *context, BIO_METHOD *
         return NULL;
     }
     SSL_set_bio(tls->ssl, bio, bio);
+    SSL_set_msg_callback(tls->ssl, on_message);
+    SSL_set_msg_callback_arg(tls->ssl, tls);
     return tls;
 }
 

@@ -4,7 +4,9 @@
  * piece: no socket BIO, no memory BIO. The listener hears nothing before the handshake is over;
  * then on_connected says how it ended, on both sides, and on success reading and writing may
  * begin. An end without close_notify is told as ERR_CLOSED, since bytes may be missing (RFC 8446
- * section 6.1); stream_close and stream_finish send ours. The loop's thread. */
+ * section 6.1); stream_close and stream_finish send ours. A peer that sends TLS_IDLE_RECORDS_MAX
+ * records without a byte for the owner (key updates, refused renegotiations, tickets, alerts) only
+ * keeps us busy: that is an end by ERR_IO. The loop's thread. */
 #pragma once
 #include <sys/socket.h>
 
@@ -13,6 +15,8 @@
 #include "proxy/tls/tls_client.h"
 #include "proxy/tls/tls_result.h"
 #include "proxy/tls/tls_server.h"
+
+enum { TLS_IDLE_RECORDS_MAX = 32 }; /* in a row, after the handshake */
 
 /* Waits for a client's handshake on `under`, which it takes: on failure it is closed. The server is
  * shared while the stream lives. ERR_NOMEM. */
