@@ -1,6 +1,7 @@
 """Who runs in a bench: the origin, the floor, the peers and Serin, each with its configuration and version."""
 import shutil
 import subprocess
+from enum import Enum
 from pathlib import Path
 
 from harness.processes import Server, cores, free_ports, render
@@ -29,6 +30,14 @@ HOST_ASKED = "host500.bench.test"
 
 def body_size(path):
     return FILE_SIZES.get(path, SMALL_SIZE)
+
+
+class Front(Enum):
+    """What the client speaks."""
+
+    PLAIN = "HTTP/1.1"
+    TLS = "HTTP/1.1 over TLS"
+    HTTP2 = "HTTP/2 over TLS"
 
 
 class Origin:
@@ -65,6 +74,9 @@ def first_line(command):
     return done.stdout.splitlines()[0].strip() if done.stdout else "unknown"
 
 
+SEALED = (Front.TLS, Front.HTTP2)
+
+
 class Contender:
     """One proxy under test. `template` is its configuration, `arguments` stand before the configuration's path."""
 
@@ -75,7 +87,7 @@ class Contender:
         self.template = template
         self.arguments = arguments
         self.version_flag = version_flag
-        self.sealed = sealed  # what the configuration says for TLS, with {pem} and {key}; None: it cannot
+        self.sealed = sealed  # what the configuration says for TLS, {front: text with {pem} and {key}}; None: it cannot
 
     def program(self):
         return find(self.name)
@@ -92,17 +104,18 @@ class Contender:
     def values(self, listen, origin, directory):
         return {"dir": directory, "listen": listen, "previous": origin.previous, "current": origin.current}
 
-    def command(self, listen, origin, directory, is_sealed):
-        sealed = self.sealed.format(pem=Path(directory) / "site.pem", key=Path(directory) / "site.key") if is_sealed else ""
+    def command(self, listen, origin, directory, front):
+        sealed = "" if front is Front.PLAIN else self.sealed[front].format(
+            pem=Path(directory) / "site.pem", key=Path(directory) / "site.key")
         configuration = render(self.template, {"sealed": sealed, **self.values(listen, origin, directory)},
                                Path(directory) / f"{self.name}.conf")
         return [self.program(), *self.arguments, configuration]
 
-    def start(self, origin, directory, wrapper=(), is_sealed=False):
+    def start(self, origin, directory, wrapper=(), front=Front.PLAIN):
         """Gives the running server and the port it serves on; `wrapper` is a program that runs it."""
         (listen,) = free_ports(1)
         core, _ = cores()
-        command = [*wrapper, *self.command(listen, origin, directory, is_sealed)]
+        command = [*wrapper, *self.command(listen, origin, directory, front)]
         return Server(self.name, command, core, listen, directory), listen
 
 
@@ -124,7 +137,7 @@ class Floor(Contender):
     def version(self):
         return "the byte shoveler of bench/load/floor.c"
 
-    def command(self, listen, origin, directory, is_sealed):
+    def command(self, listen, origin, directory, front):
         return [FLOOR, listen, origin.previous, origin.current]
 
 
@@ -136,7 +149,7 @@ class Serin(Contender):
     def __init__(self, name="serin", canary=SPLIT, sticky="{by: none}", hosts=('"*"',), host=None,
                  wants_cookie=False, idle_connections=0):
         super().__init__(name, ROOT / "bench/load/serin.yaml", ["run", "-c"], None,
-                         sealed="    tls: [{{certificate: {pem}, key: {key}}}]\n")
+                         sealed=dict.fromkeys(SEALED, "    tls: [{{certificate: {pem}, key: {key}}}]\n"))
         self.canary = canary
         self.sticky = sticky
         self.hosts = hosts
@@ -192,13 +205,16 @@ def make_certificate(directory):
 
 def proxies():
     """The contenders of the main table, in the order of their turns."""
+    nginx = "; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"
+    haproxy = " ssl crt {pem}.both alpn "
+    h2o = "  ssl:\n    certificate-file: {pem}\n    key-file: {key}\n"
     return [
         Floor(),
         Contender("nginx", PEERS / "nginx.conf", ["-c"], "-v",
-                  sealed=" ssl; ssl_certificate {pem}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3"),
-        Contender("haproxy", PEERS / "haproxy.cfg", ["-f"], "-v", sealed=" ssl crt {pem}.both alpn http/1.1"),
-        Contender("h2o", PEERS / "h2o.conf", ["-c"], "-v",
-                  sealed="  ssl:\n    certificate-file: {pem}\n    key-file: {key}\n"),
+                  sealed={Front.TLS: " ssl" + nginx, Front.HTTP2: " ssl http2" + nginx}),
+        Contender("haproxy", PEERS / "haproxy.cfg", ["-f"], "-v",
+                  sealed={Front.TLS: haproxy + "http/1.1", Front.HTTP2: haproxy + "h2"}),
+        Contender("h2o", PEERS / "h2o.conf", ["-c"], "-v", sealed=dict.fromkeys(SEALED, h2o)),
         Serin(),
     ]
 

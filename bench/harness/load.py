@@ -1,5 +1,6 @@
 """The client's side: checking answers, holding idle connections, and a run of wrk with the proxy's CPU time around it."""
 import json
+import re
 import signal
 import socket
 import ssl
@@ -97,6 +98,32 @@ def verify(report, path):
 def measure(server, port, path, connections, seconds, headers, is_sealed=False):
     """One sample: the proxy's CPU time per answered request, throughput and latency."""
     return sample(server, path, seconds, lambda for_s: wrk(port, path, connections, for_s, headers, is_sealed))
+
+
+def h2load(port, path, connections, streams, seconds, log_path):
+    """The same report as wrk's, from a client of HTTP/2 with `streams` requests at once on each connection."""
+    _, core = cores()
+    log_path.unlink(missing_ok=True)
+    done = subprocess.run(
+        pinned(core, ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", f"--log-file={log_path}",
+                      f"https://127.0.0.1:{port}{path}"]),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    if "Application protocol: h2\n" not in done.stdout:
+        raise BenchError("HTTP/2 was not agreed on")
+    counts = dict((name, int(number)) for number, name in re.findall(r"(\d+) (succeeded|failed|errored|timeout)\b", done.stdout))
+    size = re.search(r"\((\d+)\) data$", done.stdout, re.MULTILINE)
+    taken = sorted(int(line.split("\t")[2]) for line in log_path.read_text().splitlines())
+    return {"requests": counts["succeeded"], "failed": counts["failed"] + counts["errored"] + counts["timeout"],
+            "bytes": int(size.group(1)), "duration_us": seconds * 1e6,
+            **{name: taken[int(len(taken) * part)] if taken else 0
+               for name, part in (("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999))}}
+
+
+def measure_http2(server, port, row, seconds):
+    """One sample over HTTP/2."""
+    log_path = Path(f"{server.log_path}.h2load")
+    return sample(server, row.path, seconds,
+                  lambda for_s: h2load(port, row.path, row.connections, row.streams, for_s, log_path))
 
 
 def measure_handshakes(server, port, seconds, kind):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+from harness.contenders import Front
+
 
 @dataclass
 class Row:
@@ -16,11 +18,18 @@ class Row:
     path: str = "/"
     connections: int = 64
     is_sealed: bool = False
+    streams: int = 0  # at once on each connection: HTTP/2; 0: HTTP/1.1
     handshakes: str = None  # full or resumed: a connection for each request
     user_us_max: float = None
     floor_max: float = None
     best_peer_max: float = None
     named_peer_max: dict = field(default_factory=dict)
+
+    @property
+    def front(self):
+        if self.streams:
+            return Front.HTTP2
+        return Front.TLS if self.is_sealed else Front.PLAIN
 
 
 ROWS = [
@@ -32,6 +41,11 @@ ROWS = [
     Row("tls", "HTTPS GET 66 B, TLS 1.3, 64 connections", is_sealed=True, best_peer_max=0.85),
     Row("tls10k", "HTTPS GET 10 KiB, TLS 1.3, 64 connections", path="/10k", is_sealed=True),
     Row("tls1m", "HTTPS GET 1 MiB, TLS 1.3, 32 connections", path="/1m", connections=32, is_sealed=True),
+    Row("h2", "HTTP/2 GET 66 B, TLS 1.3, 16 connections × 32 streams", connections=16, streams=32, is_sealed=True,
+        best_peer_max=0.85),
+    Row("h210k", "HTTP/2 GET 10 KiB, TLS 1.3, 16 connections × 32 streams", path="/10k", connections=16, streams=32,
+        is_sealed=True),
+    Row("h21m", "HTTP/2 GET 1 MiB, TLS 1.3, 8 connections × 4 streams", path="/1m", connections=8, streams=4, is_sealed=True),
     Row("full", "TLS 1.3 handshake (P-256) and one request", is_sealed=True, handshakes="full", best_peer_max=0.95),
     Row("resumed", "TLS 1.3 resumption and one request", is_sealed=True, handshakes="resumed", best_peer_max=0.95),
 ]
