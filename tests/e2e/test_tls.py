@@ -209,6 +209,16 @@ def old_versions_and_weak_ciphers_are_refused(stage):
 
 
 @case(starts_proxy=False)
+def the_cheapest_suite_both_have_is_chosen(stage):
+    edge = Edge(stage)
+    aes256, aes128, chacha = "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"
+    for wish, chosen in (([aes256, chacha, aes128], aes128), ([chacha, aes256, aes128], chacha), ([aes256], aes256)):
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{edge.port}", "-brief", "-ciphersuites", ":".join(wish)],
+                              input=b"", capture_output=True, timeout=30 * SLOW, check=False)
+        expect(re.findall(rb"Ciphersuite: (\S+)", done.stdout + done.stderr), [chosen.encode()], f"of {wish}")
+
+
+@case(starts_proxy=False)
 def renegotiation_is_refused(stage):
     edge = Edge(stage)
     process = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{edge.port}", "-tls1_2"], stdin=subprocess.PIPE,
