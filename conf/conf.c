@@ -96,3 +96,12 @@ bool conf_failures_have(const struct conf_failures *failures, unsigned status)
 {
     return statuses_have(failures->statuses, failures->status_count, status);
 }
+
+unsigned conf_failures_grpc(const struct conf_failures *failures)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < failures->grpc_status_count; i++) {
+        bits |= 1u << (failures->grpc_statuses[i] % CONF_GRPC_STATUSES_MAX + 1);
+    }
+    return bits;
+}

@@ -28,8 +28,9 @@ enum {
     CONF_ENDPOINTS_MAX = 64, /* of one version */
     CONF_SHIFT_MAX = 16,     /* steps of a shift back */
     CONF_RESCUE_WHEN_MAX = 16,
-    CONF_OBSERVE_MAX = 16,  /* observed policies of one service */
-    CONF_STEPS_MAX = 63,    /* of a rollout: 32 weights with a pause between each two */
+    CONF_OBSERVE_MAX = 16, /* observed policies of one service */
+    CONF_STEPS_MAX = 63,   /* of a rollout: 32 weights with a pause between each two */
+    CONF_GRPC_STATUSES_MAX = 16,
     CONF_STATUSES_MAX = 16, /* ranges of statuses: of a good health check, of failures */
     CONF_GLOBS_MAX = 64,    /* path patterns in one list */
     CONF_PAGES_MAX = 32,    /* error pages of one list */
@@ -366,6 +367,8 @@ struct conf_policy {
 struct conf_failures {
     struct conf_statuses *statuses; /* none of them below 300 */
     size_t status_count;
+    unsigned *grpc_statuses; /* as the schema numbers its words: conf_failures_grpc */
+    size_t grpc_status_count;
     uint32_t not_found_ppm; /* from this ratio of 404s on more than stable's are a breach; 0: off */
     const char **exclude_paths; /* patterns: requests to these are not judged */
     size_t exclude_path_count;
@@ -586,3 +589,5 @@ bool conf_health_accepts(const struct conf_health *health, unsigned status);
 struct conf_health conf_verify_check(const struct conf_service *service);
 /* Is an origin's answer of this status a failure as far as the list goes? */
 bool conf_failures_have(const struct conf_failures *failures, unsigned status);
+/* The statuses of gRPC that are failures, as bits 1 << status. */
+unsigned conf_failures_grpc(const struct conf_failures *failures);

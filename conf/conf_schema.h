@@ -78,6 +78,8 @@ struct conf_section {
 
 /* One element of `services`: struct conf_service. */
 extern const struct conf_section conf_schema_service;
+/* `services.failures`: struct conf_failures. */
+extern const struct conf_section conf_schema_failures;
 /* One element of `services.observe`: struct conf_policy. */
 extern const struct conf_section conf_schema_policy;
 /* `services.platform`: struct conf_platform. */

@@ -428,50 +428,6 @@ static const struct conf_section rollback_section = {
     .size = sizeof(struct conf_rollback),
 };
 
-static const struct conf_key failures_keys[] = {
-    {.name = "status",
-     .type = CONF_TYPE_STATUSES,
-     .offset = offsetof(struct conf_failures, statuses),
-     .count_offset = offsetof(struct conf_failures, status_count),
-     .list_min = 1,
-     .list_max = CONF_STATUSES_MAX,
-     .fallback = "5xx",
-     .help = "Statuses of an origin's answer that are a failure: single ones, ranges, classes as "
-             "in `5xx`, none below 300. More than the default (`[5xx, 429]`) or less (`[500, 502, "
-             "503]`)."},
-    {.name = "not_found",
-     .type = CONF_TYPE_RATE,
-     .offset = offsetof(struct conf_failures, not_found_ppm),
-     FROM_TO(100, 900000),
-     .flags = CONF_KEY_NONE,
-     .fallback = "none",
-     .help = "Judges answers of 404 apart from failures: a breach (`relative`) is a canary that is "
-             "proven to answer it more often than the stable version and does so at this ratio or "
-             "above. For static sites, which never answer 5xx. `off`: they are good answers."},
-    {.name = "exclude_paths",
-     .type = CONF_TYPE_GLOB,
-     .offset = offsetof(struct conf_failures, exclude_paths),
-     .count_offset = offsetof(struct conf_failures, exclude_path_count),
-     .list_max = CONF_GLOBS_MAX,
-     .help = "Requests to these paths are no evidence, neither good nor bad: `/healthz` is this "
-             "path alone, and `*` stands for any bytes, so `/internal/*` is everything below "
-             "`/internal/`. Compared byte by byte, without the query. The metrics count them all "
-             "the same."},
-};
-
-static const struct conf_section failures_section = {
-    .title = "services.failures",
-    .help = "What the judge calls a failure, for this service. Connections that fail, timeouts, "
-            "answers that are malformed or broken off, and the statuses 520 to 527 and 530 of an "
-            "edge that did not reach its origin are failures whatever stands here. `error_rate`, "
-            "`instant_above` and `max_bad_responses` of `rollback` speak of these failures. "
-            "Outlier ejection and `rescue.when` do not look here, and metrics named 5xx count "
-            "statuses of 500 and above.",
-    KEYS(failures_keys),
-    .size = sizeof(struct conf_failures),
-    .place_offset = offsetof(struct conf_failures, place),
-};
-
 static const struct conf_key assets_keys[] = {
     {.name = "paths",
      .type = CONF_TYPE_GLOB,
@@ -707,7 +663,7 @@ static const struct conf_key service_keys[] = {
     {.name = "failures",
      SERVICE(CONF_TYPE_SECTION, failures),
      .fallback = "on",
-     .section = &failures_section,
+     .section = &conf_schema_failures,
      .help = "What counts as a failure of a version."},
     {.name = "rescue",
      SERVICE(CONF_TYPE_SECTION, rescue),

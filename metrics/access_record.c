@@ -85,6 +85,15 @@ static void json_status(struct buf *line, unsigned status)
     }
 }
 
+static void json_grpc_status(struct buf *line, int status)
+{
+    if (status < 0) {
+        append(line, BYTES(",\"grpc_status\":null"));
+    } else {
+        json_count(line, BYTES(",\"grpc_status\":"), (uint64_t)status);
+    }
+}
+
 static struct bytes ending_text(enum access_ending ending)
 {
     switch (ending) {
@@ -127,6 +136,7 @@ void access_record_write_json(const struct access_record *record, struct buf *li
     json_text(line, BYTES(",\"protocol\":"), record->protocol);
     json_text(line, BYTES(",\"host\":"), record->host);
     json_status(line, record->status);
+    json_grpc_status(line, record->grpc_status);
     json_count(line, BYTES(",\"request_bytes\":"), record->request_bytes);
     json_count(line, BYTES(",\"response_bytes\":"), record->response_bytes);
     json_seconds(line, BYTES(",\"duration_s\":"), record->duration_us);

@@ -14,7 +14,8 @@ enum { ACCESS_TARGET_MAX = 2048, ACCESS_TEXT_MAX = 256 };
 /* How Serin itself ended an exchange that could have lasted. */
 enum access_ending {
     ACCESS_ENDING_NONE,
-    ACCESS_ENDING_MOVED,   /* a WebSocket was closed with 1012, its version had lost its share */
+    ACCESS_ENDING_MOVED,   /* a WebSocket was closed with 1012, a stream of gRPC ended with
+                              UNAVAILABLE: its version had lost its share */
     ACCESS_ENDING_CUT,     /* cut at the deadline, for the same reason */
     ACCESS_ENDING_DRAINED, /* a WebSocket was closed with 1001, the process was about to end */
     ACCESS_ENDING_COUNT
@@ -35,6 +36,7 @@ struct access_record {
     struct bytes referer;
     struct bytes user_agent;
     unsigned status;             /* the client's; 0 when it got none */
+    int grpc_status;             /* of a gRPC answer that it got; below zero: none */
     enum metric_role role;       /* METRIC_ROLE_COUNT: not routed */
     enum metric_failure failure; /* of the last attempt that failed; METRIC_FAILURE_COUNT: none */
     bool is_rescued;             /* the stable version was asked for what the canary failed */

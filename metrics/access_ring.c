@@ -31,6 +31,7 @@ struct entry {
     uint8_t failure;
     uint8_t is_rescued;
     uint8_t ending;
+    int8_t grpc_status;
 #define STRING_SIZE(name, limit) uint16_t name##_size;
     ACCESS_STRINGS(STRING_SIZE)
 #undef STRING_SIZE
@@ -80,6 +81,7 @@ static struct entry entry_of(const struct access_record *record)
         .failure = (uint8_t)record->failure,
         .is_rescued = record->is_rescued,
         .ending = (uint8_t)record->ending,
+        .grpc_status = (int8_t)record->grpc_status,
     };
     size_t size = sizeof entry;
 #define STRING_CUT(name, limit)                                                                    \
@@ -185,6 +187,7 @@ bool access_ring_peek(struct access_ring *ring, uint64_t end, struct access_reco
         .failure = (enum metric_failure)entry.failure,
         .is_rescued = entry.is_rescued != 0,
         .ending = (enum access_ending)entry.ending,
+        .grpc_status = entry.grpc_status,
         .attempts = entry.attempts,
         .request_bytes = entry.request_bytes,
         .response_bytes = entry.response_bytes,

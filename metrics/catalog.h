@@ -162,7 +162,8 @@ enum metric {
     X(BAD_RESPONSE, "bad_response")                                                                \
     X(ORIGIN_5XX, "origin_5xx")                                                                    \
     X(EDGE_52X, "edge_52x")                                                                        \
-    X(STATUS, "status")
+    X(STATUS, "status")                                                                            \
+    X(GRPC_STATUS, "grpc_status")
 
 /* What came of what might be rescued: the stable version answered, or failed too; or it was not
  * asked: no budget, or it suffers already, or has no live endpoint. Of an asset that one version

@@ -17,8 +17,9 @@ enum {
 
 /* One version's answer to the request, or the lack of one. */
 struct failure_answer {
-    unsigned status;    /* 0: none */
-    int64_t connect_us; /* from the attempt's start to the request sent; 0: a pooled connection */
+    unsigned status;      /* 0: none */
+    unsigned grpc_status; /* of a gRPC answer; 0: OK, or none */
+    int64_t connect_us;   /* from the attempt's start to the request sent; 0: a pooled connection */
     int64_t first_byte_us; /* from the attempt's start to the end of the answer's head */
     int64_t total_us;      /* of the attempt */
     int64_t size;          /* of its body; below zero: not known */

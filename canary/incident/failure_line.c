@@ -45,6 +45,7 @@ static void put_answer(struct buf *out, const char *key, const struct failure_an
 {
     (void)buf_printf(out, ",\"%s\":{\"answered\":%s", key, answer->status != 0 ? "true" : "false");
     put_status(out, "status", answer->status);
+    put_status(out, "grpc_status", answer->grpc_status);
     put_count(out, "bytes", answer->size);
     put_time(out, "connect_ms", answer->connect_us);
     put_time(out, "head_ms", answer->first_byte_us);

@@ -46,6 +46,7 @@ static uint64_t criteria_of(const struct conf_failures *failures)
     static const struct hash_key key = {0x6661696c75726573, 0x63726974657269a1};
     uint64_t sum = hash_bytes(key, bytes_make((const char *)failures->statuses,
                                               failures->status_count * sizeof *failures->statuses));
+    sum = sum * 31 + conf_failures_grpc(failures);
     for (size_t i = 0; i < failures->exclude_path_count; i++) {
         sum = sum * 31 + hash_bytes(key, bytes_of(failures->exclude_paths[i]));
     }

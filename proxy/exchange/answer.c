@@ -1,18 +1,26 @@
 /* proxy/exchange/answer.c — answers of our own, and what answers get besides. */
 #include "proxy/exchange/edge.h"
+#include "proxy/exchange/rpc.h"
 #include "proxy/http/reply.h"
 
 void exchange_answer(struct exchange *exchange, const struct answer *answer)
 {
     struct exchange_host *host = exchange->host;
     struct responder *responder = exchange->responder;
+    if (answer->reason != REJECT_REASON_COUNT) {
+        cell_increment(&host->cells->rejected_requests[answer->reason]);
+    }
+    if (answer->status >= 500) {
+        exchange->is_bad_for_client = true;
+        exchange_count_client_bad(exchange);
+    }
+    if (rpc_answer(exchange, answer)) {
+        return;
+    }
     struct field extra[EDGE_FIELDS_MAX + 1];
     size_t extra_count = edge_fields(exchange, extra);
     if (answer->location.size > 0) {
         extra[extra_count++] = (struct field){BYTES("Location"), answer->location, FIELD_LOCATION};
-    }
-    if (answer->reason != REJECT_REASON_COUNT) {
-        cell_increment(&host->cells->rejected_requests[answer->reason]);
     }
     struct reply_options options = {
         .client_version = exchange->request->version,
@@ -33,10 +41,6 @@ void exchange_answer(struct exchange *exchange, const struct answer *answer)
     reply_make(answer->status, &options, items, &response, &body);
     exchange->client_status = answer->status;
     exchange->response_bytes = body.size;
-    if (answer->status >= 500) {
-        exchange->is_bad_for_client = true;
-        exchange_count_client_bad(exchange);
-    }
     /* Pages and field values belong to the snapshot. */
     struct lease *lease = exchange->lease;
     lease_acquire(lease);

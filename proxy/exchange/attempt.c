@@ -5,6 +5,8 @@
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/relay.h"
+#include "proxy/exchange/rpc.h"
+#include "proxy/http/grpc.h"
 #include "proxy/io/tcp_stream.h"
 #include "proxy/upstream/balance.h"
 #include "router/affinity.h"
@@ -98,11 +100,13 @@ static void count_end(struct exchange *exchange)
                            attempt->ended_us - attempt->started_us);
 }
 
-/* A good answer is one at its head: a canary that streams is not waited for. */
+/* A good answer is one at its head, where that can be known: a canary that streams is not waited
+ * for. */
 static void tell_trickle(struct exchange *exchange, const struct outcome *outcome,
                          enum attempt_end end)
 {
-    if (outcome->is_failure || end == ATTEMPT_HEAD_READ) {
+    bool is_good = exchange->attempt.is_rpc ? outcome->is_request : end == ATTEMPT_HEAD_READ;
+    if (outcome->is_failure || is_good) {
         exchange_tell_trickle(exchange, outcome->is_failure);
     }
 }
@@ -120,6 +124,8 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
             !attempt->is_excused &&
             conf_failures_have(&exchange->service->conf->failures, attempt->status),
         .is_excused = attempt->is_excused,
+        .is_failing_rpc = !attempt->is_rpc_counted && rpc_has_failed(exchange),
+        .is_unwell_rpc = rpc_is_unwell(attempt),
         .is_reused = attempt->client != NULL && http1_client_is_reused(attempt->client),
         .has_response_bytes = attempt->client != NULL && http1_client_has_bytes(attempt->client),
         .is_retried = is_retried,
@@ -128,6 +134,7 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
     };
     struct outcome outcome = outcome_of(&facts);
     attempt->is_counted = attempt->is_counted || outcome.is_request;
+    attempt->is_rpc_counted = attempt->is_rpc_counted || facts.is_failing_rpc;
     judge_outcome(exchange, &outcome, &facts);
     if (exchange->is_trickle && !exchange->is_trickle_told && attempt->role == ROLE_CURRENT) {
         tell_trickle(exchange, &outcome, end);
@@ -245,6 +252,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .proxy_protocol = version->proxy_protocol,
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
+        .grpc_status = GRPC_NONE,
         .is_judged = exchange->decision.is_judged && !is_elsewhere && !exchange->is_excluded,
     };
     exchange->attempt_count++;

@@ -7,6 +7,7 @@
  * pay for one comparison. */
 #include "proxy/base/clock.h"
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/rpc.h"
 #include "proxy/http/head_text.h"
 
 struct failed {
@@ -34,6 +35,11 @@ static const char *error_text(enum attempt_end end)
     return texts[end];
 }
 
+static const char *reason_of(const struct exchange *exchange, enum attempt_end end)
+{
+    return rpc_has_failed(exchange) ? "its grpc-status counts as a failure" : error_text(end);
+}
+
 static int64_t between(uint64_t from_us, uint64_t to_us)
 {
     return from_us > 0 && to_us >= from_us ? (int64_t)(to_us - from_us) : -1;
@@ -43,6 +49,8 @@ static struct failure_answer answer_of(const struct attempt *attempt, uint64_t n
 {
     return (struct failure_answer){
         .status = attempt->status,
+        .grpc_status =
+            attempt->is_rpc && attempt->grpc_status > 0 ? (unsigned)attempt->grpc_status : 0,
         .connect_us = attempt->sent_us > 0 ? between(attempt->started_us, attempt->sent_us) : -1,
         .first_byte_us = attempt->head_us > 0 ? between(attempt->started_us, attempt->head_us) : -1,
         .total_us = between(attempt->started_us, now_us),
@@ -93,7 +101,7 @@ static void describe(const struct exchange *exchange, enum attempt_end end,
         .deployment = exchange->service->versions[ROLE_CURRENT].version->deployment,
         .endpoint = attempt->target->endpoint->name,
         .request_id = request_id != NULL ? request_id->value : BYTES(""),
-        .error = bytes_of(error_text(end)),
+        .error = bytes_of(reason_of(exchange, end)),
         .request_head = request_head(exchange),
         .response_head = response_head(exchange),
         .kind = kind,

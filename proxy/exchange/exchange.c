@@ -5,6 +5,7 @@
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/mirror.h"
+#include "proxy/exchange/rpc.h"
 #include "proxy/http/client_ip.h"
 #include "proxy/http/reply.h"
 #include "proxy/upstream/balance.h"
@@ -345,6 +346,10 @@ static void on_total(struct deadline *deadline)
         exchange_stop_asking(exchange);
         return;
     }
+    if (exchange->is_client_deadline) {
+        rpc_time_out(exchange);
+        return;
+    }
     if (is_client_slow(exchange)) {
         exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
         exchange_release_client(exchange);
@@ -406,6 +411,7 @@ static struct exchange *create(struct exchange_host *host, struct responder *res
     exchange->has_request_body = request->body == BODY_CHUNKED ||
                                  (request->body == BODY_LENGTH && request->content_length > 0);
     exchange->is_request_done = !exchange->has_request_body;
+    rpc_note_request(exchange);
     deadline_init(&exchange->watch, on_watch);
     deadline_init(&exchange->total, on_total);
     exchange->lease = &host->snapshot->leases[host->worker_index];
@@ -467,7 +473,8 @@ static void route(struct exchange *exchange)
                        is_ours ? REJECT_MEMORY : REJECT_TOO_MANY_FIELDS);
         return;
     }
-    deadline_arm(&host->loop->wheel, &exchange->total, snapshot->base->conf->timeouts.total_us);
+    deadline_arm(&host->loop->wheel, &exchange->total,
+                 rpc_total_us(exchange, snapshot->base->conf->timeouts.total_us));
     struct mirror *mirror = mirror_copy(exchange);
     exchange_attempt(exchange, BALANCE_NONE, false);
     mirror_start(mirror);

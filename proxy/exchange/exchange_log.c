@@ -33,6 +33,7 @@ void exchange_log(struct exchange *exchange)
         .referer = value_of(&request->fields, FIELD_REFERER),
         .user_agent = value_of(&request->fields, FIELD_USER_AGENT),
         .status = exchange->client_status,
+        .grpc_status = exchange->client_grpc_status,
         .role = exchange->service != NULL && !exchange->is_undecided
                     ? (enum metric_role)exchange->decision.role
                     : METRIC_ROLE_COUNT,

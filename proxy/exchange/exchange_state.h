@@ -41,6 +41,10 @@ struct attempt {
     bool is_latency_counted;     /* its latency is in the judge's histogram */
     bool is_pending;             /* counted as waiting for a connection */
     bool is_over;                /* ended and counted */
+    bool is_rpc;                 /* the answer is one of gRPC (rpc.h) */
+    bool is_rpc_counted;         /* and its failure has counted */
+    int grpc_status;             /* its end; GRPC_NONE while it is not in */
+    int head_grpc_status;        /* as the head has it, which may not be the last word */
 };
 
 struct exchange {
@@ -77,6 +81,10 @@ struct exchange {
     bool is_secure;                   /* came by TLS, where that matters (edge.h) */
     bool sets_affinity;               /* the client is given its key */
     bool is_undecided;                /* answered before a version was chosen */
+    bool is_rpc;                      /* the request is a call of gRPC (rpc.h) */
+    bool is_client_deadline;          /* `total` is what the client said it waits */
+    uint64_t rpc_timeout_us;          /* that; 0: it did not say */
+    int client_grpc_status;           /* what the client got; GRPC_NONE: nothing, or no gRPC */
     bool is_asset_found;              /* the other version had what the chosen one lacked */
     struct failed *failed;            /* capture.c: how the canary failed; in the arena; or NULL */
     struct held *held;                /* asset.c: an answer that waits; in the arena */
@@ -105,6 +113,7 @@ void exchange_reply(struct exchange *exchange, unsigned status, enum reject_reas
 /* The same with more to say. */
 struct answer {
     unsigned status;
+    int grpc_status; /* for a client of gRPC; 0: what belongs to the status */
     enum reject_reason reason;
     struct bytes location;     /* empty: none */
     struct bytes retry_after;  /* seconds as text; empty: none, but for 503 */

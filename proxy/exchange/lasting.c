@@ -1,5 +1,7 @@
 #include "proxy/exchange/lasting.h"
 
+#include "proxy/exchange/rpc.h"
+#include "proxy/http/grpc.h"
 #include "proxy/http/websocket.h"
 
 enum {
@@ -65,10 +67,15 @@ void lasting_finish(struct exchange *exchange)
 static void cut(struct lasting *lasting)
 {
     struct exchange *exchange = lasting->exchange;
-    lasting->ending = ACCESS_ENDING_CUT;
+    bool is_rpc = exchange->attempt.is_rpc;
+    lasting->ending = is_rpc ? ACCESS_ENDING_MOVED : ACCESS_ENDING_CUT;
     exchange_count(exchange, ATTEMPT_DONE, false);
     exchange_release_client(exchange);
-    exchange_abandon(exchange);
+    if (is_rpc) { /* clients of gRPC know that word, and come again */
+        rpc_end(exchange, GRPC_UNAVAILABLE, BYTES("the version that answers is withdrawn"));
+    } else {
+        exchange_abandon(exchange);
+    }
 }
 
 /* RFC 6455 section 7.1.1: it is the server who ends the connection once both have said Close. The
@@ -250,11 +257,13 @@ static bool is_field(const struct response *response, enum field_id id, struct b
     return field != NULL && has_media_type(field->value, value);
 }
 
-static bool may_last(const struct response *response)
+/* A call of gRPC says only at its end whether it was a long one. */
+static bool may_last(const struct exchange *exchange, const struct response *response)
 {
     bool is_open_ended = response->body == BODY_CHUNKED || response->body == BODY_UNTIL_CLOSE;
-    return response->status == 101 ||
-           (is_open_ended && is_field(response, FIELD_CONTENT_TYPE, BYTES("text/event-stream")));
+    bool is_stream = exchange->attempt.is_rpc ||
+                     is_field(response, FIELD_CONTENT_TYPE, BYTES("text/event-stream"));
+    return response->status == 101 || (is_open_ended && is_stream);
 }
 
 /* The client's own bucket; 0 for who asked for the canary by name and stays while it has any
@@ -296,7 +305,7 @@ static void catch_up(struct lasting *lasting)
 
 enum err lasting_begin(struct exchange *exchange, const struct response *response)
 {
-    if (!may_last(response)) {
+    if (!may_last(exchange, response)) {
         return OK;
     }
     struct lasting *lasting = arena_alloc(exchange->responder->arena, sizeof *lasting);

@@ -20,6 +20,9 @@
  * the head and is of the kind `status`; a 5xx that is not listed counts as a good answer, but keeps
  * its kind.
  *
+ * A 200 of gRPC whose status is listed has 1 1 0 and the kind `grpc_status` where that comes to be
+ * known, at the head or the end; one more after a counted success.
+ *
  * n, e and x are zero for attempts that are not judged; failure kind and client status are the same
  * for all. */
 #include "proxy/exchange/outcome.h"
@@ -86,6 +89,12 @@ static enum metric_failure kind_of(unsigned status, bool is_bad)
  * lasted. */
 static struct outcome outcome_of_status(const struct attempt_facts *facts)
 {
+    if (facts->is_failing_rpc) {
+        return (struct outcome){.is_request = true,
+                                .is_failure = true,
+                                .is_unwell = facts->is_unwell_rpc,
+                                .failure = METRIC_FAILURE_GRPC_STATUS};
+    }
     if (facts->is_counted) {
         return (struct outcome){.failure = METRIC_FAILURE_COUNT};
     }

@@ -35,6 +35,9 @@ struct attempt_facts {
     enum attempt_end end;
     unsigned status;         /* of the final head; 0 before it */
     bool is_failing_status;  /* the service calls this status a failure (`failures.status`) */
+    bool is_failing_rpc;     /* it ended with a status of gRPC that the service calls a failure, and
+                                this has not counted yet */
+    bool is_unwell_rpc;      /* ... with one that says that its origin is not well */
     bool is_excused;         /* another version has the asset that this one lacks: no failure */
     bool is_reused;          /* the connection came from the pool and had carried a request */
     bool has_response_bytes; /* any byte of an answer was seen, 1xx included */

@@ -8,6 +8,7 @@
 #include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
+#include "proxy/exchange/rpc.h"
 #include "proxy/http/authority.h"
 #include "proxy/http/reverse.h"
 #include "proxy/http/websocket_handshake.h"
@@ -151,6 +152,17 @@ static void count_bad_answer(struct exchange *exchange)
     }
 }
 
+/* Its status is known: was it bad for the client? */
+static void weigh_answer(struct exchange *exchange)
+{
+    exchange->is_bad_for_client =
+        exchange_is_bad_status(exchange, exchange->attempt.status) || rpc_has_failed(exchange);
+    if (exchange->is_bad_for_client) {
+        count_bad_answer(exchange);
+    }
+    exchange_weigh(exchange, exchange->is_bad_for_client);
+}
+
 /* An answer that cannot go on, before a byte of it was sent. */
 static void refuse_answer(struct exchange *exchange, enum attempt_end end, unsigned status)
 {
@@ -193,6 +205,7 @@ void relay_on_head(void *call, const struct response *response)
     }
     exchange->attempt.status = response->status;
     exchange->attempt.head_us = exchange->host->loop->now_us;
+    rpc_note_head(&exchange->attempt, response);
     if (exchange_ask_asset(exchange, response)) {
         return;
     }
@@ -231,11 +244,10 @@ bool relay_answer(struct exchange *exchange, const struct response *response)
         return false;
     }
     exchange->client_status = response->status;
-    exchange->is_bad_for_client = exchange_is_bad_status(exchange, response->status);
-    if (exchange->is_bad_for_client) {
-        count_bad_answer(exchange);
+    exchange->client_grpc_status = exchange->attempt.grpc_status;
+    if (!rpc_is_open(&exchange->attempt)) {
+        weigh_answer(exchange);
     }
-    exchange_weigh(exchange, exchange->is_bad_for_client);
     if (response->status == 101) {
         begin_tunnel(exchange);
         return true;
@@ -257,7 +269,7 @@ void relay_on_body(void *call, struct bytes piece)
     exchange->response_bytes += piece.size;
     if (!is_tunnel && exchange->response_body == BODY_LENGTH) {
         exchange->response_left -= piece.size;
-        if (exchange->response_left == 0) {
+        if (exchange->response_left == 0 && !exchange->attempt.is_rpc) {
             /* Counted before the last bytes leave, so that a client that counts sees the same
              * numbers. */
             exchange_count(exchange, ATTEMPT_DONE, false);
@@ -284,6 +296,11 @@ static void finish(struct exchange *exchange, const struct fields *trailers)
     struct http1_client *client = attempt->client;
     struct endpoint_seat *seat = attempt->seat;
     uint64_t idle_us = timeouts_of(exchange)->upstream_idle_us;
+    if (rpc_is_open(attempt)) {
+        rpc_note_end(attempt, trailers);
+        exchange->client_grpc_status = attempt->grpc_status;
+        weigh_answer(exchange);
+    }
     exchange_count(exchange, ATTEMPT_DONE, false);
     attempt->client = NULL;
     bool has_trailers = trailers != NULL && trailers->count > 0;

@@ -91,7 +91,7 @@ static enum field_id long_candidate(const char *name, size_t size)
             return FIELD_USER_AGENT;
         }
     case 11:
-        return FIELD_TRACEPARENT;
+        return (name[0] | 0x20) == 't' ? FIELD_TRACEPARENT : FIELD_GRPC_STATUS;
     case 12:
         switch (name[3] | 0x20) {
         case 't':
@@ -100,6 +100,8 @@ static enum field_id long_candidate(const char *name, size_t size)
             return FIELD_X_REQUEST_ID;
         case 'i':
             return FIELD_SERIN_MIRROR;
+        case 'c':
+            return FIELD_GRPC_TIMEOUT;
         default:
             return FIELD_X_ROBOTS_TAG;
         }

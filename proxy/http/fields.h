@@ -49,6 +49,8 @@
     X(STRICT_TRANSPORT_SECURITY, "strict-transport-security")                                      \
     X(SEC_WEBSOCKET_KEY, "sec-websocket-key")                                                      \
     X(SEC_WEBSOCKET_ACCEPT, "sec-websocket-accept")                                                \
+    X(GRPC_STATUS, "grpc-status")                                                                  \
+    X(GRPC_TIMEOUT, "grpc-timeout")                                                                \
     X(CACHE_CONTROL, "cache-control")                                                              \
     X(ETAG, "etag")                                                                                \
     X(AGE, "age")                                                                                  \

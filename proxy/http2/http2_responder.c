@@ -101,6 +101,12 @@ static bool announces_length(const struct response *response)
            (response->body == BODY_NONE && response->has_content_length);
 }
 
+static bool has_bytes(const struct response *response)
+{
+    bool is_empty = response->body == BODY_LENGTH && response->content_length == 0;
+    return response->body != BODY_NONE && !is_empty;
+}
+
 static int submit(struct http2_stream *stream, const nghttp2_nv *fields, size_t count,
                   const struct response *response)
 {
@@ -112,7 +118,7 @@ static int submit(struct http2_stream *stream, const nghttp2_nv *fields, size_t 
                                       NULL);
     }
     return nghttp2_submit_response(session, stream->id, fields, count,
-                                   response->body == BODY_NONE ? NULL : &answer);
+                                   has_bytes(response) ? &answer : NULL);
 }
 
 /* false without memory. nghttp2 copies what it is given. */
@@ -160,10 +166,11 @@ static void respond_inform(struct responder *responder, const struct response *r
     send_head(stream, response);
 }
 
+/* What has no bytes ends with its head: of gRPC only that is an answer without trailers. */
 static void begin_answer(struct http2_stream *stream, const struct response *response)
 {
     stream->has_head = true;
-    stream->out_body = response->body;
+    stream->out_body = has_bytes(response) ? response->body : BODY_NONE;
     stream->answered_us = stream->server->host->loop->now_us;
     send_head(stream, response);
 }

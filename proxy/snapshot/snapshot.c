@@ -314,6 +314,7 @@ static void fill_rules(const struct snapshot_service_plan *plan, struct snapshot
         .max_ejected_ppm = (uint32_t)conf->outlier.max_ejected_ppm,
     };
     fill_rescue(&conf->rescue, service);
+    service->grpc_failures = conf_failures_grpc(&conf->failures);
     bool may_mirror = service->decide.weight_ppm == 0 && !plan->is_quarantined &&
                       plan->versions[ROLE_CURRENT].version != NULL;
     service->mirror_ppm = plan->is_mirrored && may_mirror ? conf->mirror_ppm : 0;

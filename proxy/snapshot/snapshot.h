@@ -57,7 +57,8 @@ struct snapshot_service {
     const struct conf_service *conf; /* borrowed from the base */
     struct decide_service decide;
     struct eject_policy eject;
-    unsigned rescue_when; /* bits 1 << enum conf_rescue_when; 0: nothing is rescued */
+    unsigned rescue_when;   /* bits 1 << enum conf_rescue_when; 0: nothing is rescued */
+    unsigned grpc_failures; /* bits 1 << status of gRPC */
     struct containment_policy containment;
     uint32_t rescue_gain_ppm;        /* what a request earns of a rescue */
     uint32_t asset_gain_ppm;         /* ... and of asking the other version for an asset */

@@ -258,6 +258,12 @@ static void failures_are_statuses_from_300_on_and_paths(void **state)
          ":6:13: services.failures.not_found: 404 is a failure by `status` already\n"},
         {PLAY_BOTH("  failures: {not_found: 100%}\n"),
          ":6:25: services.failures.not_found: \"100%\" is above the most, 90%\n"},
+        {PLAY_BOTH("  failures: {grpc_status: [17]}\n"),
+         ":6:28: services.failures.grpc_status: \"17\" is none of cancelled, unknown, "
+         "invalid_argument, deadline_exceeded, not_found, already_exists, permission_denied, "
+         "resource_exhausted, failed_precondition, aborted, out_of_range, unimplemented, internal, "
+         "unavailable, data_loss, unauthenticated, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, "
+         "15 or 16\n"},
         {PLAY_BOTH("  failures: {exclude_paths: [healthz]}\n"),
          ":6:30: services.failures.exclude_paths: \"healthz\" does not begin with '/'\n"},
     };

@@ -423,6 +423,15 @@ static void failures_may_be_widened_and_narrowed(void **state)
     assert_true(conf_failures_have(failures, 599));
     assert_false(conf_failures_have(failures, 499));
     assert_int_equal(failures->exclude_path_count, 0);
+    assert_int_equal(conf_failures_grpc(failures),
+                     1u << 2 | 1u << 4 | 1u << 13 | 1u << 14 | 1u << 15);
+    conf_destroy(conf);
+    conf = play_load(PLAY_BOTH("  failures: {grpc_status: [1, not_found, 16, unavailable, 14]}\n"));
+    assert_int_equal(conf_failures_grpc(&conf->services[0].failures),
+                     1u << 1 | 1u << 5 | 1u << 14 | 1u << 16);
+    conf_destroy(conf);
+    conf = play_load(PLAY_BOTH("  failures: {grpc_status: []}\n"));
+    assert_int_equal(conf_failures_grpc(&conf->services[0].failures), 0);
     conf_destroy(conf);
     conf = play_load(PLAY_BOTH("  failures: {status: [5xx, 429, 400-401], exclude_paths: "
                                "[/healthz, /internal/*]}\n"));

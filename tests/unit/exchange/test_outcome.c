@@ -201,6 +201,37 @@ static void ejection_goes_by_5xx_whatever_the_list_says(void **state)
     assert_true(outcome_of(&refused).is_unwell);
 }
 
+/* At the head when there is nothing else, at the end, or as one more after it had counted as good.
+ */
+static void failing_status_of_grpc_counts_when_it_is_known(void **state)
+{
+    (void)state;
+    const enum attempt_end ends[] = {ATTEMPT_HEAD_READ, ATTEMPT_DONE};
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        for (unsigned was_good = 0; was_good < 2; was_good++) {
+            const struct outcome_case first = {
+                {.end = ends[i], .status = 200, .is_failing_rpc = true, .is_counted = was_good},
+                "ne",
+                METRIC_FAILURE_GRPC_STATUS,
+                0};
+            assert_case(&first);
+        }
+        const struct outcome_case again = {
+            {.end = ATTEMPT_DONE, .status = 200, .is_counted = true}, "", NONE, 0};
+        assert_case(&again);
+    }
+}
+
+static void a_status_of_grpc_speaks_for_its_endpoint_only_when_it_means_to(void **state)
+{
+    (void)state;
+    struct attempt_facts broken = {
+        .end = ATTEMPT_DONE, .status = 200, .is_failing_rpc = true, .is_unwell_rpc = true};
+    struct attempt_facts wrong = {.end = ATTEMPT_DONE, .status = 200, .is_failing_rpc = true};
+    assert_true(outcome_of(&broken).is_unwell);
+    assert_false(outcome_of(&wrong).is_unwell);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +241,8 @@ int main(void)
         cmocka_unit_test(listed_status_fails_at_its_head_like_a_5xx),
         cmocka_unit_test(unlisted_5xx_is_good_but_keeps_its_kind),
         cmocka_unit_test(ejection_goes_by_5xx_whatever_the_list_says),
+        cmocka_unit_test(failing_status_of_grpc_counts_when_it_is_known),
+        cmocka_unit_test(a_status_of_grpc_speaks_for_its_endpoint_only_when_it_means_to),
         cmocka_unit_test(broken_body_is_a_failure_before_and_after_it_settled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -67,7 +67,7 @@ static void answers_of_both_versions_stand_side_by_side(void **state)
     struct witness *witness = bench_witness(0);
     struct failure_record record = bench_failure("/both");
     record.is_rescued = true;
-    record.stable = (struct failure_answer){200, 100, 900, 1500, 42};
+    record.stable = (struct failure_answer){200, 0, 100, 900, 1500, 42};
     bench_fail(witness, &record, 2);
     record.stable = (struct failure_answer){0};
     bench_fail(witness, &record, 2); /* stable did not answer: that is no pair */

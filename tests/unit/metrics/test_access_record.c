@@ -52,7 +52,8 @@ static void json_has_a_key_for_everything(void **state)
         access_record_write_json, &usual,
         "{\"time\":\"2026-11-23T05:25:43.250Z\",\"client\":\"192.0.2.7\",\"method\":\"GET\","
         "\"target\":\"/a?b=c\",\"protocol\":\"HTTP/1.1\",\"host\":\"example.com\","
-        "\"status\":200,\"request_bytes\":0,\"response_bytes\":512,\"duration_s\":1.234567,"
+        "\"status\":200,\"grpc_status\":0,\"request_bytes\":0,\"response_bytes\":512,\"duration_"
+        "s\":1.234567,"
         "\"service\":\"showcase\",\"role\":\"current\",\"endpoint\":\"http://10.0.0.1:80\","
         "\"attempts\":1,\"failure\":null,\"rescued\":false,\"ended\":\"moved\",\"upstream_duration_"
         "s\":0.001000,"
@@ -66,16 +67,18 @@ static void json_says_null_for_what_there_was_not(void **state)
     struct access_record record = {.wall_us = 1795411543250000,
                                    .role = METRIC_ROLE_COUNT,
                                    .failure = METRIC_FAILURE_EDGE_52X,
+                                   .grpc_status = -1,
                                    .upstream_duration_us = -1};
-    assert_line(access_record_write_json, &record,
-                "{\"time\":\"2026-11-23T05:25:43.250Z\",\"client\":null,\"method\":null,"
-                "\"target\":null,\"protocol\":null,\"host\":null,\"status\":null,"
-                "\"request_bytes\":0,\"response_bytes\":0,\"duration_s\":0.000000,"
-                "\"service\":null,\"role\":null,\"endpoint\":null,\"attempts\":0,"
-                "\"failure\":\"edge_52x\",\"rescued\":false,\"ended\":null,\"upstream_duration_s\":"
-                "null,\"request_"
-                "id\":null,"
-                "\"referer\":null,\"user_agent\":null}\n");
+    assert_line(
+        access_record_write_json, &record,
+        "{\"time\":\"2026-11-23T05:25:43.250Z\",\"client\":null,\"method\":null,"
+        "\"target\":null,\"protocol\":null,\"host\":null,\"status\":null,\"grpc_status\":null,"
+        "\"request_bytes\":0,\"response_bytes\":0,\"duration_s\":0.000000,"
+        "\"service\":null,\"role\":null,\"endpoint\":null,\"attempts\":0,"
+        "\"failure\":\"edge_52x\",\"rescued\":false,\"ended\":null,\"upstream_duration_s\":"
+        "null,\"request_"
+        "id\":null,"
+        "\"referer\":null,\"user_agent\":null}\n");
 }
 
 static void combined_reads_as_log_tools_expect(void **state)
