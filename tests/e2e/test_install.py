@@ -44,7 +44,7 @@ def everything_is_below_the_prefix_and_in_its_place(stage):
                  "share/doc/serin/docs/OPERATING.md", "share/doc/serin/conf/serin.yaml",
                  "share/doc/serin/conf/monitoring/prometheus.yml", "share/doc/serin/conf/examples/pages.yaml"):
         expect(path in files, True, f"{path} is installed")
-    strays = [path for path in files if not path.startswith(("bin/serin", "share/", "lib/systemd/system/"))]
+    strays = [path for path in files if not path.startswith(("bin/serin", "share/", "lib/systemd/system/serin.", "lib/sysusers.d/serin.conf"))]
     expect(strays, [], "files elsewhere")
     expect(os.listdir(os.path.dirname(os.path.dirname(root))), ["opt"], "folders beside the prefix")
 
