@@ -95,11 +95,11 @@ def its_unit_leaves_it_little(stage):
 class Root:
     """A root of its own for one case."""
 
-    SCRIPT = ("ip link set lo up && mount -t tmpfs tmpfs {here} && mkdir {here}/upper {here}/work {here}/root && "
-              "mount -t overlay overlay -o lowerdir=/,upperdir={here}/upper,workdir={here}/work {here}/root && "
-              "mount --rbind /proc {here}/root/proc && mount --rbind /dev {here}/root/dev && "
-              "mount -t tmpfs tmpfs {here}/root/run && mount -t tmpfs tmpfs {here}/root/tmp && mkdir {here}/root/tmp/in && "
-              "mount --bind {inbox} {here}/root/tmp/in && echo ready && cat")
+    SCRIPT = ("ip link set lo up && mount -t tmpfs tmpfs {here} && mkdir {here}/upper {here}/work {here}/merged && "
+              "mount -t overlay overlay -o lowerdir=/,upperdir={here}/upper,workdir={here}/work {here}/merged && "
+              "mount --rbind /proc {here}/merged/proc && mount --rbind /dev {here}/merged/dev && "
+              "mount -t tmpfs tmpfs {here}/merged/run && mount -t tmpfs tmpfs {here}/merged/tmp && mkdir {here}/merged/tmp/in && "
+              "mount --bind {inbox} {here}/merged/tmp/in && echo ready && cat")
 
     def __init__(self, stage):
         self.stage = stage
@@ -112,7 +112,7 @@ class Root:
         self.is_there = self.holder.stdout.readline() == "ready\n"
 
     def words(self, *command):
-        return ["nsenter", "-t", str(self.holder.pid), "-m", "-n", "chroot", f"{self.here}/root", "env", "-i",
+        return ["nsenter", "-t", str(self.holder.pid), "-m", "-n", "chroot", f"{self.here}/merged", "env", "-i",
                 "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", *command]
 
     def tried(self, *command):

@@ -170,7 +170,7 @@ def manual_of_the_configuration_has_every_key(stage):
     with open(reference, encoding="utf-8") as file:
         keys = re.findall(r"^\| `([a-z0-9_]+)` \| ", file.read(), re.M)
     expect(len(keys) > 50, True, "keys of the reference")
-    missing = [key for key in keys if not re.search(rf"^ +{key} \(", text, re.M)]
+    missing = [key for key in keys if not re.search(rf"^ +{key} +\(", text, re.M)]
     expect(missing, [], "keys that serin.yaml(5) lacks")
 
 
