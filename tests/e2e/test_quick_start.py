@@ -261,6 +261,7 @@ STATEMENTS = [
     ("The terminal tells the same story:", terminal_tells_it),
     ("After 300 seconds, or with Ctrl-C, all of it ends, and nothing is left behind.", end_leaves_nothing),
     ("Without LOOK it ends as soon as the story does.", story_alone_ends_by_itself),
+    ("Next, with a site of your own: in front of nginx, of Cloudflare Pages, or of containers.", None),  # links, checked as such
 ]
 
 

@@ -89,6 +89,7 @@ PLAYS = [
     ("dead_link", DOCS, {"docs/page.md": "[Gone](gone.md)\n"}, "docs/page.md:1: gone.md leads nowhere"),
     ("dead_heading", DOCS, {"docs/page.md": "[Gone](.." "/README.md#gone)\n"}, "README.md has no such heading"),
     ("dead_path", DOCS, {"docs/page.md": "`router/gone.c` says so.\n"}, "there is no router/gone.c"),
+    ("document_that_no_list_has", DOCS, {"docs/README.md": "Nothing.\n"}, "docs/README.md does not list docs/page.md"),
     ("header_without_a_name", RULES, {"router/split.h": "#pragma once\n"}, "a header begins with"),
 ]
 

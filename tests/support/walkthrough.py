@@ -36,8 +36,12 @@ class Page:
             level, rest = re.search(rf"^(#+) {re.escape(heading)}\n(.*)", self.text, re.M | re.S).groups()
             self.text = re.split(rf"^#{{1,{len(level)}}} ", rest, maxsplit=1, flags=re.M)[0]
 
+    def parts(self):
+        """The fenced blocks in their order: (language, text)."""
+        return FENCE.findall(self.text)
+
     def blocks(self, language):
-        return [text for name, text in FENCE.findall(self.text) if name == language]
+        return [text for name, text in self.parts() if name == language]
 
     def sentences(self):
         """What the prose says, sentence by sentence, without markup: pictures, tables and fenced blocks are left out."""
@@ -93,12 +97,12 @@ def missing_lines(shown, out):
 class Shell:
     """One bash in which commands are run one after the other: jobs, variables and folders stay, as they do for a reader."""
 
-    def __init__(self, folder, ports=None, environment=None):
+    def __init__(self, folder, ports=None, environment=None, wrapper=()):
         self.folder, self.ports = folder, {str(key): str(value) for key, value in (ports or {}).items()}
         self.out_path = os.path.join(folder, "shell.out")
         self.count, self.read_to = 0, 0
         with open(self.out_path, "wb") as out:
-            self.process = subprocess.Popen(["bash"], cwd=folder, stdin=subprocess.PIPE, stdout=out, stderr=out,
+            self.process = subprocess.Popen([*wrapper, "bash"], cwd=folder, stdin=subprocess.PIPE, stdout=out, stderr=out,
                                             start_new_session=True, env={**os.environ, **(environment or {})})
 
     def with_ports(self, text):
@@ -140,10 +144,14 @@ class Shell:
         return self.end(patience_s)
 
     def close(self):
-        """Ends the shell and all that was started in it."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        """Ends the shell, and what was started from its folder, in the background or as a daemon."""
+        self.process.kill()
         self.process.wait()
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                place = os.readlink(f"/proc/{name}/cwd")
+                if os.path.commonpath([place, os.path.realpath(self.folder)]) == os.path.realpath(self.folder):
+                    os.kill(int(name), signal.SIGKILL)
+            except (OSError, ValueError):
+                pass
         self.process.stdin.close()
