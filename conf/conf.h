@@ -465,6 +465,20 @@ struct conf_circuit {
     uint64_t requests;
 };
 
+enum conf_cache_mode { CONF_CACHE_FALLBACK, CONF_CACHE_FULL };
+
+/* Answers that are kept. */
+struct conf_cache {
+    bool is_on;
+    enum conf_cache_mode mode;
+    uint64_t size; /* bytes of all that is held */
+    uint64_t object_max;
+    uint64_t stale_if_error_us; /* for answers that say nothing of it */
+    bool keeps_set_cookie;
+    bool is_strict; /* must-revalidate and its like hold even when the origins fail */
+    struct conf_place place;
+};
+
 /* Which endpoint of its version a client stays with. */
 struct conf_affinity {
     enum conf_sticky_by by;
@@ -507,6 +521,7 @@ struct conf_service {
     struct conf_error_pages error_pages; /* before those of all services */
     struct conf_rate_limit rate_limit;
     struct conf_circuit circuit;
+    struct conf_cache cache;
     struct conf_affinity affinity;
     struct conf_place place;
     struct conf_place hosts_place;

@@ -376,6 +376,13 @@ static void check_drill(const struct conf_drill *drill, struct conf_errors *erro
     }
 }
 
+static void check_cache(const struct conf_cache *cache, struct conf_errors *errors)
+{
+    if (cache->is_on && cache->object_max > cache->size) {
+        conf_errors_add(errors, cache->place, "services.cache.max_object: is larger than size");
+    }
+}
+
 enum { FAILURE_STATUS_MIN = 300, STATUS_NOT_FOUND = 404 };
 
 static void check_failures(const struct conf_failures *failures, struct conf_errors *errors)
@@ -619,6 +626,7 @@ enum err conf_check(const struct conf *conf, struct conf_errors *errors)
         check_health(&service->health, errors);
         check_verify(&service->rollback.verify, errors);
         check_drill(&service->drill, errors);
+        check_cache(&service->cache, errors);
         check_policies(service, errors);
         check_failures(&service->failures, errors);
         check_platform(service, errors);

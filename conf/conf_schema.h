@@ -86,10 +86,11 @@ extern const struct conf_section conf_schema_policy;
 extern const struct conf_section conf_schema_platform;
 /* One element of `error_pages`: struct conf_error_page. */
 extern const struct conf_section conf_schema_error_page;
-/* `listen.redirect_https`, `acme`, `services.hsts`, `.rate_limit`, `.circuit`, `.affinity`: the
- * structs of these names. */
+/* `listen.redirect_https`, `acme`, `services.hsts`, `.rate_limit`, `.circuit`, `.affinity`,
+ * `.cache`: the structs of these names. */
 extern const struct conf_section conf_schema_rate_limit;
 extern const struct conf_section conf_schema_circuit;
+extern const struct conf_section conf_schema_cache;
 extern const struct conf_section conf_schema_affinity;
 extern const struct conf_section conf_schema_redirect_https;
 extern const struct conf_section conf_schema_acme;

@@ -191,6 +191,65 @@ const struct conf_section conf_schema_circuit = {
     .size = sizeof(struct conf_circuit),
 };
 
+static const char *const cache_words[] = {"fallback", NULL};
+
+static const struct conf_key cache_keys[] = {
+    {.name = "mode",
+     .type = CONF_TYPE_CHOICE,
+     .offset = offsetof(struct conf_cache, mode),
+     .fallback = "fallback",
+     .choices = cache_words,
+     .help = "`fallback`: what is kept is used only when the origins fail."},
+    {.name = "size",
+     .type = CONF_TYPE_SIZE,
+     .offset = offsetof(struct conf_cache, size),
+     .low = 64 * 1024,
+     .high = UINT64_C(1) << 40,
+     .fallback = "64MiB",
+     .help = "Memory for the service's kept answers, heads and what the allocator adds included. "
+             "What was used the longest ago goes first."},
+    {.name = "max_object",
+     .type = CONF_TYPE_SIZE,
+     .offset = offsetof(struct conf_cache, object_max),
+     .low = 1024,
+     .high = UINT64_C(1) << 30,
+     .fallback = "1MiB",
+     .help = "A larger body is not kept."},
+    {.name = "stale_if_error",
+     .type = CONF_TYPE_DURATION,
+     .flags = CONF_KEY_NONE,
+     .offset = offsetof(struct conf_cache, stale_if_error_us),
+     .low = 1000 * MS,
+     .high = 366 * DAY,
+     .fallback = "1d",
+     .help = "For how long after its lifetime an answer is good enough when the origins fail, "
+             "where it does not say so itself (`Cache-Control: stale-if-error`, RFC 5861)."},
+    {.name = "set_cookie",
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_cache, keeps_set_cookie),
+     .fallback = "off",
+     .help = "Whether answers that set cookies are kept, and given to others with the cookie."},
+    {.name = "strict",
+     .type = CONF_TYPE_SWITCH,
+     .offset = offsetof(struct conf_cache, is_strict),
+     .fallback = "off",
+     .help =
+         "Whether `must-revalidate`, `proxy-revalidate`, `s-maxage` and `no-cache` of an answer "
+         "forbid to use it when the origins fail. Hosts of static sites say `max-age=0, "
+         "must-revalidate` of every page. `no-store` and `private` always hold."},
+};
+
+const struct conf_section conf_schema_cache = {
+    .title = "services.cache",
+    .help =
+        "Good answers to GET that a shared cache may keep (RFC 9111) are kept in memory, each "
+        "version's apart, and given out with `Cache-Status` and `Age` in place of an error when "
+        "neither version can answer. [More](OPERATING.md#when-the-origins-fail).",
+    KEYS(cache_keys),
+    .size = sizeof(struct conf_cache),
+    .place_offset = offsetof(struct conf_cache, place),
+};
+
 static const char *const affinity_words[] = {"none", "cookie", "client_ip", "header", NULL};
 
 static const struct conf_key affinity_keys[] = {

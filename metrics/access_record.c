@@ -76,6 +76,11 @@ static struct bytes failure_text(const struct access_record *record)
     return has_failed ? metric_failure_text(record->failure) : BYTES("");
 }
 
+static struct bytes cache_text(const struct access_record *record)
+{
+    return record->cache < METRIC_CACHE_COUNT ? metric_cache_text(record->cache) : BYTES("");
+}
+
 static void json_status(struct buf *line, unsigned status)
 {
     if (status == 0) {
@@ -117,6 +122,7 @@ static void json_upstream(struct buf *line, const struct access_record *record)
     json_text(line, BYTES(",\"failure\":"), failure_text(record));
     append(line, record->is_rescued ? BYTES(",\"rescued\":true") : BYTES(",\"rescued\":false"));
     json_text(line, BYTES(",\"ended\":"), ending_text(record->ending));
+    json_text(line, BYTES(",\"cache\":"), cache_text(record));
     if (record->upstream_duration_us < 0) {
         append(line, BYTES(",\"upstream_duration_s\":null"));
     } else {

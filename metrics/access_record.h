@@ -41,6 +41,8 @@ struct access_record {
     enum metric_failure failure; /* of the last attempt that failed; METRIC_FAILURE_COUNT: none */
     bool is_rescued;             /* the stable version was asked for what the canary failed */
     enum access_ending ending;
+    enum metric_cache
+        cache; /* what came of looking for a kept answer; METRIC_CACHE_COUNT: nobody did */
     unsigned attempts;
     uint64_t request_bytes;  /* body received */
     uint64_t response_bytes; /* body sent */

@@ -32,6 +32,7 @@ struct entry {
     uint8_t is_rescued;
     uint8_t ending;
     int8_t grpc_status;
+    uint8_t cache;
 #define STRING_SIZE(name, limit) uint16_t name##_size;
     ACCESS_STRINGS(STRING_SIZE)
 #undef STRING_SIZE
@@ -43,6 +44,7 @@ enum {
 };
 static_assert((ACCESS_RING_SIZE & (ACCESS_RING_SIZE - 1)) == 0, "positions are masked");
 static_assert(METRIC_ROLE_COUNT <= UINT8_MAX, "a role fits its field");
+static_assert(METRIC_CACHE_COUNT <= UINT8_MAX, "a result fits its field");
 static_assert(METRIC_FAILURE_COUNT <= UINT8_MAX, "a failure fits its field");
 
 enum err access_ring_init(struct access_ring *ring)
@@ -82,6 +84,7 @@ static struct entry entry_of(const struct access_record *record)
         .is_rescued = record->is_rescued,
         .ending = (uint8_t)record->ending,
         .grpc_status = (int8_t)record->grpc_status,
+        .cache = (uint8_t)record->cache,
     };
     size_t size = sizeof entry;
 #define STRING_CUT(name, limit)                                                                    \
@@ -188,6 +191,7 @@ bool access_ring_peek(struct access_ring *ring, uint64_t end, struct access_reco
         .is_rescued = entry.is_rescued != 0,
         .ending = (enum access_ending)entry.ending,
         .grpc_status = entry.grpc_status,
+        .cache = (enum metric_cache)entry.cache,
         .attempts = entry.attempts,
         .request_bytes = entry.request_bytes,
         .response_bytes = entry.response_bytes,

@@ -29,6 +29,7 @@ TEXT_LOOKUP(METRIC_METHODS, metric_method, metric_method_text)
 TEXT_LOOKUP(METRIC_FAILURES, metric_failure, metric_failure_text)
 TEXT_LOOKUP(METRIC_RESCUES, metric_rescue, metric_rescue_text)
 TEXT_LOOKUP(METRIC_OVERFLOWS, metric_overflow, metric_overflow_text)
+TEXT_LOOKUP(METRIC_CACHE_RESULTS, metric_cache, metric_cache_text)
 TEXT_LOOKUP(METRIC_CONNECTION_STATES, metric_connection_state, metric_connection_state_text)
 TEXT_LOOKUP(METRIC_REQUEST_REJECTIONS, metric_request_rejection, metric_request_rejection_text)
 TEXT_LOOKUP(METRIC_CONNECTION_REJECTIONS, metric_connection_rejection,

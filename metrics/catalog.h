@@ -52,6 +52,12 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
     X(CIRCUIT_OVERFLOWS, circuit_overflows, "serin_circuit_overflows_total", COUNTER, "",          \
       "service, role, limit",                                                                      \
       "Requests that a version did not get because its `circuit` was full, by the limit.")         \
+    X(STALE_SERVED, stale_served, "serin_stale_served_total", COUNTER, "", "service",              \
+      "Requests that got a kept answer because the origins failed.")                               \
+    X(CACHE_REQUESTS, cache_requests, "serin_cache_requests_total", COUNTER, "",                   \
+      "service, result", "Requests that looked for a kept answer, by what came of it.")            \
+    X(CACHE_BYTES, cache_bytes, "serin_cache_bytes", GAUGE, "bytes", "",                           \
+      "Memory that kept answers take, in all services.")                                           \
     X(MIRRORED_REQUESTS, mirrored_requests, "serin_mirrored_requests_total", COUNTER, "",          \
       "service", "Requests copied to a canary without weight; no other family counts them.")       \
     X(MIRROR_DROPPED, mirror_dropped, "serin_mirror_dropped_total", COUNTER, "", "service",        \
@@ -186,6 +192,12 @@ enum metric {
     X(PENDING, "pending")                                                                          \
     X(REQUESTS, "requests")
 
+/* What came of looking for a kept answer. `stale`: the origins failed, and one was given in place
+ * of the error; `unavailable`: they failed, and there was none. */
+#define METRIC_CACHE_RESULTS(X)                                                                    \
+    X(STALE, "stale")                                                                              \
+    X(UNAVAILABLE, "unavailable")
+
 /* A connection with a request on it is active, one that waits for the next is idle. */
 #define METRIC_CONNECTION_STATES(X)                                                                \
     X(ACTIVE, "active")                                                                            \
@@ -319,6 +331,13 @@ enum metric_overflow {
         METRIC_OVERFLOW_COUNT
 };
 
+enum metric_cache {
+#define METRIC_CACHE_ID(ID, text) METRIC_CACHE_##ID,
+    METRIC_CACHE_RESULTS(METRIC_CACHE_ID)
+#undef METRIC_CACHE_ID
+        METRIC_CACHE_COUNT
+};
+
 enum metric_connection_state {
 #define METRIC_CONNECTION_ID(ID, text) METRIC_CONNECTION_##ID,
     METRIC_CONNECTION_STATES(METRIC_CONNECTION_ID)
@@ -361,6 +380,7 @@ struct bytes metric_method_text(enum metric_method method);
 struct bytes metric_failure_text(enum metric_failure failure);
 struct bytes metric_rescue_text(enum metric_rescue result);
 struct bytes metric_overflow_text(enum metric_overflow limit);
+struct bytes metric_cache_text(enum metric_cache result);
 struct bytes metric_connection_state_text(enum metric_connection_state state);
 struct bytes metric_request_rejection_text(enum metric_request_rejection reason);
 struct bytes metric_connection_rejection_text(enum metric_connection_rejection reason);
@@ -438,6 +458,7 @@ struct service_cells {
     struct cell upstream_failures[METRIC_ROLE_COUNT][METRIC_FAILURE_COUNT];
     struct cell rescues[METRIC_RESCUE_COUNT];
     struct cell overflows[METRIC_ROLE_COUNT][METRIC_OVERFLOW_COUNT];
+    struct cell cache_requests[METRIC_CACHE_COUNT];
     struct cell containments;
     struct cell mirrored;       /* copies sent to a canary without weight */
     struct cell mirror_dropped; /* copies that were not made */

@@ -244,6 +244,28 @@ static void write_circuit_overflows(struct writer *w, const struct exposition_se
     }
 }
 
+static void write_stale_served(struct writer *w, const struct exposition_service *service)
+{
+    labels_service(w, service);
+    count(w, SUM(service->cells, service_cells, cache_requests[METRIC_CACHE_STALE]));
+}
+
+static void write_cache_requests(struct writer *w, const struct exposition_service *service)
+{
+    for (size_t result = 0; result < METRIC_CACHE_COUNT; result++) {
+        labels_service(w, service);
+        label(w, "result", metric_cache_text((enum metric_cache)result));
+        count(w, SUM(service->cells, service_cells, cache_requests[result]));
+    }
+}
+
+static void write_cache_bytes(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    labels_clear(w);
+    count(w, w->tree->cache_bytes);
+}
+
 static void write_mirrored_requests(struct writer *w, const struct exposition_service *service)
 {
     labels_service(w, service);

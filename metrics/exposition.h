@@ -96,6 +96,7 @@ struct exposition {
     const struct exposition_alerts *alerts;
     size_t alerts_count;
     uint64_t incidents_written, incidents_failed;
+    uint64_t cache_bytes;
     struct bytes version;
     struct bytes commit;
 };

@@ -41,6 +41,7 @@ struct failure_record {
     struct failure_answer stable; /* ... and said this */
     unsigned client_status;       /* what the client got; 0: nothing */
     bool is_bad_for_client;
+    bool is_from_cache; /* it got what was kept of an answer */
     bool has_bucket;
     uint32_t bucket;  /* of the client's stickiness */
     int64_t queue_us; /* from the request's head to the attempt's start */

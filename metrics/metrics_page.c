@@ -47,6 +47,7 @@ static void print_label_values(void)
     PRINT_TABLE("`method`", METRIC_METHODS);
     PRINT_TABLE("`kind` of a failure", METRIC_FAILURES);
     PRINT_TABLE("`limit` of a version", METRIC_OVERFLOWS);
+    PRINT_TABLE("`result` of a look for a kept answer", METRIC_CACHE_RESULTS);
     PRINT_TABLE("`state` of a connection", METRIC_CONNECTION_STATES);
     PRINT_TABLE("`reason` of a rejected request", METRIC_REQUEST_REJECTIONS);
     PRINT_TABLE("`reason` of a rejected connection", METRIC_CONNECTION_REJECTIONS);

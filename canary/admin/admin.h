@@ -12,6 +12,7 @@
 
 #include "canary/history/history.h"
 #include "conf/conf.h"
+#include "metrics/catalog.h"
 #include "proxy/base/buf.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/err.h"
@@ -77,6 +78,15 @@ struct admin_observed {
     bool is_instant; /* to 0 at once */
 };
 
+/* What is kept of the service's answers. */
+struct admin_cache {
+    bool is_on;
+    const char *mode;
+    uint64_t bytes, size; /* in use; at most, but for what is still being sent */
+    uint64_t entries;
+    uint64_t requests[METRIC_CACHE_COUNT]; /* that looked, since the process began */
+};
+
 struct admin_service {
     const char *name;
     const char *phase;
@@ -95,6 +105,7 @@ struct admin_service {
     uint32_t mirror_ppm;     /* the share that is configured; 0: none */
     uint64_t mirrored;       /* copies since the process began */
     uint64_t mirror_dropped; /* ... that were not made */
+    struct admin_cache cache;
     bool is_started; /* its versions come from a start at run time, over the configuration */
     struct admin_version current, previous;
     const char *rollback_id; /* of the one that runs, or NULL */
@@ -258,6 +269,14 @@ struct admin_release {
     const char *actor;
 };
 
+/* What is kept of the service's answers is to go. */
+struct admin_purge {
+    const char *service;
+    const char *path; /* begins with "/", or is "*"; a `*` at its end stands for any bytes */
+    const char *host; /* NULL: any */
+    const char *actor;
+};
+
 /* Asynchronous ops own the call until admin_reply; all their arguments are borrowed during the op
  * only. */
 struct admin_ops {
@@ -288,6 +307,7 @@ struct admin_ops {
     void (*start)(void *context, struct admin_call *call, const struct admin_start *start);
     void (*drill)(void *context, struct admin_call *call, const struct admin_drill *drill);
     void (*release)(void *context, struct admin_call *call, const struct admin_release *release);
+    void (*purge)(void *context, struct admin_call *call, const struct admin_purge *purge);
     void (*reload)(void *context, struct admin_call *call, const char *actor);
     /* Checks `text`, or with NULL data the file that is in use: DONE, or INVALID with all `errors`.
      */

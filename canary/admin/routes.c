@@ -26,6 +26,7 @@ static const struct route routes[] = {
     {METHOD_POST, "/api/v1/services/{}/rollout/promote", ROUTE_OPERATOR, route_promote},
     {METHOD_POST, "/api/v1/services/{}/rollout/abort", ROUTE_OPERATOR, route_abort},
     {METHOD_POST, "/api/v1/services/{}/quarantine/{}/release", ROUTE_OPERATOR, route_release},
+    {METHOD_POST, "/api/v1/services/{}/cache/purge", ROUTE_OPERATOR, route_purge},
     {METHOD_GET, "/api/v1/rollbacks", ROUTE_VIEWER, route_rollbacks},
     {METHOD_GET, "/api/v1/rollbacks/{}", ROUTE_VIEWER, route_rollback},
     {METHOD_GET, "/api/v1/incidents/{}", ROUTE_VIEWER, route_incident},

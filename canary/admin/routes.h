@@ -50,5 +50,6 @@ void route_promote(struct admin_call *call);
 void route_abort(struct admin_call *call);
 void route_drill(struct admin_call *call);
 void route_release(struct admin_call *call);
+void route_purge(struct admin_call *call);
 void route_config_check(struct admin_call *call);
 void route_reload(struct admin_call *call);

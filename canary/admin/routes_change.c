@@ -221,6 +221,37 @@ void route_release(struct admin_call *call)
     json_decref(document);
 }
 
+/* "/a", "/a?b", "/a*" or "*". */
+static bool is_purge_path(const char *path)
+{
+    const char *star = strchr(path, '*');
+    bool is_rooted = path[0] == '/' || strcmp(path, "*") == 0;
+    return is_rooted && (star == NULL || star[1] == '\0');
+}
+
+void route_purge(struct admin_call *call)
+{
+    struct body_member members[] = {{"path", BODY_STRING, true, NULL},
+                                    {"host", BODY_STRING, false, NULL}};
+    json_t *document = NULL;
+    if (!body_read(call, members, COUNT_OF(members), &document)) {
+        return;
+    }
+    struct admin_purge purge = {
+        .service = call->parameters[0],
+        .path = json_string_value(members[0].value),
+        .host = members[1].value != NULL ? json_string_value(members[1].value) : NULL,
+        .actor = call->actor,
+    };
+    if (is_purge_path(purge.path)) {
+        ops_of(call)->purge(context_of(call), call, &purge);
+    } else {
+        call_problem(call, 422, "path",
+                     "A path begins with \"/\"; only its last character may be \"*\".");
+    }
+    json_decref(document);
+}
+
 /* ---- configuration ---- */
 
 static bool is_yaml(const struct fields *fields)

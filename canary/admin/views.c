@@ -100,6 +100,26 @@ static json_t *view_mirror(const struct admin_service *service)
                      count_of(service->mirror_dropped));
 }
 
+/* null where nothing is kept. */
+static json_t *view_cache(const struct admin_cache *cache)
+{
+    if (!cache->is_on) {
+        return json_null();
+    }
+    json_t *requests = json_object();
+    for (size_t i = 0; requests != NULL && i < METRIC_CACHE_COUNT; i++) {
+        const char *result = metric_cache_text((enum metric_cache)i).data;
+        if (json_object_set_new(requests, result, json_integer(count_of(cache->requests[i]))) !=
+            0) {
+            json_decref(requests);
+            requests = NULL;
+        }
+    }
+    return json_pack("{s:o, s:I, s:I, s:I, s:o}", "mode", view_text(cache->mode), "bytes",
+                     count_of(cache->bytes), "size", count_of(cache->size), "entries",
+                     count_of(cache->entries), "requests", requests);
+}
+
 /* null while nothing is to be confirmed. */
 static json_t *view_verification(const struct admin_service *service)
 {
@@ -113,16 +133,16 @@ static json_t *view_verification(const struct admin_service *service)
 json_t *view_service_short(const struct admin_service *service)
 {
     return json_pack("{s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:i, s:i, s:b, s:b, s:o, s:o, s:o, s:o, "
-                     "s:o}",
+                     "s:o, s:o}",
                      "name", view_text(service->name), "phase", view_text(service->phase),
                      "revision", count_of(service->revision), "weight", view_weight(service),
                      "verdict", view_text(service->verdict), "reason", view_text(service->reason),
                      "sentence", view_text(service->sentence), "step", service->step, "steps",
                      service->step_count, "contained", (int)service->is_contained, "started",
-                     (int)service->is_started, "mirror", view_mirror(service), "verification",
-                     view_verification(service), "current", view_version(&service->current),
-                     "previous", view_version(&service->previous), "observed",
-                     view_observed(service));
+                     (int)service->is_started, "mirror", view_mirror(service), "cache",
+                     view_cache(&service->cache), "verification", view_verification(service),
+                     "current", view_version(&service->current), "previous",
+                     view_version(&service->previous), "observed", view_observed(service));
 }
 
 static json_t *view_evidence(const struct admin_service *service)

@@ -356,6 +356,21 @@ static int run_release(const struct cli_options *options)
     return verb_post_and_show(options, action, body, verb_show_changed);
 }
 
+static enum err show_purged(json_t *answer, struct buf *out)
+{
+    return buf_printf(out, "purged %lld\n", json_integer_value(json_object_get(answer, "purged")));
+}
+
+static int run_purge(const struct cli_options *options)
+{
+    json_t *body = json_pack("{s:s}", "path", options->argument);
+    if (body == NULL) {
+        (void)fprintf(stderr, "serin: the path is not UTF-8\n");
+        return CLI_USAGE;
+    }
+    return verb_post_and_show(options, "cache/purge", body, show_purged);
+}
+
 static enum err show_nothing(json_t *answer, struct buf *out)
 {
     (void)answer;
@@ -432,6 +447,9 @@ const struct cli_verb cli_verbs[] = {
      verb_run_drill},
     {"release", "DEPLOYMENT", ON_SERVICE | CLI_OPTION_REASON, CLI_OPTION_REASON,
      "let a deployment that was rolled back be tried again", NULL, run_release},
+    {"purge", "PATH", ON_SERVICE, 0, "forget answers that were kept for when the origins fail",
+     "PATH is one path with any query, or /a?b with that one; '/img/*' is all beneath, '*' is all.",
+     run_purge},
     {"history", NULL,
      ON_SERVICE | CLI_OPTION_LIMIT | CLI_OPTION_AUDIT | CLI_OPTION_VERIFY | CLI_OPTION_SUMMARY |
          CLI_OPTION_EXPORT,

@@ -412,6 +412,7 @@ void controller_act(struct controller *controller, struct steward *steward,
         act.whom = *whom;
     }
     run(&act);
+    controller_follow_kept(steward);
 }
 
 void controller_command(struct controller *controller, struct steward *steward,

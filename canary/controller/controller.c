@@ -332,6 +332,8 @@ static void tick_steward(struct controller *controller, struct steward *steward,
     if (actions.count > 0) {
         controller_act(controller, steward, &actions, NULL);
     }
+    controller_follow_kept(steward);
+    controller_sweep_kept(steward);
     controller_tell_platform(controller, steward);
     controller_drill_tick(controller, steward, now_us, wall_us);
     controller_tell_observed(controller, steward);

@@ -417,6 +417,12 @@ void controller_reload_cancel(struct controller *controller, const char *why);
 void controller_tell_verdict(struct controller *controller, struct steward *steward);
 /* Tells log and event stream when workers begin to hold the canary back, and when the last one
  * ends. A hold that was over before anybody looked is told too. */
+/* What is kept of a canary that goes back is dropped. Each time its phase may have changed. */
+void controller_follow_kept(struct steward *steward);
+/* The op of that name. */
+void controller_purge(void *context, struct admin_call *call, const struct admin_purge *wish);
+/* Frees some of what was dropped; each tick. */
+void controller_sweep_kept(struct steward *steward);
 void controller_tell_hold(struct controller *controller, struct steward *steward);
 /* Warns of services that believe any origin. */
 void controller_tell_trust(const struct controller *controller);

@@ -335,6 +335,7 @@ const struct admin_ops controller_admin_ops = {
     .start = controller_start,
     .drill = controller_drill,
     .release = release,
+    .purge = controller_purge,
     .reload = reload,
     .config_check = config_check,
 };

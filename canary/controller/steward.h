@@ -93,6 +93,8 @@ struct steward {
     uint64_t told_finding_us;         /* ... then; 0: never */
     uint64_t build_failed_us;         /* the last failed build that rolled nothing back; 0: none */
     struct steward_hold hold;         /* containment, as it was last told */
+    enum rollout_phase kept_phase;    /* the last that kept answers followed */
+    uint64_t kept_realms[ROLE_COUNT]; /* and under which they were kept then */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
     struct checks checks; /* of the stable version, to confirm a rollback */

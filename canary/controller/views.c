@@ -77,6 +77,25 @@ static const char *verdict_name(const struct steward *steward)
     return judge_verdict_name(steward->engine.finding.verdict);
 }
 
+static struct admin_cache view_cache(const struct steward *steward)
+{
+    struct admin_cache cache = {.is_on = steward->conf->cache.is_on};
+    const struct block *cells = steward->service->cells;
+    cache.mode = steward->conf->cache.mode == CONF_CACHE_FULL ? "full" : "fallback";
+    if (steward->service->cache == NULL) {
+        return cache;
+    }
+    struct cache_usage usage = cache_store_usage(steward->service->cache);
+    cache.bytes = usage.held_bytes + usage.loose_bytes;
+    cache.size = usage.size;
+    cache.entries = usage.entries;
+    for (size_t i = 0; i < METRIC_CACHE_COUNT; i++) {
+        cache.requests[i] = reading_sum(cells, offsetof(struct service_cells, cache_requests) +
+                                                   i * sizeof(struct cell));
+    }
+    return cache;
+}
+
 static void view_service(const struct controller *controller, const struct steward *steward,
                          struct admin_service *ret_service)
 {
@@ -101,6 +120,7 @@ static void view_service(const struct controller *controller, const struct stewa
         .mirrored = reading_sum(steward->service->cells, offsetof(struct service_cells, mirrored)),
         .mirror_dropped =
             reading_sum(steward->service->cells, offsetof(struct service_cells, mirror_dropped)),
+        .cache = view_cache(steward),
         .is_started = steward->lineup.is_started,
         .rollback_id = is_rolling_back ? rollout->record.id : NULL,
         .is_verifying = rollout_is_verifying(rollout),
@@ -399,6 +419,20 @@ static size_t expose_platforms(const struct teller *teller, const struct watcher
     return count;
 }
 
+static uint64_t kept_bytes(const struct controller *controller)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        const struct cache_store *store = controller->stewards[i]->service->cache;
+        struct cache_usage usage = {0};
+        if (store != NULL) {
+            usage = cache_store_usage(store);
+        }
+        bytes += usage.held_bytes + usage.loose_bytes;
+    }
+    return bytes;
+}
+
 static enum err expose(struct controller *controller, struct exposition_service *services,
                        struct service_parts *parts, struct buf *out)
 {
@@ -430,6 +464,7 @@ static enum err expose(struct controller *controller, struct exposition_service 
         .alerts = alerts,
         .alerts_count = expose_alerts(controller->alerts, alerts),
         .incidents_written = incidents_counts(controller->incidents).written,
+        .cache_bytes = kept_bytes(controller),
         .incidents_failed = incidents_counts(controller->incidents).failed,
         .version = bytes_of(controller->version),
         .commit = bytes_of(controller->commit),

@@ -68,9 +68,10 @@ static void put_all(struct buf *out, const struct failure_record *record, bool h
     put_text(out, "request_id", record->request_id);
     put_count(out, "bucket", record->has_bucket ? (int64_t)record->bucket : -1);
     put_status(out, "client_status", record->client_status);
-    (void)buf_printf(out, ",\"client_bad\":%s,\"rescued\":%s",
+    (void)buf_printf(out, ",\"client_bad\":%s,\"rescued\":%s,\"stale\":%s",
                      record->is_bad_for_client ? "true" : "false",
-                     record->is_rescued ? "true" : "false");
+                     record->is_rescued ? "true" : "false",
+                     record->is_from_cache ? "true" : "false");
     put_count(out, "request_bytes", (int64_t)record->request_bytes);
     put_count(out, "response_bytes", (int64_t)record->response_bytes);
     put_time(out, "queue_ms", record->queue_us);

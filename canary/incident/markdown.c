@@ -84,6 +84,7 @@ static void write_harm(const json_t *report, struct buf *out)
     put_row(out, "… that clients saw", bad, "client");
     put_row(out, "Failed requests that were noted", counts, "failed");
     put_row(out, "… sent to the stable version instead", counts, "rescued");
+    put_row(out, "… answered with what was kept", counts, "stale");
     put_row(out, "Distinct clients (stickiness buckets)", clients, "distinct");
     put_row(out, "Failed requests without a bucket", clients, "requests_without_bucket");
     if (json_is_true(json_object_get(clients, "is_at_least"))) {

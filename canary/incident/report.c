@@ -231,9 +231,10 @@ static void add_tally(json_t *report, const struct incident_work *work)
     tally_sort(work->tally);
     json_t *routes = routes_of(tally, &others);
     set(report, "counts",
-        json_pack("{s:o, s:o, s:o, s:o, s:o}", "failed", count_to_json(tally->failed), "rescued",
-                  count_to_json(tally->rescued), "client_bad", count_to_json(tally->client_bad),
-                  "described", count_to_json(work->described), "lost", count_to_json(work->lost)));
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "failed", count_to_json(tally->failed),
+                  "rescued", count_to_json(tally->rescued), "stale", count_to_json(tally->stale),
+                  "client_bad", count_to_json(tally->client_bad), "described",
+                  count_to_json(work->described), "lost", count_to_json(work->lost)));
     set(report, "failures", kinds_of(tally));
     set(report, "statuses", statuses_of(tally));
     set(report, "routes", routes);

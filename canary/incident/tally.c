@@ -85,6 +85,7 @@ void tally_failure_of(const struct failure_record *record, int64_t wall_us,
         .status = record->canary.status,
         .kind = record->kind,
         .is_rescued = record->is_rescued,
+        .is_from_cache = record->is_from_cache,
         .is_bad_for_client = record->is_bad_for_client,
         .has_bucket = record->has_bucket,
         .bucket = record->bucket,
@@ -180,6 +181,7 @@ void tally_add(struct tally *tally, const struct tally_failure *failure)
 {
     tally->failed++;
     tally->rescued += failure->is_rescued;
+    tally->stale += failure->is_from_cache;
     tally->client_bad += failure->is_bad_for_client;
     if (failure->kind < METRIC_FAILURE_COUNT) {
         tally->kinds[failure->kind]++;

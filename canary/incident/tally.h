@@ -33,6 +33,7 @@ struct tally_failure {
     enum metric_failure kind;
     bool is_rescued;
     bool is_bad_for_client;
+    bool is_from_cache;
     bool has_bucket;
     uint32_t bucket;
 };
@@ -53,7 +54,7 @@ struct tally_status {
 };
 
 struct tally {
-    uint64_t failed, rescued, client_bad;
+    uint64_t failed, rescued, stale, client_bad;
     uint64_t kinds[METRIC_FAILURE_COUNT];
     struct tally_status statuses[TALLY_STATUSES_MAX];
     size_t status_count;

@@ -63,11 +63,15 @@ static void note_for_ejection(struct exchange *exchange, const struct outcome *o
 {
     struct endpoint_seat *seat = exchange->attempt.seat;
     const struct eject_policy *policy = &exchange->service->eject;
+    bool is_well = !outcome->is_unwell && outcome->is_request && exchange->attempt.status < 500;
+    if (outcome->is_unwell || is_well) {
+        seat->is_failing = outcome->is_unwell;
+    }
     if (policy->consecutive == 0) {
         return;
     }
     if (!outcome->is_unwell) {
-        if (outcome->is_request && exchange->attempt.status < 500) {
+        if (is_well) {
             eject_on_success(&seat->eject);
             if (!seat->eject.is_ejected) {
                 cell_set(&seat->cells->ejected, 0);
@@ -250,6 +254,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .seat = exchange_seat(host, target->endpoint),
         .role = role_of(exchange),
         .proxy_protocol = version->proxy_protocol,
+        .realm = atomic_load_explicit(&version->version->cache_realm, memory_order_relaxed),
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
         .grpc_status = GRPC_NONE,
@@ -271,6 +276,8 @@ static void give_up(struct exchange *exchange, enum attempt_end end, unsigned st
     exchange_release_client(exchange);
     if (exchange_is_asking(exchange)) {
         exchange_give_held(exchange);
+    } else if (status >= 500) {
+        exchange_fail(exchange, status, reason);
     } else {
         exchange_reply(exchange, status, reason);
     }
@@ -362,7 +369,7 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
         return;
     }
     if (index == BALANCE_NONE) {
-        exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
+        exchange_fail(exchange, 503, REJECT_NO_ENDPOINT);
         return;
     }
     struct endpoint_seat *seat = exchange_seat(exchange->host, version->endpoints[index].endpoint);
@@ -470,7 +477,7 @@ static void on_failed(void *call, enum client_failure failure)
         if (exchange_is_asking(exchange)) {
             exchange_give_held(exchange);
         } else {
-            exchange_reply(exchange, decision.status, REJECT_REASON_COUNT);
+            exchange_fail(exchange, decision.status, REJECT_REASON_COUNT);
         }
         break;
     case RETRY_GO_ON:

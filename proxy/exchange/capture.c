@@ -145,6 +145,7 @@ void exchange_give_capture(struct exchange *exchange)
     }
     record->client_status = exchange->client_status;
     record->is_bad_for_client = exchange->is_bad_for_client;
+    record->is_from_cache = exchange->is_from_cache;
     record->total_us = between(exchange->started_us, host->loop->now_us);
     record->request_bytes = exchange->request_bytes;
     record->response_bytes = exchange->response_bytes;

@@ -67,7 +67,7 @@ bool exchange_overflows(struct exchange *exchange, enum role role, bool is_conne
     if (exchange_may_divert(exchange)) {
         exchange_rescue(exchange);
     } else {
-        exchange_reply(exchange, 503, REJECT_CIRCUIT);
+        exchange_fail(exchange, 503, REJECT_CIRCUIT);
     }
     return true;
 }

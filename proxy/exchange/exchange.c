@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/asset.h"
+#include "proxy/exchange/cached.h"
 #include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
@@ -16,15 +17,16 @@ enum { COOKIES_MAX = 8 };
 void exchange_enter(struct exchange *exchange, enum exchange_state next)
 {
     static const unsigned allowed[EXCHANGE_STATE_COUNT] = {
-        [EXCHANGE_OPEN] =
-            1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_CLOSED,
-        [EXCHANGE_CONNECTING] =
-            1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING | 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_OPEN] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
+                          1u << EXCHANGE_SERVING | 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_CONNECTING] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
+                                1u << EXCHANGE_SERVING | 1u << EXCHANGE_CLOSED,
         [EXCHANGE_WAITING] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
                              1u << EXCHANGE_RELAYING | 1u << EXCHANGE_TUNNEL |
-                             1u << EXCHANGE_CLOSED,
+                             1u << EXCHANGE_SERVING | 1u << EXCHANGE_CLOSED,
         [EXCHANGE_RELAYING] = 1u << EXCHANGE_CLOSED,
         [EXCHANGE_TUNNEL] = 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_SERVING] = 1u << EXCHANGE_CLOSED,
     };
     CHECK((allowed[exchange->state] >> next & 1) != 0);
     exchange->state = next;
@@ -171,6 +173,9 @@ void exchange_close(struct exchange *exchange)
     }
     if (exchange->failed != NULL) {
         exchange_give_capture(exchange);
+    }
+    if (exchange->cached != NULL) {
+        cached_end(exchange);
     }
     if (host->access_log != NULL) {
         exchange_log(exchange);
@@ -365,7 +370,7 @@ static void on_total(struct deadline *deadline)
     if (has_answered) {
         exchange_cut(exchange);
     } else {
-        exchange_reply(exchange, 504, REJECT_REASON_COUNT);
+        exchange_fail(exchange, 504, REJECT_REASON_COUNT);
     }
 }
 
@@ -451,6 +456,7 @@ static void route(struct exchange *exchange)
     exchange->service = &snapshot->services[index];
     exchange->service_cells = block_cells(exchange->service->service->cells, host->worker_index);
     bool is_trusted = is_peer_trusted(exchange);
+    exchange->is_peer_trusted = is_trusted;
     if (edge_answers(exchange, is_trusted)) {
         return;
     }
@@ -460,7 +466,7 @@ static void route(struct exchange *exchange)
     enum role role = exchange->decision.role;
     cell_increment(&exchange->service_cells->in_flight[role]);
     if (exchange->decision.reason == DECIDE_NONE_LIVE) {
-        exchange_reply(exchange, 503, REJECT_NO_ENDPOINT);
+        exchange_fail(exchange, 503, REJECT_NO_ENDPOINT);
         return;
     }
     if (exchange->decision.is_judged) {

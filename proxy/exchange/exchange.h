@@ -14,6 +14,8 @@
  *       |                             ^   retry               |  final head
  *       |  our own answer             +-----------------------+--> RELAYING --> CLOSED
  *       +-----------------------------------------------------|--> TUNNEL  ------^
+ *       |  no version can answer, but one was kept (cached.h) |                  |
+ *       +-----------------------------------------------------+--> SERVING ------^
  *                                                             +------------------^  failed: answer
  * of our own, or cut
  */

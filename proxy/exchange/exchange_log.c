@@ -1,5 +1,6 @@
 /* proxy/exchange/exchange_log.c — what the access log keeps of a finished exchange. */
 #include "proxy/base/clock.h"
+#include "proxy/exchange/cached.h"
 #include "proxy/exchange/lasting.h"
 
 static struct bytes value_of(const struct fields *fields, enum field_id id)
@@ -41,6 +42,7 @@ void exchange_log(struct exchange *exchange)
                        ? exchange->rescued_from
                        : attempt->failure,
         .ending = lasting_ending(exchange),
+        .cache = cached_result(exchange),
         .is_rescued = exchange->is_rescued || exchange->is_asset_found,
         .attempts = exchange->attempt_count,
         .request_bytes = exchange->request_bytes,

@@ -14,6 +14,7 @@ enum exchange_state {
     EXCHANGE_WAITING,
     EXCHANGE_RELAYING,
     EXCHANGE_TUNNEL,
+    EXCHANGE_SERVING,
     EXCHANGE_CLOSED,
     EXCHANGE_STATE_COUNT
 };
@@ -28,6 +29,7 @@ struct attempt {
     struct circuit *circuit;     /* borrowed: counts this attempt; NULL: nothing is limited */
     enum role role;
     enum proxy_protocol proxy_protocol; /* what its connection begins with */
+    uint64_t realm; /* the version's, when it began: what it answers is kept under that */
     uint64_t started_us;
     uint64_t sent_us; /* when its head was given to a connection; 0: never */
     uint64_t head_us; /* when the answer's head was in; 0: never */
@@ -85,8 +87,11 @@ struct exchange {
     bool is_client_deadline;          /* `total` is what the client said it waits */
     uint64_t rpc_timeout_us;          /* that; 0: it did not say */
     int client_grpc_status;           /* what the client got; GRPC_NONE: nothing, or no gRPC */
+    bool is_peer_trusted;             /* what it says of the client is believed */
+    bool is_from_cache;               /* the client gets what was kept (cached.h) */
     bool is_asset_found;              /* the other version had what the chosen one lacked */
     struct failed *failed;            /* capture.c: how the canary failed; in the arena; or NULL */
+    struct cached *cached;            /* cached.c: kept or looked for; in the arena; or NULL */
     struct held *held;                /* asset.c: an answer that waits; in the arena */
     uint64_t affinity;                /* the client's key to endpoints; 0: none */
     enum metric_failure rescued_from; /* how the canary failed; with is_rescued */
@@ -121,6 +126,10 @@ struct answer {
     struct bytes content_type; /* of the body */
 };
 void exchange_answer(struct exchange *exchange, const struct answer *answer);
+/* No version can answer any more: what was kept of one is given (cached.c), or an answer of our
+ * own.
+ */
+void exchange_fail(struct exchange *exchange, unsigned status, enum reject_reason reason);
 /* What a client saw of a version that the split chose was bad. */
 void exchange_count_client_bad(struct exchange *exchange);
 /* The client's connection is broken off: the last call. */

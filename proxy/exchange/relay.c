@@ -5,12 +5,12 @@
 #include <stdlib.h>
 
 #include "proxy/exchange/asset.h"
+#include "proxy/exchange/cached.h"
 #include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/rpc.h"
 #include "proxy/http/authority.h"
-#include "proxy/http/reverse.h"
 #include "proxy/http/websocket_handshake.h"
 #include "router/affinity.h"
 
@@ -30,8 +30,7 @@ static const struct conf_timeouts *timeouts_of(const struct exchange *exchange)
 
 /* ---- the answer: origin to client ---- */
 
-/* The site as the client calls it; a trusted proxy in front may know better than we do. */
-static enum err hide_origin(const struct exchange *exchange, struct fields *fields)
+struct reverse_facts relay_site(const struct exchange *exchange)
 {
     const struct fields *sent = &exchange->forwarded.fields;
     const struct field *proto = fields_find(sent, FIELD_X_FORWARDED_PROTO);
@@ -42,12 +41,11 @@ static enum err hide_origin(const struct exchange *exchange, struct fields *fiel
         is_tls = bytes_equal_nocase(proto->value, BYTES("https"));
     }
     bool is_told = host != NULL && authority_split(host->value, &site);
-    struct reverse_facts facts = {
+    return (struct reverse_facts){
         .origin = exchange->attempt.target->authority,
         .scheme = is_tls ? BYTES("https") : BYTES("http"),
         .authority = is_told ? host->value : exchange->request->authority,
     };
-    return reverse_fields(fields, &facts, exchange->responder->arena);
 }
 
 static enum err make_head(struct exchange *exchange, const struct response *response,
@@ -63,8 +61,13 @@ static enum err make_head(struct exchange *exchange, const struct response *resp
         .extra_count = extra_count,
     };
     enum err err = forward_response(response, &facts, items, items_max, ret_out);
-    bool is_hidden = exchange->attempt.target->is_hidden;
-    return err == OK && is_hidden ? hide_origin(exchange, &ret_out->fields) : err;
+    /* What was kept has been cleaned of it. */
+    bool is_hidden = !exchange->is_from_cache && exchange->attempt.target->is_hidden;
+    if (err != OK || !is_hidden) {
+        return err;
+    }
+    struct reverse_facts site = relay_site(exchange);
+    return reverse_fields(&ret_out->fields, &site, exchange->responder->arena);
 }
 
 /* Runs `send` on the response as the client should see it; the items live on the stack unless they
@@ -168,7 +171,7 @@ static void refuse_answer(struct exchange *exchange, enum attempt_end end, unsig
 {
     exchange_count(exchange, end, false);
     exchange_release_client(exchange);
-    exchange_reply(exchange, status, REJECT_REASON_COUNT);
+    exchange_fail(exchange, status, REJECT_REASON_COUNT);
 }
 
 /* The client by HTTP/2 cannot check the key that we made up for it. */
@@ -212,7 +215,8 @@ void relay_on_head(void *call, const struct response *response)
     exchange->attempt.head = response;
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     exchange->attempt.head = NULL;
-    if (response->status >= 500 && exchange_rescue_answer(exchange)) {
+    if (response->status >= 500 &&
+        (exchange_rescue_answer(exchange) || cached_replaces(exchange, response))) {
         return;
     }
     if (would_mislead(exchange, response)) {
@@ -224,18 +228,23 @@ void relay_on_head(void *call, const struct response *response)
     (void)relay_answer(exchange, response);
 }
 
-bool relay_answer(struct exchange *exchange, const struct response *response)
+enum err relay_send_head(struct exchange *exchange, const struct response *response)
 {
-    exchange->response_body = response->body;
-    exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
     struct field extra[EDGE_FIELDS_MAX + 2];
     char affinity[AFFINITY_SET_COOKIE_MAX];
     size_t extra_count = edge_fields(exchange, extra);
     extra_count += sticky_field(exchange, &extra[extra_count]);
     extra_count += exchange_affinity_field(exchange, affinity, &extra[extra_count]);
+    return forward_head(exchange, response, extra, extra_count, exchange->responder->ops->head);
+}
+
+bool relay_answer(struct exchange *exchange, const struct response *response)
+{
+    exchange->response_body = response->body;
+    exchange->response_left = response->body == BODY_LENGTH ? response->content_length : 0;
     enum err err = lasting_begin(exchange, response);
     if (err == OK) {
-        err = forward_head(exchange, response, extra, extra_count, exchange->responder->ops->head);
+        err = relay_send_head(exchange, response);
     }
     if (err != OK) {
         bool is_ours = err == ERR_NOMEM;
@@ -253,6 +262,9 @@ bool relay_answer(struct exchange *exchange, const struct response *response)
         return true;
     }
     exchange_enter(exchange, EXCHANGE_RELAYING);
+    if (exchange->service->cache != NULL) {
+        cached_on_answer(exchange, response);
+    }
     watch_settling(exchange);
     watch_origin(exchange);
     return true;
@@ -265,6 +277,9 @@ void relay_on_body(void *call, struct bytes piece)
     bool is_tunnel = exchange->state == EXCHANGE_TUNNEL;
     if (is_tunnel) {
         piece = lasting_pass(exchange, piece);
+    }
+    if (exchange->cached != NULL) {
+        cached_on_body(exchange, piece);
     }
     exchange->response_bytes += piece.size;
     if (!is_tunnel && exchange->response_body == BODY_LENGTH) {
@@ -302,6 +317,9 @@ static void finish(struct exchange *exchange, const struct fields *trailers)
         weigh_answer(exchange);
     }
     exchange_count(exchange, ATTEMPT_DONE, false);
+    if (exchange->cached != NULL) {
+        cached_on_end(exchange);
+    }
     attempt->client = NULL;
     bool has_trailers = trailers != NULL && trailers->count > 0;
     exchange_close(exchange);
@@ -381,6 +399,10 @@ void relay_on_origin_drained(void *call)
 static void on_client_drained(void *request)
 {
     struct exchange *exchange = exchange_of(request);
+    if (exchange->state == EXCHANGE_SERVING) {
+        cached_go_on(exchange);
+        return;
+    }
     struct http1_client *client = exchange->attempt.client;
     bool is_answering = exchange->state == EXCHANGE_RELAYING || exchange->state == EXCHANGE_TUNNEL;
     if (client == NULL || !is_answering) {

@@ -1,7 +1,9 @@
 /* proxy/exchange/relay.h — the answer's way from an origin's connection to the client: callbacks
  * for attempt.c. */
 #pragma once
+#include "proxy/base/err.h"
 #include "proxy/http/message.h"
+#include "proxy/http/reverse.h"
 
 struct exchange;
 
@@ -10,6 +12,12 @@ void relay_on_inform(void *call, const struct response *response);
 /* Gives the final head to the client; what follows it is relayed. False when that failed and the
  * exchange is over. */
 bool relay_answer(struct exchange *exchange, const struct response *response);
+/* Only the head, with what every answer to this client gets besides. ERR_LIMIT, ERR_NOMEM: nothing
+ * was sent. */
+MUST_USE enum err relay_send_head(struct exchange *exchange, const struct response *response);
+/* The origin's name, and the site as the client calls it; a trusted proxy in front may know that
+ * better than we do. Only with an attempt. */
+struct reverse_facts relay_site(const struct exchange *exchange);
 void relay_on_head(void *call, const struct response *response);
 void relay_on_body(void *call, struct bytes piece);
 void relay_on_end(void *call, const struct fields *trailers);

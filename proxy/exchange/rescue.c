@@ -93,8 +93,9 @@ void exchange_count_rescue(struct exchange *exchange)
 {
     bool is_gone = exchange->client_status == 0 && !exchange->is_bad_for_client;
     if (exchange->is_rescued && !is_gone) {
-        enum metric_rescue result =
-            exchange->is_bad_for_client ? METRIC_RESCUE_FAILURE : METRIC_RESCUE_SUCCESS;
+        enum metric_rescue result = exchange->is_bad_for_client || exchange->is_from_cache
+                                        ? METRIC_RESCUE_FAILURE
+                                        : METRIC_RESCUE_SUCCESS;
         cell_increment(&exchange->service_cells->rescues[result]);
     }
 }

@@ -21,19 +21,22 @@ static void free_name(struct bytes name)
     free((char *)(uintptr_t)name.data);
 }
 
-static void destroy_failures(struct service *service)
+static void finish_seats(struct service *service)
 {
     for (size_t i = 0; service->seats != NULL && i < service->seats->worker_count; i++) {
+        struct service_seat *seat = block_cells(service->seats, i);
         failure_ring_destroy(service_failures_of(service, i));
+        cache_marks_destroy(seat->marks);
     }
 }
 
 static void service_destroy(struct service *service)
 {
-    destroy_failures(service);
+    finish_seats(service);
     block_unref(service->cells);
     block_unref(service->seats);
     rate_table_unref(service->rate_table);
+    cache_store_unref(service->cache);
     free_name(service->name);
     free(service);
 }
@@ -85,6 +88,7 @@ enum err version_create(struct bytes deployment, size_t worker_count, struct ver
         return ERR_NOMEM;
     }
     version->reference_count = 1;
+    atomic_init(&version->cache_realm, 0);
     if (!copy_name(deployment, &version->deployment) ||
         block_create(worker_count, sizeof(struct version_cells), &version->cells) != OK ||
         block_create(worker_count, sizeof(struct version_seat), &version->seats) != OK) {
@@ -118,6 +122,25 @@ struct service_seat *service_seat(struct service *service, size_t worker_index)
         seat->is_ready = true;
     }
     return seat;
+}
+
+struct cache_marks *service_marks(struct service *service, size_t worker_index)
+{
+    struct service_seat *seat = service_seat(service, worker_index);
+    if (seat->marks == NULL) {
+        seat->marks = cache_marks_create();
+    }
+    return seat->marks;
+}
+
+void version_drop_cached(struct version *version, struct service *service)
+{
+    bool has_any = atomic_load_explicit(&version->cache_realm, memory_order_relaxed) != 0;
+    if (has_any && service->cache != NULL) {
+        atomic_store_explicit(&version->cache_realm, cache_store_new_realm(service->cache),
+                              memory_order_relaxed);
+        cache_store_drop(service->cache);
+    }
 }
 
 struct failure_ring *service_failures_of(const struct service *service, size_t worker_index)

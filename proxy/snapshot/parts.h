@@ -10,6 +10,8 @@
 #include "metrics/catalog.h"
 #include "metrics/failure_ring.h"
 #include "proxy/base/bytes.h"
+#include "proxy/cache/cache_marks.h"
+#include "proxy/cache/cache_store.h"
 #include "router/containment.h"
 #include "router/rate_limit.h"
 #include "router/rescue.h"
@@ -25,6 +27,7 @@ struct service_seat {
     struct rescue_budget
         assets; /* of its own: missing files never cost a failed request's rescue */
     _Atomic(struct failure_ring *) failures; /* owned; made at the canary's first failure */
+    struct cache_marks *marks;               /* owned; made when there is something to keep */
     bool is_ready;
 };
 
@@ -39,6 +42,7 @@ struct service {
     /* The stable version suffers: it is asked for nothing beyond its share. Written by control. */
     atomic_bool is_stable_strained;
     struct rate_table *rate_table; /* shared; NULL: clients were never limited. Control */
+    struct cache_store *cache;     /* shared; NULL: nothing was ever to be kept. Control */
 };
 
 /* What a worker has in use of a version, where that is limited. */
@@ -58,6 +62,9 @@ struct version {
     struct bytes deployment; /* owned, terminated */
     struct block *cells;     /* version_cells; owned */
     struct block *seats;     /* version_seat; owned */
+    /* Under which its answers are kept; 0: none are. A new one drops what is kept. Written by
+     * control. */
+    _Atomic uint64_t cache_realm;
 };
 
 /* One reference, the caller's; the name is copied. ERR_NOMEM. Control, as all below. */
@@ -83,6 +90,10 @@ static inline struct circuit *version_circuit(struct version *version, size_t wo
 /* The worker's seat; its accumulator is started in step with the others' at the first use. That
  * worker. */
 struct service_seat *service_seat(struct service *service, size_t worker_index);
+/* Where the worker notes what it has kept; NULL without memory. That worker. */
+struct cache_marks *service_marks(struct service *service, size_t worker_index);
+/* What is kept of the version is dropped, from now on for every worker. Control. */
+void version_drop_cached(struct version *version, struct service *service);
 /* Where the worker leaves what the canary failed; NULL without memory. That worker. */
 struct failure_ring *service_failures(struct service *service, size_t worker_index);
 /* The same for who takes it out; NULL: nothing has failed there yet. Control. */

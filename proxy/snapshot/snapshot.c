@@ -458,6 +458,32 @@ static struct circuit_limits limits_of(const struct conf_circuit *conf, size_t w
     };
 }
 
+/* The store outlives snapshots as the rate table does; where nothing is to be kept any more it is
+ * emptied. */
+static enum err fill_cache(const struct conf_cache *conf, struct snapshot_service *service)
+{
+    enum { SECOND_US = 1000000 };
+    struct service *owner = service->service;
+    if (!conf->is_on) {
+        if (owner->cache != NULL) {
+            cache_store_resize(owner->cache, 0);
+        }
+        return OK;
+    }
+    if (owner->cache == NULL && cache_store_create(conf->size, &owner->cache) != OK) {
+        return ERR_NOMEM;
+    }
+    cache_store_resize(owner->cache, conf->size);
+    service->cache = cache_store_ref(owner->cache);
+    service->cache_rules = (struct cache_rules){
+        .mode = conf->mode == CONF_CACHE_FULL ? CACHE_FULL : CACHE_FALLBACK,
+        .stale_if_error_s = (uint32_t)(conf->stale_if_error_us / SECOND_US),
+        .is_set_cookie_stored = conf->keeps_set_cookie,
+        .is_revalidation_waived = !conf->is_strict,
+    };
+    return OK;
+}
+
 /* What is done for the service before a version of it is asked. */
 static enum err fill_edge(struct snapshot *snapshot, const struct snapshot_service_plan *plan,
                           struct snapshot_service *service)
@@ -469,7 +495,20 @@ static enum err fill_edge(struct snapshot *snapshot, const struct snapshot_servi
     service->pages = own != NULL ? own : base->pages;
     service->circuit = limits_of(&plan->conf->circuit, snapshot->worker_count);
     enum err err = write_hsts(&snapshot->arena, &plan->conf->hsts, &service->hsts);
-    return err == OK ? fill_rate(&plan->conf->rate_limit, service) : err;
+    if (err == OK) {
+        err = fill_rate(&plan->conf->rate_limit, service);
+    }
+    return err == OK ? fill_cache(&plan->conf->cache, service) : err;
+}
+
+/* What is kept of a version is known by its realm. */
+static void fill_realm(struct version *version, struct cache_store *cache)
+{
+    bool is_new = atomic_load_explicit(&version->cache_realm, memory_order_relaxed) == 0;
+    if (cache != NULL && is_new) {
+        atomic_store_explicit(&version->cache_realm, cache_store_new_realm(cache),
+                              memory_order_relaxed);
+    }
 }
 
 static enum err fill_service(struct snapshot *snapshot, const struct snapshot_service_plan *plan)
@@ -487,6 +526,9 @@ static enum err fill_service(struct snapshot *snapshot, const struct snapshot_se
             fill_version(snapshot, plan->conf, &plan->versions[role], &service->versions[role]);
         if (err != OK) {
             return err;
+        }
+        if (service->versions[role].version != NULL) {
+            fill_realm(service->versions[role].version, service->cache);
         }
         service->has_hidden = service->has_hidden || has_hidden(&service->versions[role]);
     }
@@ -554,6 +596,7 @@ void snapshot_destroy(struct snapshot *snapshot)
         release_version(&service->versions[ROLE_CURRENT]);
         release_version(&service->versions[ROLE_PREVIOUS]);
         rate_table_unref(service->rate_table);
+        cache_store_unref(service->cache);
         service_unref(service->service);
     }
     snapshot_base_unref(snapshot->base);

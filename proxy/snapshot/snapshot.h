@@ -66,8 +66,10 @@ struct snapshot_service {
     struct rate_table *rate_table;   /* shared; NULL: clients are not limited */
     struct rate_policy rate;
     struct circuit_limits circuit; /* of each version */
-    struct bytes hsts;             /* value of Strict-Transport-Security; empty: none */
-    bool has_hidden;               /* among its endpoints */
+    struct cache_store *cache;     /* shared; NULL: nothing is kept */
+    struct cache_rules cache_rules;
+    struct bytes hsts;   /* value of Strict-Transport-Security; empty: none */
+    bool has_hidden;     /* among its endpoints */
     uint32_t mirror_ppm; /* of the safe requests are copied to a canary without weight; 0: none */
     struct snapshot_version versions[ROLE_COUNT];
 };

@@ -34,6 +34,7 @@ struct endpoint_seat {
     struct cell open_count; /* connections, idle or not; control waits for its end */
     uint64_t epoch;         /* the newest snapshot that is known to name the endpoint */
     bool is_retired;        /* the configuration has forgotten it: connections are not kept */
+    bool is_failing;        /* the last attempt that said anything of it failed */
     struct eject_state eject;
     struct tls_resume resume; /* its connections' newest TLS session */
     bool is_tls_trouble_told; /* why handshakes fail was logged; until one goes well */

@@ -17,7 +17,7 @@ class Pair:
         self.stable, self.canary = LoadOrigin("stable"), LoadOrigin("canary")
         rollback = {"on_breach": on_breach, **service.pop("rollback", {})}
         self.serin = stage.start_serin({"services": [stage.service(
-            weight="50%", failures=failures, rollback=rollback, **service,
+            weight="50%", cache="off", failures=failures, rollback=rollback, **service,
             previous={"deployment": "s", "endpoints": [self.stable.url]},
             current={"deployment": "c", "endpoints": [self.canary.url]})]}, workers=workers)
 

@@ -290,7 +290,7 @@ def body_that_comes_while_it_is_tried_again_stays_in_order(stage):
         link.close()
 
 
-@case(proxy=ONE_WORKER)
+@case(service={"cache": "off"}, proxy=ONE_WORKER)
 def second_failure_is_not_tried_a_third_time(stage):
     def first(link):
         stage.origin.read(link)

@@ -211,14 +211,15 @@ class _Client:
 class Load(threading.Thread):
     """`connections` clients that ask again as soon as they are answered, or together `rate` times a second.
     Ends after `requests`, or at stop(). `fields_of(n)` gives more fields for the n-th request; with
-    `per_connection` each connection says close with so many requests. `method_of(n)` is its method, GET without."""
+    `per_connection` each connection says close with so many requests. `method_of(n)` is its method, GET without.
+    Each request has a path of its own, or one of `paths`."""
 
     def __init__(self, port, host, connections=8, requests=None, rate=None, tags=("stable", "canary"), fields_of=None,
-                 per_connection=None, method_of=None, address="127.0.0.1"):
+                 per_connection=None, method_of=None, address="127.0.0.1", paths=None):
         super().__init__(daemon=True)
         self.address, self.host, self.count = (address, port), host, connections
         self.requests, self.rate, self.fields_of, self.per_connection = requests, rate, fields_of, per_connection
-        self.method_of = method_of
+        self.method_of, self.paths = method_of, paths
         self.tags = [tag.encode() for tag in tags]
         self.tally = Tally()
         self.sent = 0
@@ -304,7 +305,8 @@ class Load(threading.Thread):
         client.is_waiting = True
         self._waiting_count += 1
         try:
-            client.sock.sendall(f"{method} /n{self.sent} HTTP/1.1\r\nHost: {self.host}\r\n{fields}\r\n".encode())
+            number = self.sent % self.paths if self.paths else self.sent
+            client.sock.sendall(f"{method} /n{number} HTTP/1.1\r\nHost: {self.host}\r\n{fields}\r\n".encode())
         except OSError:
             pass  # found out when reading
         self.sent += 1

@@ -219,6 +219,15 @@ static void fake_drill(void *context, struct admin_call *call, const struct admi
     asked(fake, call);
 }
 
+static void fake_purge(void *context, struct admin_call *call, const struct admin_purge *purge)
+{
+    struct fake_controller *fake = context;
+    (void)snprintf(fake->last, sizeof fake->last, "purge %s%s of %s by %s",
+                   purge->host != NULL ? purge->host : "", purge->path, purge->service,
+                   purge->actor);
+    asked(fake, call);
+}
+
 static void fake_reload(void *context, struct admin_call *call, const char *actor)
 {
     struct fake_controller *fake = context;
@@ -259,6 +268,7 @@ const struct admin_ops fake_ops = {
     .start = fake_start,
     .drill = fake_drill,
     .release = fake_release,
+    .purge = fake_purge,
     .reload = fake_reload,
     .config_check = fake_config_check,
 };
@@ -279,6 +289,12 @@ void admin_bench_init(struct admin_bench *bench, struct history *history)
         .mirror_ppm = 50000,
         .mirrored = 120,
         .mirror_dropped = 3,
+        .cache = {.is_on = true,
+                  .mode = "fallback",
+                  .bytes = 4096,
+                  .size = 1048576,
+                  .entries = 2,
+                  .requests = {[METRIC_CACHE_STALE] = 5}},
         .verdict = "suspicious",
         .reason = "absolute",
         .sentence = "Too many fail.",

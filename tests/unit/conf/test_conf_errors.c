@@ -135,7 +135,6 @@ static void features_not_built_yet_say_so(void **state)
          ":3:19: incidents.keep: \"0\" is below the least, 1\n"
          ":3:32: incidents.failures: \"5000\" is above the most, 1000\n"
          ":3:47: incidents.redact: \"a b\" may hold only what RFC 9110 calls a token\n"},
-        {PLAY_BOTH("  cache: off\n"), ":6:3: services.cache: is not built yet: leave it out\n"},
     };
     play_table(refusals, COUNT_OF(refusals));
 }
@@ -393,6 +392,8 @@ static void fields_are_held_against_each_other(void **state)
 {
     (void)state;
     const struct refusal refusals[] = {
+        {PLAY_BOTH("  cache: {max_object: 2MiB, size: 1MiB}\n"),
+         ":6:10: services.cache.max_object: is larger than size\n"},
         {"listen: [{address: 127.0.0.1:1}, {address: 'localhost:1'}]\n" PLAY_SERVICE,
          ":1:44: listen.address: 127.0.0.1:1 is listened on already (line 1)\n"},
         {"listen: [{address: '*:9901'}]\n" PLAY_SERVICE,

@@ -25,6 +25,7 @@ static const struct access_record usual = {
     .role = METRIC_ROLE_CURRENT,
     .failure = METRIC_FAILURE_COUNT,
     .ending = ACCESS_ENDING_MOVED,
+    .cache = METRIC_CACHE_STALE,
     .attempts = 1,
     .request_bytes = 0,
     .response_bytes = 512,
@@ -55,8 +56,8 @@ static void json_has_a_key_for_everything(void **state)
         "\"status\":200,\"grpc_status\":0,\"request_bytes\":0,\"response_bytes\":512,\"duration_"
         "s\":1.234567,"
         "\"service\":\"showcase\",\"role\":\"current\",\"endpoint\":\"http://10.0.0.1:80\","
-        "\"attempts\":1,\"failure\":null,\"rescued\":false,\"ended\":\"moved\",\"upstream_duration_"
-        "s\":0.001000,"
+        "\"attempts\":1,\"failure\":null,\"rescued\":false,\"ended\":\"moved\",\"cache\":\"stale\","
+        "\"upstream_duration_s\":0.001000,"
         "\"request_id\":\"id-1\",\"referer\":\"https://example.com/\","
         "\"user_agent\":\"curl/8\"}\n");
 }
@@ -68,6 +69,7 @@ static void json_says_null_for_what_there_was_not(void **state)
                                    .role = METRIC_ROLE_COUNT,
                                    .failure = METRIC_FAILURE_EDGE_52X,
                                    .grpc_status = -1,
+                                   .cache = METRIC_CACHE_COUNT,
                                    .upstream_duration_us = -1};
     assert_line(
         access_record_write_json, &record,
@@ -75,8 +77,8 @@ static void json_says_null_for_what_there_was_not(void **state)
         "\"target\":null,\"protocol\":null,\"host\":null,\"status\":null,\"grpc_status\":null,"
         "\"request_bytes\":0,\"response_bytes\":0,\"duration_s\":0.000000,"
         "\"service\":null,\"role\":null,\"endpoint\":null,\"attempts\":0,"
-        "\"failure\":\"edge_52x\",\"rescued\":false,\"ended\":null,\"upstream_duration_s\":"
-        "null,\"request_"
+        "\"failure\":\"edge_52x\",\"rescued\":false,\"ended\":null,\"cache\":null,"
+        "\"upstream_duration_s\":null,\"request_"
         "id\":null,"
         "\"referer\":null,\"user_agent\":null}\n");
 }

@@ -58,6 +58,7 @@ static void a_record_comes_out_as_it_went_in(void **state)
         .role = METRIC_ROLE_CURRENT,
         .failure = METRIC_FAILURE_RESET,
         .ending = ACCESS_ENDING_CUT,
+        .cache = METRIC_CACHE_UNAVAILABLE,
         .attempts = 2,
         .request_bytes = 1,
         .response_bytes = UINT64_MAX,
@@ -83,6 +84,7 @@ static void a_record_comes_out_as_it_went_in(void **state)
     assert_int_equal(out.role, in.role);
     assert_int_equal(out.failure, in.failure);
     assert_int_equal(out.ending, in.ending);
+    assert_int_equal(out.cache, in.cache);
     assert_int_equal(out.attempts, in.attempts);
     assert_int_equal(out.request_bytes, in.request_bytes);
     assert_int_equal(out.response_bytes, in.response_bytes);

@@ -1,0 +1,423 @@
+/* proxy/exchange/cached.c — see cached.h. */
+#include "proxy/exchange/cached.h"
+
+#include "proxy/base/clock.h"
+#include "proxy/cache/cache_answer.h"
+#include "proxy/cache/cache_fill.h"
+#include "proxy/cache/cache_status.h"
+#include "proxy/exchange/lasting.h"
+#include "proxy/exchange/relay.h"
+
+enum { CACHED_TAG = TAG('c', 'c', 'h', 'd'), SLICE_SIZE = 64 * 1024, SECOND_US = 1000000 };
+
+/* In the exchange's arena. */
+struct cached {
+    unsigned tag;
+    struct cache_request request; /* the client's */
+    struct cache_fill fill;       /* the answer that is being kept */
+    uint64_t mark;                /* of what is being kept */
+    struct cache_entry *entry;    /* the answer that is being served; ours */
+    uint64_t served;              /* where in its body */
+    uint64_t left;                /* bytes of it to go */
+    enum metric_cache result;
+};
+
+static struct cached *cached_of(struct exchange *exchange)
+{
+    struct cached *cached = exchange->cached;
+    if (cached != NULL) {
+        CHECK(cached->tag == CACHED_TAG);
+        return cached;
+    }
+    cached = arena_zalloc(exchange->responder->arena, sizeof *cached);
+    if (cached != NULL) {
+        cached->tag = CACHED_TAG;
+        cached->result = METRIC_CACHE_COUNT;
+        cache_request_read(exchange->request, &cached->request);
+        exchange->cached = cached;
+    }
+    return cached;
+}
+
+enum metric_cache cached_result(const struct exchange *exchange)
+{
+    return exchange->cached != NULL ? exchange->cached->result : METRIC_CACHE_COUNT;
+}
+
+static void count_result(struct exchange *exchange, enum metric_cache result)
+{
+    exchange->cached->result = result;
+    cell_increment(&exchange->service_cells->cache_requests[result]);
+}
+
+/* ---- keys ---- */
+
+static struct bytes told(const struct exchange *exchange, enum field_id id, struct bytes otherwise)
+{
+    const struct field *field =
+        exchange->is_peer_trusted ? fields_find(&exchange->request->fields, id) : NULL;
+    return field != NULL ? field->value : otherwise;
+}
+
+static struct cache_key_facts key_of(const struct exchange *exchange, enum role role)
+{
+    const struct snapshot_service *service = exchange->service;
+    struct bytes scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http");
+    return (struct cache_key_facts){
+        .service = service->service->name,
+        .deployment = service->versions[role].version->deployment,
+        .scheme = told(exchange, FIELD_X_FORWARDED_PROTO, scheme),
+        .authority = told(exchange, FIELD_X_FORWARDED_HOST, exchange->request->authority),
+        .target = exchange->request->target,
+    };
+}
+
+/* A version that is kept apart from its answers: there is none, or it was rolled back. */
+static bool is_barred(const struct snapshot_service *service, enum role role)
+{
+    return service->versions[role].version == NULL ||
+           (role == ROLE_CURRENT && service->decide.is_quarantined);
+}
+
+static uint64_t realm_of(const struct snapshot_service *service, enum role role)
+{
+    return atomic_load_explicit(&service->versions[role].version->cache_realm,
+                                memory_order_relaxed);
+}
+
+/* ---- keeping ---- */
+
+static uint64_t mark_of(const struct exchange *exchange)
+{
+    struct hash_key seed = cache_store_seed(exchange->service->cache);
+    const struct request *request = exchange->request;
+    seed.k0 ^= cache_marks_hash(seed, request->authority) + exchange->attempt.role;
+    return cache_marks_hash(seed, request->target);
+}
+
+/* What is held against an answer may be the request's fault: then another one may fare better. */
+static bool is_of_request(enum cache_admission admission)
+{
+    return admission == CACHE_ADMIT_METHOD || admission == CACHE_ADMIT_REQUEST ||
+           admission == CACHE_ADMIT_AUTHORIZATION || admission == CACHE_ADMIT_COOKIE ||
+           admission == CACHE_ADMIT_PARTIAL || admission == CACHE_ADMIT_NOMEM;
+}
+
+static enum cache_admission keep(struct exchange *exchange, struct cached *cached,
+                                 const struct response *response)
+{
+    const struct snapshot_service *service = exchange->service;
+    const struct attempt *attempt = &exchange->attempt;
+    struct version *version = service->versions[attempt->role].version;
+    struct reverse_facts reverse = relay_site(exchange);
+    struct cache_fill_facts facts = {
+        .store = service->cache,
+        .realm = &version->cache_realm,
+        .begun_realm = attempt->realm,
+        .key = key_of(exchange, attempt->role),
+        .request = &cached->request,
+        .response = response,
+        .reverse = attempt->target->is_hidden ? &reverse : NULL,
+        .rules = &service->cache_rules,
+        .times = {.request_us = attempt->sent_us,
+                  .response_us = attempt->head_us,
+                  .wall_us = clock_wall_us(clock_system())},
+        .body_max = service->conf->cache.object_max,
+    };
+    return cache_fill_begin(&facts, exchange->responder->arena, &cached->fill);
+}
+
+/* What stands in for an error is no error itself. */
+static bool is_keepable(const struct exchange *exchange, const struct response *response)
+{
+    const struct snapshot_service *service = exchange->service;
+    bool is_good = response->status < 400 || service->cache_rules.mode == CACHE_FULL;
+    return is_good && exchange->request->method == METHOD_GET && exchange->lasting == NULL &&
+           exchange->request->upgrade.size == 0 && !is_barred(service, exchange->attempt.role);
+}
+
+void cached_on_answer(struct exchange *exchange, const struct response *response)
+{
+    const struct snapshot_service *service = exchange->service;
+    struct exchange_host *host = exchange->host;
+    struct cache_marks *marks = is_keepable(exchange, response)
+                                    ? service_marks(service->service, host->worker_index)
+                                    : NULL;
+    if (marks == NULL) {
+        return;
+    }
+    uint64_t mark = mark_of(exchange);
+    uint64_t purges = cache_store_purge_count(service->cache);
+    uint64_t now_us = host->loop->now_us;
+    struct cached *cached =
+        cache_marks_are_due(marks, mark, purges, now_us) ? cached_of(exchange) : NULL;
+    if (cached == NULL) {
+        return;
+    }
+    enum cache_admission admission = keep(exchange, cached, response);
+    bool is_short = is_of_request(admission) || cache_fill_is_varied(&cached->fill);
+    cached->mark = mark;
+    cache_marks_set(marks, mark, purges, now_us + (is_short ? CACHE_MARK_SHORT_US : CACHE_MARK_US));
+}
+
+/* It will not be kept after all: the next one may be. */
+static void clear_mark(struct exchange *exchange)
+{
+    struct cache_marks *marks =
+        service_marks(exchange->service->service, exchange->host->worker_index);
+    if (marks != NULL) {
+        cache_marks_set(marks, exchange->cached->mark,
+                        cache_store_purge_count(exchange->service->cache), 0);
+    }
+}
+
+void cached_on_body(struct exchange *exchange, struct bytes piece)
+{
+    struct cached *cached = exchange->cached;
+    if (cached->fill.entry != NULL) {
+        (void)cache_fill_append(&cached->fill, piece);
+    }
+}
+
+void cached_on_end(struct exchange *exchange)
+{
+    struct cached *cached = exchange->cached;
+    if (cached->fill.entry != NULL) {
+        (void)cache_fill_finish(&cached->fill, &exchange->request->fields);
+    }
+}
+
+void cached_end(struct exchange *exchange)
+{
+    struct cached *cached = exchange->cached;
+    if (cached->fill.entry != NULL) {
+        cache_fill_abandon(&cached->fill);
+        clear_mark(exchange);
+    }
+    cache_entry_unref(cached->entry);
+    cached->entry = NULL;
+}
+
+/* ---- looking ---- */
+
+static struct cache_entry *find(struct exchange *exchange, enum role role)
+{
+    const struct snapshot_service *service = exchange->service;
+    struct cache_store *store = service->cache;
+    struct cache_key_facts facts = key_of(exchange, role);
+    struct cache_key key;
+    bool has_other;
+    if (cache_key_make(&facts, cache_store_seed(store), exchange->responder->arena, &key) != OK) {
+        return NULL;
+    }
+    return cache_store_find(store, realm_of(service, role), &key, &exchange->request->fields,
+                            &has_other);
+}
+
+static bool has_wish(const struct exchange *exchange)
+{
+    return exchange->decision.reason == DECIDE_OPT_IN ||
+           exchange->decision.reason == DECIDE_OPT_OUT;
+}
+
+/* The decided version's answer, or else the stable one's; who chose its version gets no other's. */
+static struct cache_entry *find_stale(struct exchange *exchange, const struct cached *cached)
+{
+    const struct snapshot_service *service = exchange->service;
+    uint64_t now_us = exchange->host->loop->now_us;
+    enum role roles[] = {exchange->decision.role, ROLE_PREVIOUS};
+    size_t count = roles[0] == ROLE_PREVIOUS || has_wish(exchange) ? 1 : 2;
+    for (size_t i = 0; i < count; i++) {
+        struct cache_entry *entry = is_barred(service, roles[i]) ? NULL : find(exchange, roles[i]);
+        if (entry != NULL && cache_may_serve_on_error(&entry->meta, &cached->request,
+                                                      &service->cache_rules, now_us)) {
+            return entry;
+        }
+        cache_entry_unref(entry);
+    }
+    return NULL;
+}
+
+/* ---- serving ---- */
+
+static struct cache_stored stored_of(const struct cache_entry *entry)
+{
+    return (struct cache_stored){.status = entry->status,
+                                 .fields = entry->fields,
+                                 .body_size = entry->body.size,
+                                 .received_s = entry->received_wall_us / SECOND_US};
+}
+
+static struct bytes status_of(const struct exchange *exchange, const struct cache_entry *entry,
+                              char text[CACHE_STATUS_MAX])
+{
+    struct cache_status status = {
+        .forward = CACHE_FORWARD_STALE,
+        .forward_status = exchange->attempt.status,
+        .has_ttl = true,
+        .ttl_s = cache_ttl_s(&entry->meta, exchange->host->loop->now_us),
+        .detail = BYTES(CACHE_STATUS_FALLBACK),
+    };
+    return cache_status_format(&status, text);
+}
+
+/* The head of what this client gets of the entry; the cached's position is set. */
+static enum err make_head(struct exchange *exchange, struct cached *cached,
+                          const struct cache_entry *entry, struct bytes cache_status,
+                          struct response *ret_response)
+{
+    struct cache_stored stored = stored_of(entry);
+    struct cache_answer answer = cache_answer_of(exchange->request, &stored);
+    struct arena *arena = exchange->responder->arena;
+    size_t room = entry->fields.count + CACHE_ANSWER_ADDED_MAX;
+    struct field *items = arena_alloc(arena, room * sizeof *items);
+    if (items == NULL) {
+        return ERR_NOMEM;
+    }
+    uint64_t age_s = cache_age_s(&entry->meta, exchange->host->loop->now_us);
+    enum err err =
+        cache_answer_head(&stored, &answer, age_s, cache_status, arena, items, room, ret_response);
+    ret_response->version = HTTP_1_1;
+    cached->served = answer.first;
+    cached->left = exchange->request->method == METHOD_HEAD ? 0 : answer.size;
+    return err;
+}
+
+/* The last bytes go out after everything is counted. The entry is kept for them. */
+static void finish(struct exchange *exchange, struct cached *cached)
+{
+    struct responder *responder = exchange->responder;
+    struct cache_entry *entry = cached->entry;
+    struct bytes rest = bytes_slice(entry->body, cached->served, cached->left);
+    cached->entry = NULL;
+    exchange_close(exchange);
+    responder->ops->body(responder, rest);
+    responder->ops->end(responder, NULL);
+    cache_entry_unref(entry);
+}
+
+void cached_go_on(struct exchange *exchange)
+{
+    struct responder *responder = exchange->responder;
+    struct cached *cached = exchange->cached;
+    while (cached->left > SLICE_SIZE) {
+        if (responder->ops->is_blocked(responder)) {
+            return;
+        }
+        struct bytes slice = bytes_slice(cached->entry->body, cached->served, SLICE_SIZE);
+        cached->served += slice.size;
+        cached->left -= slice.size;
+        responder->ops->body(responder, slice);
+    }
+    if (!responder->ops->is_blocked(responder) || cached->left == 0) {
+        finish(exchange, cached);
+    }
+}
+
+static bool serve(struct exchange *exchange, struct cached *cached, struct cache_entry *entry,
+                  enum metric_cache result)
+{
+    char text[CACHE_STATUS_MAX];
+    struct response response;
+    if (make_head(exchange, cached, entry, status_of(exchange, entry, text), &response) != OK) {
+        return false;
+    }
+    exchange->is_from_cache = true;
+    if (relay_send_head(exchange, &response) != OK) {
+        exchange->is_from_cache = false;
+        return false;
+    }
+    cached->entry = entry;
+    exchange->client_status = response.status;
+    exchange->response_bytes = cached->left;
+    count_result(exchange, result);
+    exchange_enter(exchange, EXCHANGE_SERVING);
+    deadline_disarm(&exchange->watch);
+    deadline_disarm(&exchange->total);
+    cached_go_on(exchange);
+    return true;
+}
+
+/* Every way to a version's answer has failed: true when the client gets what is kept. */
+static bool stand_in(struct exchange *exchange)
+{
+    bool has_store = exchange->service != NULL && exchange->service->cache != NULL &&
+                     !exchange->is_undecided && exchange->request->upgrade.size == 0;
+    struct cached *cached = has_store && exchange->client_status == 0 ? cached_of(exchange) : NULL;
+    if (cached == NULL || !cached->request.is_reusable) {
+        return false;
+    }
+    struct cache_entry *entry = find_stale(exchange, cached);
+    if (entry == NULL) {
+        count_result(exchange, METRIC_CACHE_UNAVAILABLE);
+        return false;
+    }
+    if (!serve(exchange, cached, entry, METRIC_CACHE_STALE)) {
+        cache_entry_unref(entry);
+        return false;
+    }
+    return true;
+}
+
+/* Does this worker know of no endpoint that did well the last time? */
+static bool is_failing(const struct exchange *exchange, enum role role)
+{
+    const struct snapshot_version *version = &exchange->service->versions[role];
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        const struct snapshot_endpoint *target = &version->endpoints[i];
+        const struct endpoint_seat *seat = exchange_seat(exchange->host, target->endpoint);
+        if (endpoint_is_healthy(target->endpoint) && !seat->is_failing) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Do all versions that take part fail, as far as this worker knows? */
+static bool is_outage(const struct exchange *exchange)
+{
+    bool has_canary = exchange->service->decide.weight_ppm > 0;
+    return is_failing(exchange, ROLE_PREVIOUS) &&
+           (!has_canary || is_failing(exchange, ROLE_CURRENT));
+}
+
+/* What Cloudflare's edge says when it could not reach the origin is of the same kind. */
+static bool is_failure(unsigned status)
+{
+    return cache_is_failure(status) || (status >= 520 && status <= 527) || status == 530;
+}
+
+bool cached_replaces(struct exchange *exchange, const struct response *response)
+{
+    struct attempt *attempt = &exchange->attempt;
+    bool is_open = exchange->service->cache != NULL && is_failure(response->status) &&
+                   !has_wish(exchange) && (exchange->is_rescued || is_outage(exchange));
+    struct cached *cached = is_open ? cached_of(exchange) : NULL;
+    struct cache_entry *entry =
+        cached != NULL && cached->request.is_reusable ? find_stale(exchange, cached) : NULL;
+    if (entry == NULL) {
+        return false;
+    }
+    struct http1_client *client = attempt->client;
+    exchange_count(exchange, ATTEMPT_DONE, false);
+    attempt->client = NULL;
+    seat_drain(attempt->seat, client,
+               exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us);
+    if (!serve(exchange, cached, entry, METRIC_CACHE_STALE)) {
+        cache_entry_unref(entry);
+        exchange_reply(exchange, 503, REJECT_MEMORY);
+    }
+    return true;
+}
+
+void exchange_fail(struct exchange *exchange, unsigned status, enum reject_reason reason)
+{
+    CHECK(exchange->attempt.client == NULL);
+    if (stand_in(exchange)) {
+        return;
+    }
+    /* One version that fails is a bad gateway; when both do, the service is down for a while. */
+    const struct snapshot_service *service = exchange->service;
+    bool is_down = service->cache != NULL && service->decide.weight_ppm > 0 && is_outage(exchange);
+    exchange_reply(exchange, is_down ? 503 : status, reason);
+}
