@@ -1,11 +1,14 @@
 """gRPC: a call that fails is a 200, and everything that judges, counts or answers knows it."""
 
+import json
 import os
 import struct
+import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from clients import CLIENTS, NODE  # noqa: E402
 from play import SLOW, Closed, answer, case, expect, run, wait_for  # noqa: E402
 
 HALF = {"weight": "50%", "rollback": {"on_breach": "alert"}}
@@ -325,6 +328,80 @@ def a_stream_on_a_canary_that_is_withdrawn_ends_unavailable(stage):
     line = lines(stage, 1)[0]
     expect((line["ended"], line["failure"], line["grpc_status"]), ("moved", None, UNAVAILABLE), "line")
     expect(ledger(stage)[1:], (0, 0), "failures, bad answers")
+
+
+# ---- the client that people use ----
+
+def node(stage, *words):
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "grpc.cjs")
+    verb, *more = words
+    done = subprocess.run([NODE, script, CLIENTS, verb, f"127.0.0.1:{stage.serin.port}", stage.host, *more],
+                          capture_output=True, text=True, timeout=120 * SLOW, check=False)
+    expect(done.returncode, 0, f"the client: {done.stderr}")
+    return json.loads(done.stdout)
+
+
+def messages(body):
+    found = []
+    while body:
+        size = struct.unpack(">I", body[1:5])[0]
+        found.append(body[5:5 + size])
+        body = body[5 + size:]
+    return found
+
+
+def shop(stage, left):
+    """An origin with the methods that grpc.cjs calls; `left` hears of calls that nobody waits for any more."""
+    def play(link):
+        link.patience_s = 60 * SLOW
+        while True:
+            request = stage.origin.read(link)
+            method = request.target.rpartition("/")[2]
+            said = b" ".join(messages(request.body))
+            if method in ("Slow", "Forever"):
+                link.send(HEAD + chunk(message(b"1")) if method == "Forever" else b"")
+                until_end(link)
+                left.append(method)
+                return
+            link.send({
+                "Add": HEAD + chunk(message(said + b" " + (request.get("x-asked") or "").encode())) + end(0, "x-cost: 3"),
+                "List": HEAD + chunk(message(b"1") + message(b"2")[:3]) + chunk(message(b"2")[3:] + message(b"3")) + end(0),
+                "Fill": HEAD + chunk(message(said)) + end(0),
+                "Fail": HEAD + end(INTERNAL, "grpc-message: it%20broke", "grpc-status-details-bin: AAEC"),
+                "None": trailers_only(NOT_FOUND),
+            }[method])
+
+    return play
+
+
+@case(http2=True)
+def the_library_of_node_makes_every_kind_of_call(stage):
+    left = []
+    stage.origin.play = shop(stage, left)
+    seen = node(stage, "talk")
+
+    def outcome(name):
+        return seen[name]["got"], seen[name]["code"]
+
+    expect(outcome("unary"), (["ask yes"], 0), "unary")
+    expect(seen["unary"]["metadata"].get("x-cost"), "3", "metadata of its trailers")
+    expect(outcome("stream"), (["1", "2", "3"], 0), "stream of the server")
+    expect(outcome("upload"), (["one two three"], 0), "stream of the client")
+    expect((outcome("failed"), seen["failed"]["details"]), (([], INTERNAL), "it broke"), "a failure")
+    expect("grpc-status-details-bin" in seen["failed"]["metadata"], True, "its details")
+    expect((outcome("none"), seen["none"]["details"]), (([], NOT_FOUND), "no"), "an answer without a message")
+    expect(outcome("late"), ([], DEADLINE_EXCEEDED), "one that is late")
+    expect(outcome("cancelled"), (["1"], CANCELLED), "one that is cancelled")
+    wait_for(lambda: sorted(left) == ["Forever", "Slow"], "the origin is left alone")
+    wait_for(lambda: ledger(stage, "previous")[1] == 1, "one failure")
+    expect(stage.failures(), {"grpc_status": 1}, "failures by kind")
+
+
+@case(http2=True)
+def the_library_of_node_takes_our_word(stage):
+    stage.origin.stop_listening()
+    seen = node(stage, "ask", "Add")
+    expect((seen["code"], seen["details"]), (UNAVAILABLE, "Bad Gateway"), "an origin that is away")
 
 
 if __name__ == "__main__":
