@@ -4,6 +4,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/cache/cache_answer.h"
 #include "proxy/cache/cache_fill.h"
+#include "proxy/cache/cache_invalidate.h"
 #include "proxy/cache/cache_status.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/relay.h"
@@ -87,12 +88,21 @@ static uint64_t realm_of(const struct snapshot_service *service, enum role role)
 
 /* ---- keeping ---- */
 
-static uint64_t mark_of(const struct exchange *exchange)
+static uint64_t mark_of(const struct exchange *exchange, enum role role, struct bytes target)
 {
     struct hash_key seed = cache_store_seed(exchange->service->cache);
-    const struct request *request = exchange->request;
-    seed.k0 ^= cache_marks_hash(seed, request->authority) + exchange->attempt.role;
-    return cache_marks_hash(seed, request->target);
+    seed.k0 ^= cache_marks_hash(seed, exchange->request->authority) + role;
+    return cache_marks_hash(seed, target);
+}
+
+/* The next answer is to be kept, however lately one was. */
+static void clear_mark(struct exchange *exchange, uint64_t mark)
+{
+    struct cache_marks *marks =
+        service_marks(exchange->service->service, exchange->host->worker_index);
+    if (marks != NULL) {
+        cache_marks_set(marks, mark, cache_store_purge_count(exchange->service->cache), 0);
+    }
 }
 
 /* What is held against an answer may be the request's fault: then another one may fare better. */
@@ -136,9 +146,39 @@ static bool is_keepable(const struct exchange *exchange, const struct response *
            exchange->request->upgrade.size == 0 && !is_barred(service, exchange->attempt.role);
 }
 
+/* What was written to is not what was kept, in whichever version: they share what is behind them.
+ * RFC 9111 section 4.4. */
+static void invalidate(struct exchange *exchange, const struct response *response)
+{
+    const struct snapshot_service *service = exchange->service;
+    struct arena *arena = exchange->responder->arena;
+    struct request request = *exchange->request;
+    struct bytes targets[CACHE_INVALIDATED_MAX];
+    struct cache_key_facts facts = key_of(exchange, exchange->attempt.role);
+    request.authority = facts.authority;
+    size_t count = cache_invalidated(&request, facts.scheme, response, arena, targets);
+    for (size_t i = 0; i < count * ROLE_COUNT; i++) {
+        enum role role = (enum role)(i % ROLE_COUNT);
+        struct cache_key key;
+        if (service->versions[role].version == NULL) {
+            continue;
+        }
+        facts = key_of(exchange, role);
+        facts.target = targets[i / ROLE_COUNT];
+        if (cache_key_make(&facts, cache_store_seed(service->cache), arena, &key) == OK) {
+            cache_store_forget(service->cache, realm_of(service, role), &key);
+            clear_mark(exchange, mark_of(exchange, role, facts.target));
+        }
+    }
+}
+
 void cached_on_answer(struct exchange *exchange, const struct response *response)
 {
     const struct snapshot_service *service = exchange->service;
+    if (cache_is_invalidating(exchange->request->method, response->status)) {
+        invalidate(exchange, response);
+        return;
+    }
     struct exchange_host *host = exchange->host;
     struct cache_marks *marks = is_keepable(exchange, response)
                                     ? service_marks(service->service, host->worker_index)
@@ -146,7 +186,7 @@ void cached_on_answer(struct exchange *exchange, const struct response *response
     if (marks == NULL) {
         return;
     }
-    uint64_t mark = mark_of(exchange);
+    uint64_t mark = mark_of(exchange, exchange->attempt.role, exchange->request->target);
     uint64_t purges = cache_store_purge_count(service->cache);
     uint64_t now_us = host->loop->now_us;
     struct cached *cached =
@@ -158,17 +198,6 @@ void cached_on_answer(struct exchange *exchange, const struct response *response
     bool is_short = is_of_request(admission) || cache_fill_is_varied(&cached->fill);
     cached->mark = mark;
     cache_marks_set(marks, mark, purges, now_us + (is_short ? CACHE_MARK_SHORT_US : CACHE_MARK_US));
-}
-
-/* It will not be kept after all: the next one may be. */
-static void clear_mark(struct exchange *exchange)
-{
-    struct cache_marks *marks =
-        service_marks(exchange->service->service, exchange->host->worker_index);
-    if (marks != NULL) {
-        cache_marks_set(marks, exchange->cached->mark,
-                        cache_store_purge_count(exchange->service->cache), 0);
-    }
 }
 
 void cached_on_body(struct exchange *exchange, struct bytes piece)
@@ -192,7 +221,7 @@ void cached_end(struct exchange *exchange)
     struct cached *cached = exchange->cached;
     if (cached->fill.entry != NULL) {
         cache_fill_abandon(&cached->fill);
-        clear_mark(exchange);
+        clear_mark(exchange, cached->mark);
     }
     cache_entry_unref(cached->entry);
     cached->entry = NULL;
@@ -251,11 +280,13 @@ static struct cache_stored stored_of(const struct cache_entry *entry)
 static struct bytes status_of(const struct exchange *exchange, const struct cache_entry *entry,
                               char text[CACHE_STATUS_MAX])
 {
+    int64_t ttl_s = cache_ttl_s(&entry->meta, exchange->host->loop->now_us);
     struct cache_status status = {
-        .forward = CACHE_FORWARD_STALE,
+        /* Not for its age: in this mode nothing is answered from what is kept. */
+        .forward = ttl_s > 0 ? CACHE_FORWARD_BYPASS : CACHE_FORWARD_STALE,
         .forward_status = exchange->attempt.status,
         .has_ttl = true,
-        .ttl_s = cache_ttl_s(&entry->meta, exchange->host->loop->now_us),
+        .ttl_s = ttl_s,
         .detail = BYTES(CACHE_STATUS_FALLBACK),
     };
     return cache_status_format(&status, text);

@@ -1,0 +1,261 @@
+"""The rules of shared caches (RFC 9111, RFC 5861), seen from outside: which answers stand in for a failing origin, and for whom.
+
+Nothing is waited for to grow old: an answer's Age says how old it is."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from play import add_case, case, expect, run, wait_for  # noqa: E402
+from wire import answer  # noqa: E402
+
+OLD = "Last-Modified: Fri, 13 Nov 2020 12:00:00 GMT"
+STALE = ["Cache-Control: max-age=60", "Age: 100"]  # by 40 seconds
+LOGIN = "Authorization: Basic dXNlcjpzZWNyZXQ="
+SESSION = "Cookie: session=1"
+STICKY = "Cookie: serin=00000000000000ab.7"
+KEPT, GONE = True, False
+
+# What it is: (what the request says, status and fields of the answer, what the later request says, whether it is served).
+ALWAYS = {
+    "an answer that says nothing": ([], 200, [], [], KEPT),
+    "a fresh answer": ([], 200, ["Cache-Control: max-age=600"], [], KEPT),
+    "a stale answer": ([], 200, STALE, [], KEPT),
+    "an answer that expired": ([], 200, ["Expires: Fri, 13 Nov 2020 12:00:00 GMT"], [], KEPT),
+    "an answer that never was fresh": ([], 200, ["Expires: 0"], [], KEPT),
+    "an answer that allows less staleness": ([], 200, ["Cache-Control: max-age=60, stale-if-error=30", "Age: 100"], [], GONE),
+    "an answer that allows more staleness": ([], 200, ["Cache-Control: max-age=60, stale-if-error=9999", "Age: 100"], [], KEPT),
+    "an answer that allows none": ([], 200, ["Cache-Control: max-age=60, stale-if-error=0", "Age: 100"], [], GONE),
+    "an answer too stale for anybody": ([], 200, ["Cache-Control: max-age=60", "Age: 9000"], [], GONE),
+    "no-store": ([], 200, ["Cache-Control: no-store"], [], GONE),
+    "no-store on a second line": ([], 200, ["Cache-Control: max-age=60", "Cache-Control: No-Store"], [], GONE),
+    "no-store, but to whoever understands 200": ([], 200, ["Cache-Control: no-store, must-understand, max-age=60"], [], KEPT),
+    "no-store inside a string of another directive": ([], 200, ['Cache-Control: x="a, no-store", max-age=60'], [], KEPT),
+    "private": ([], 200, ["Cache-Control: private, max-age=60"], [], GONE),
+    "private in spite of public": ([], 200, ["Cache-Control: public, max-age=60, private"], [], GONE),
+    "private that names another field": ([], 200, ['Cache-Control: max-age=60, private="x-mine"', "X-Mine: 1"], [], KEPT),
+    "a request that says no-store": (["Cache-Control: no-store"], 200, ["Cache-Control: max-age=60"], [], GONE),
+    "a login": ([LOGIN], 200, ["Cache-Control: max-age=60"], [], GONE),
+    "a login's public answer": ([LOGIN], 200, ["Cache-Control: public, max-age=60"], [LOGIN], KEPT),
+    "anybody's answer for a login": ([], 200, ["Cache-Control: max-age=60"], [LOGIN], GONE),
+    "a session's answer that says nothing": ([SESSION], 200, [], [], GONE),
+    "a session's answer that is only old": ([SESSION], 200, [OLD], [], GONE),
+    "a session's answer with a lifetime": ([SESSION], 200, ["Cache-Control: max-age=60"], [], KEPT),
+    "anybody's answer for a session": ([], 200, [], [SESSION], KEPT),
+    "an answer to Serin's own cookie": ([STICKY], 200, [], [], KEPT),
+    "Set-Cookie": ([], 200, ["Cache-Control: public, max-age=60", "Set-Cookie: a=b"], [], GONE),
+    "Vary: *": ([], 200, ["Cache-Control: max-age=60", "Vary: *"], [], GONE),
+    "Vary, and another value": (["X-Kind: a"], 200, ["Cache-Control: max-age=60", "Vary: X-Kind"], ["X-Kind: b"], GONE),
+    "Vary, and the same value": (["X-Kind: a"], 200, ["Cache-Control: max-age=60", "Vary: X-Kind"], ["X-Kind: a"], KEPT),
+    "Vary, and no value": (["X-Kind: a"], 200, ["Cache-Control: max-age=60", "Vary: X-Kind"], [], GONE),
+    "Vary, and only other blanks": (["Accept-Encoding: gzip, br"], 200, ["Cache-Control: max-age=60", "Vary: accept-encoding"],
+                                    ["Accept-Encoding: GZIP,br"], KEPT),
+    "Vary: Cookie, and another session": ([SESSION], 200, ["Cache-Control: max-age=60", "Vary: Cookie"], ["Cookie: session=2"], GONE),
+    "Vary: Cookie, and only Serin's differs": ([], 200, ["Cache-Control: max-age=60", "Vary: Cookie"], [STICKY], KEPT),
+    "a 404, which is no better than an error": ([], 404, ["Cache-Control: max-age=60"], [], GONE),
+    "a 301": ([], 301, ["Location: /elsewhere"], [], KEPT),
+    "a 302 that says nothing": ([], 302, ["Location: /elsewhere"], [], GONE),
+    "a 302 with a lifetime": ([], 302, ["Location: /elsewhere", "Cache-Control: max-age=60"], [], KEPT),
+    "a part": (["Range: bytes=0-1"], 206, ["Content-Range: bytes 0-6/100", "Cache-Control: max-age=60"], [], GONE),
+    "a status nobody knows": ([], 299, ["Cache-Control: max-age=60"], [], GONE),
+    "a failure with a lifetime": ([], 501, ["Cache-Control: public, max-age=60"], [], GONE),
+    "a client that reloads": ([], 200, ["Cache-Control: max-age=60"], ["Cache-Control: no-cache", "Pragma: no-cache"], KEPT),
+    "a client that takes no stale answer for an error": ([], 200, STALE, ["Cache-Control: stale-if-error=10"], GONE),
+    "a client with a condition for the origin": ([], 200, ["Cache-Control: max-age=60"], ['If-Match: "x"'], GONE),
+}
+
+# Where the answer insists on its origin: served only where the configuration does not hold it to that.
+INSISTING = {
+    "must-revalidate": ["Cache-Control: max-age=60, must-revalidate", "Age: 100"],
+    "proxy-revalidate": ["Cache-Control: max-age=60, proxy-revalidate", "Age: 100"],
+    "s-maxage": ["Cache-Control: s-maxage=60", "Age: 100"],
+    "no-cache": ["Cache-Control: no-cache"],
+    "what hosts of static sites say": ["Cache-Control: public, max-age=0, must-revalidate"],
+}
+
+
+def stop(origin):
+    origin.stop_listening()
+    for link in list(origin.links):
+        link.interrupt()
+
+
+def play(rules):
+    """Each rule has a target of its own; all are asked for, then the origin goes, then all are asked for again."""
+
+    def perform(stage):
+        answers = {f"/{number}": rule for number, rule in enumerate(rules.values())}
+        stage.origin.reply = lambda request: answer(answers[request.target][1], b"content", answers[request.target][2])
+        for target, (asked, status, _, _, _) in answers.items():
+            expect(stage.ask(target=target, fields=asked).status, status, f"{target} from its origin")
+        stop(stage.origin)
+        wrong = []
+        for name, (target, (_, status, _, later, is_kept)) in zip(rules, answers.items()):
+            response = stage.ask(target=target, fields=later)
+            says = response.get("Cache-Status", "")
+            is_served = response.status == status and says.startswith("serin; fwd=") and says.endswith("detail=stale-if-error")
+            if is_served != is_kept or (not is_served and response.status < 500):
+                wrong.append(f"{name}: {response.status}, {response.get('Cache-Status')}")
+            if is_served and (response.body != b"content" or response.get("Age") is None or response.get("X-Mine")):
+                wrong.append(f"{name}: {response.fields}")
+        expect(wrong, [], "rules that did not hold")
+
+    return perform
+
+
+def insisting(is_kept):
+    return {name: ([], 200, fields, [], is_kept) for name, fields in INSISTING.items()}
+
+
+FALLBACK = {"mode": "fallback", "stale_if_error": "1h"}
+add_case(play(ALWAYS), "rules_that_always_hold", service={"cache": FALLBACK}, workers=1)
+add_case(play(ALWAYS), "rules_that_always_hold_when_strict", service={"cache": {**FALLBACK, "strict": "on"}}, workers=1)
+add_case(play(insisting(KEPT)), "answers_that_insist_on_their_origin_are_served", service={"cache": FALLBACK}, workers=1)
+add_case(play(insisting(GONE)), "answers_that_insist_on_their_origin_are_not_when_strict",
+         service={"cache": {**FALLBACK, "strict": "on"}}, workers=1)
+
+
+def fields_of(response, *names):
+    return {name: response.get(name) for name in names}
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def age_counts_what_other_caches_said(stage):
+    stage.origin.reply = answer(200, b"x", ["Cache-Control: max-age=10", "Age: 500, 9"])
+    stage.ask(target="/")
+    stop(stage.origin)
+    response = stage.ask(target="/")
+    age = int(response.get("Age"))
+    expect(age >= 500, True, f"Age: {age}")
+    ttl = [int(part.split("=")[1]) for part in response.get("Cache-Status").split("; ") if part.startswith("ttl=")]
+    expect(len(ttl) == 1 and ttl[0] <= -490, True, f"Cache-Status: {response.get('Cache-Status')}")
+    expect("; fwd=stale;" in response.get("Cache-Status"), True, "it is stale")
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def answer_that_is_fresh_still_is_said_to_be_no_hit(stage):
+    stage.origin.reply = answer(200, b"x", ["Cache-Control: max-age=86400"])
+    stage.ask(target="/")
+    stop(stage.origin)
+    expect("; fwd=bypass;" in stage.ask(target="/").get("Cache-Status"), True, "the origin was to be asked")
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def date_is_added_where_the_origin_said_none(stage):
+    stage.origin.reply = answer(200, b"x", ["Cache-Control: max-age=600"])
+    stage.ask(target="/")
+    stop(stage.origin)
+    first = stage.ask(target="/")
+    expect(first.get("Date").endswith(" GMT"), True, f"Date: {first.get('Date')}")
+    expect(len(first.all("Date")), 1, "one Date")
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def fields_of_one_connection_are_not_kept(stage):
+    stage.origin.reply = answer(200, b"x", ["Connection: x-hop", "X-Hop: 1", "Keep-Alive: timeout=5", "X-Stays: 1"])
+    stage.ask(target="/")
+    stop(stage.origin)
+    response = stage.ask(target="/")
+    expect(fields_of(response, "X-Hop", "Keep-Alive", "X-Stays"), {"X-Hop": None, "Keep-Alive": None, "X-Stays": "1"}, "fields")
+
+
+# A write: its method, the answer's status and fields, and which of the kept pages are gone by it.
+WRITES = {
+    "POST": ("POST", 200, [], {"/a"}),
+    "PUT": ("PUT", 201, [], {"/a"}),
+    "DELETE": ("DELETE", 204, [], {"/a"}),
+    "PATCH that leads elsewhere": ("PATCH", 303, ["Location: /b"], {"/a", "/b"}),
+    "POST that says what it wrote": ("POST", 200, ["Content-Location: ./c"], {"/a", "/c"}),
+    "POST to another site": ("POST", 303, ["Location: http://elsewhere.test/b"], {"/a"}),
+    "POST that failed": ("POST", 422, ["Location: /b"], set()),
+    "POST that broke": ("POST", 500, [], set()),
+    "OPTIONS": ("OPTIONS", 200, [], set()),
+}
+
+
+def kept(stage):
+    return stage.serin.service(stage.name)["cache"]["entries"]
+
+
+def write(method, status, fields, gone):
+    def perform(stage):
+        pages = ["/a", "/b", "/c"]
+        reply = answer(status, b"", fields) if status != 204 else b"HTTP/1.1 204 OK\r\n\r\n"
+        stage.origin.reply = lambda request: reply if request.method == method else answer(200, b"content")
+        for target in pages:
+            expect(stage.ask(target=target).status, 200, f"{target} from its origin")
+        expect(stage.ask(method, "/a").status, status, "the write")
+        stop(stage.origin)
+        expect({target for target in pages if stage.ask(target=target).status != 200}, gone, "pages that are gone")
+
+    return perform
+
+
+for name, what in WRITES.items():
+    add_case(write(*what), f"write_{name.lower().replace(' ', '_')}", service={"cache": FALLBACK}, workers=1)
+
+
+@case(service={"cache": FALLBACK, "weight": "50%"}, workers=1)
+def write_counts_for_both_versions_and_for_all_variants(stage):
+    stage.origin.reply = stage.canary.reply = answer(200, b"content", ["Vary: X-Kind"])
+    before = 0
+    for version in ("current", "previous"):
+        for kind in ("a", "b"):
+            wanted = [f"Serin-Version: {version}", f"X-Kind: {kind}"]
+            wait_for(lambda: stage.ask(target="/", fields=wanted).status == 200 and kept(stage) > before, "it is kept", 60)
+            before = kept(stage)
+    expect(before, 4, "kept pages")
+    expect(stage.ask("POST", "/", fields=["Serin-Version: previous"]).status, 200, "the write")
+    expect(kept(stage), 0, "kept pages after it")
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def page_is_kept_again_after_a_write(stage):
+    for body in (b"before", b"after"):
+        stage.origin.reply = answer(200, body)
+        expect(stage.ask("POST", "/").status, 200, "the write")
+        expect(stage.ask(target="/").body, body, "the page")
+    stop(stage.origin)
+    expect(stage.ask(target="/").body, b"after", "what is kept")
+
+
+# What a later request says of ten kept bytes: its status, its content, its Content-Range.
+CONDITIONS = {
+    "the same tag": (['If-None-Match: "1"'], 304, b"", None),
+    "a weak tag like ours": (['If-None-Match: W/"1"'], 304, b"", None),
+    "one of several tags": (['If-None-Match: "0", "1"'], 304, b"", None),
+    "another tag": (['If-None-Match: "0"'], 200, b"0123456789", None),
+    "any": (["If-None-Match: *"], 304, b"", None),
+    "not modified since": (["If-Modified-Since: Fri, 13 Nov 2020 12:00:00 GMT"], 304, b"", None),
+    "not modified since, in its oldest form": (["If-Modified-Since: Fri Nov 13 12:00:00 2020"], 304, b"", None),
+    "modified since": (["If-Modified-Since: Fri, 13 Nov 2020 11:59:59 GMT"], 200, b"0123456789", None),
+    "the tag goes before the date": (['If-None-Match: "0"', "If-Modified-Since: Fri, 13 Nov 2020 12:00:00 GMT"], 200, b"0123456789", None),
+    "the first bytes": (["Range: bytes=0-3"], 206, b"0123", "bytes 0-3/10"),
+    "the last bytes": (["Range: bytes=-3"], 206, b"789", "bytes 7-9/10"),
+    "past the end": (["Range: bytes=8-99"], 206, b"89", "bytes 8-9/10"),
+    "behind the end": (["Range: bytes=10-"], 416, b"", "bytes */10"),
+    "several ranges": (["Range: bytes=0-1,4-5"], 200, b"0123456789", None),
+    "a range of what is still the same": (["Range: bytes=0-1", 'If-Range: "1"'], 206, b"01", "bytes 0-1/10"),
+    "a range of what has changed": (["Range: bytes=0-1", 'If-Range: "0"'], 200, b"0123456789", None),
+    "a range by a weak tag": (["Range: bytes=0-1", 'If-Range: W/"1"'], 200, b"0123456789", None),
+    "a range by the very date": (["Range: bytes=0-1", "If-Range: Fri, 13 Nov 2020 12:00:00 GMT"], 206, b"01", "bytes 0-1/10"),
+    "who has it all needs no part": (["Range: bytes=0-1", 'If-None-Match: "1"'], 304, b"", None),
+}
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def conditions_and_ranges_are_judged_here(stage):
+    stage.origin.reply = answer(200, b"0123456789", ['ETag: "1"', OLD, "Cache-Control: max-age=600", "Content-Type: text/plain"])
+    stage.ask(target="/")
+    stop(stage.origin)
+    for name, (asked, status, body, part) in CONDITIONS.items():
+        response = stage.ask(target="/", fields=asked)
+        expect((response.status, response.body, response.get("Content-Range")), (status, body, part), name)
+        has_type = status in (200, 206)
+        expect(response.get("Content-Type"), "text/plain" if has_type else None, f"{name}: Content-Type")
+        head = stage.ask("HEAD", "/", asked)
+        expect(head.status, 304 if status == 304 else 200, f"{name}: HEAD")
+
+
+if __name__ == "__main__":
+    run(__file__)
