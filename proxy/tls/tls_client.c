@@ -18,7 +18,6 @@ struct tls_client {
     BIO_METHOD *method; /* owned */
     char *name;         /* owned, or NULL */
     bool is_unverified;
-    bool has_http2;
     bool has_ca; /* of its own */
     unsigned char ca_digest[EVP_MAX_MD_SIZE];
 };
@@ -92,18 +91,13 @@ static enum err set_trust(struct tls_client *client, const struct tls_client_con
 static enum err set_up(struct tls_client *client, const struct tls_client_config *config,
                        struct note *note)
 {
-    static const unsigned char http2[] = "\x02h2\x08http/1.1";
-    static const unsigned char http1[] = "\x08http/1.1";
     SSL_CTX *context = client->context;
     (void)SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     (void)SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_session_cache_mode(context,
                                          SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, on_session);
-    bool has_protocols =
-        (config->has_http2 ? SSL_CTX_set_alpn_protos(context, http2, sizeof http2 - 1)
-                           : SSL_CTX_set_alpn_protos(context, http1, sizeof http1 - 1)) == 0;
-    if (!has_protocols || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
+    if (SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
         return ERR_NOMEM;
     }
     return set_trust(client, config, note);
@@ -118,7 +112,6 @@ enum err tls_client_create(const struct tls_client_config *config, struct note *
     }
     atomic_init(&client->reference_count, 1);
     client->is_unverified = config->is_unverified;
-    client->has_http2 = config->has_http2;
     client->name = config->name != NULL ? strdup(config->name) : NULL;
     client->context = SSL_CTX_new(TLS_client_method());
     client->method = tls_pipe_method_create();
@@ -161,8 +154,8 @@ bool tls_client_is_same(const struct tls_client *a, const struct tls_client *b)
     if (a == b || a == NULL || b == NULL) {
         return a == b;
     }
-    return a->is_unverified == b->is_unverified && a->has_http2 == b->has_http2 &&
-           a->has_ca == b->has_ca && memcmp(a->ca_digest, b->ca_digest, sizeof a->ca_digest) == 0 &&
+    return a->is_unverified == b->is_unverified && a->has_ca == b->has_ca &&
+           memcmp(a->ca_digest, b->ca_digest, sizeof a->ca_digest) == 0 &&
            is_same_name(a->name, b->name);
 }
 

@@ -16,12 +16,14 @@ struct ssl_ctx_st;
 struct ssl_session_st;
 struct bio_method_st;
 
+/* What a connection offers by ALPN (RFC 7301). */
+enum tls_protocols { TLS_HTTP1, TLS_HTTP2_OR_1, TLS_HTTP2 };
+
 struct tls_client_config {
     const char *ca;   /* PEM: the authorities; NULL: the system's */
     const char *name; /* whose certificate it must be and the SNI, whatever the origin's host; NULL:
                          that */
     bool is_unverified;
-    bool has_http2; /* offer h2 before http/1.1 */
 };
 
 /* One reference, the caller's. ERR_NOMEM; ERR_SYNTAX: the note says what is wrong with `ca`.

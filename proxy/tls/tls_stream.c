@@ -484,6 +484,17 @@ static enum err set_name(struct tls_stream *tls, const struct tls_connect *conne
     return is_set ? OK : ERR_NOMEM;
 }
 
+static enum err offer(struct tls_stream *tls, enum tls_protocols protocols)
+{
+    static const unsigned char both[] = "\x02h2\x08http/1.1";
+    enum { HTTP2_SIZE = 3, BOTH_SIZE = sizeof both - 1 };
+    const unsigned char *from = protocols == TLS_HTTP1 ? both + HTTP2_SIZE : both;
+    unsigned size = protocols == TLS_HTTP1   ? BOTH_SIZE - HTTP2_SIZE
+                    : protocols == TLS_HTTP2 ? HTTP2_SIZE
+                                             : BOTH_SIZE;
+    return SSL_set_alpn_protos(tls->ssl, from, size) == 0 ? OK : ERR_NOMEM;
+}
+
 /* What is known of the endpoint from connections before. */
 static void remember(struct tls_stream *tls, const struct tls_connect *connect)
 {
@@ -509,6 +520,9 @@ enum err tls_stream_connect(struct loop *loop, const struct tls_connect *connect
     }
     tls->client = tls_client_ref(connect->client);
     enum err err = set_name(tls, connect);
+    if (err == OK) {
+        err = offer(tls, connect->protocols);
+    }
     if (err == OK) {
         err = tcp_stream_connect(loop, &connect->route, &under_listener, tls, &under);
     }

@@ -27,6 +27,7 @@ MUST_USE enum err tls_stream_accept(struct stream *under, struct tls_server *ser
 struct tls_connect {
     struct tcp_route route;
     struct tls_client *client; /* shared while the stream lives */
+    enum tls_protocols protocols;
     const char *name;          /* whose certificate it must be, and the SNI unless it is an address,
                                   if the client has no name of its own; lent until return */
     struct tls_resume *resume; /* borrowed while the stream lives; NULL: nothing to resume */
