@@ -206,6 +206,7 @@ struct conf_limits {
     uint64_t body;                    /* bytes of a request body; 0 is none */
     uint64_t requests_per_connection; /* 0 is none */
     uint64_t streams;                 /* open at once on an HTTP/2 connection */
+    uint64_t origin_streams;          /* ... of ours to an origin */
     uint64_t client_connections;      /* of the process; 0 is auto: what RLIMIT_NOFILE leaves */
     uint64_t upstream_connections;    /* to one endpoint, all workers together */
     struct conf_place header_line_place;
@@ -252,6 +253,7 @@ struct conf_sticky {
 
 enum conf_opt_in { CONF_OPT_IN_OFF, CONF_OPT_IN_TRUSTED, CONF_OPT_IN_ON };
 enum conf_host { CONF_HOST_AUTO, CONF_HOST_KEEP, CONF_HOST_ORIGIN };
+enum conf_origin_http2 { CONF_ORIGIN_HTTP2_AUTO, CONF_ORIGIN_HTTP2_ALWAYS, CONF_ORIGIN_HTTP2_OFF };
 enum conf_hide_origin { CONF_HIDE_ORIGIN_AUTO, CONF_HIDE_ORIGIN_OFF, CONF_HIDE_ORIGIN_ON };
 enum conf_forwarded { CONF_FORWARDED_X, CONF_FORWARDED_RFC7239, CONF_FORWARDED_BOTH };
 
@@ -503,6 +505,7 @@ struct conf_service {
     enum conf_opt_in opt_in;
     enum conf_host host;
     struct conf_origin_tls origin_tls;
+    enum conf_origin_http2 origin_http2;
     enum conf_hide_origin hide_origin;
     struct conf_place host_place;
     enum conf_forwarded forwarded;

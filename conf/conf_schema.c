@@ -394,6 +394,12 @@ static const struct conf_key limit_keys[] = {
      .fallback = "128",
      .help = "Requests under way at once on an HTTP/2 connection; more are refused, unseen by any "
              "origin."},
+    {.name = "origin_streams",
+     LIMIT(CONF_TYPE_COUNT, origin_streams),
+     FROM_TO(1, 1000),
+     .fallback = "100",
+     .help = "Requests under way at once on an HTTP/2 connection to an endpoint, if that takes as "
+             "many; a further connection is opened for more."},
     {.name = "client_connections",
      LIMIT(CONF_TYPE_COUNT, client_connections),
      .flags = CONF_KEY_AUTO,

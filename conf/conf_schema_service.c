@@ -15,6 +15,7 @@
 static const char *const sticky_words[] = {"none", "cookie", "client_ip", "header", NULL};
 static const char *const opt_in_words[] = {"off", "trusted", "on", NULL};
 static const char *const host_words[] = {"auto", "keep", "origin", NULL};
+static const char *const origin_http2_words[] = {"auto", "always", "off", NULL};
 static const char *const hide_origin_words[] = {"auto", "off", "on", NULL};
 static const char *const forwarded_words[] = {"x_forwarded", "rfc7239", "both", NULL};
 static const char *const relative_words[] = {"off", "hold", "rollback", "confirm", NULL};
@@ -107,7 +108,7 @@ static const struct conf_key origin_tls_keys[] = {
 
 static const struct conf_section origin_tls_section = {
     .title = "services.origin_tls",
-    .help = "How `https` endpoints are spoken to: TLS 1.2 or 1.3, HTTP/1.1, sessions resumed, "
+    .help = "How `https` endpoints are spoken to: TLS 1.2 or 1.3, sessions resumed, "
             "each endpoint over connections of its own. It holds for health checks and for "
             "versions that are started at run time too.",
     KEYS(origin_tls_keys),
@@ -610,6 +611,16 @@ static const struct conf_key service_keys[] = {
      .fallback = "on",
      .section = &origin_tls_section,
      .help = "Verification of `https` endpoints."},
+    {.name = "origin_http2",
+     SERVICE(CONF_TYPE_CHOICE, origin_http2),
+     .fallback = "auto",
+     .choices = origin_http2_words,
+     .help =
+         "The protocol of endpoints. `auto`: HTTP/2 where an `https` endpoint chooses it (ALPN), "
+         "HTTP/1.1 otherwise and with `http` endpoints. `always`: HTTP/2 alone, with `http` "
+         "endpoints without asking first (h2c by prior knowledge); an `https` endpoint that does "
+         "not choose it is a failed handshake. `off`: HTTP/1.1. Health checks and mirrored "
+         "requests speak the same; upgrades (WebSocket) are made by HTTP/1.1 in any case."},
     {.name = "hide_origin",
      SERVICE(CONF_TYPE_CHOICE, hide_origin),
      .fallback = "auto",

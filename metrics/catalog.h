@@ -41,6 +41,9 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "seconds", "service, role", "From the start of an attempt to the end of its answer.")        \
     X(UPSTREAM_CONNECTIONS, upstream_connections, "serin_upstream_connections", GAUGE, "",         \
       "service, role, state", "Open connections to the endpoints of a version.")                   \
+    X(UPSTREAM_HTTP2_VIOLATIONS, upstream_http2_violations,                                        \
+      "serin_upstream_http2_violations_total", COUNTER, "", "service, role, kind",                 \
+      "What HTTP/2 origins must not do, or did too much of: streams reset, connections ended.")    \
     X(ENDPOINT_UP, endpoint_up, "serin_endpoint_up", GAUGE, "", "service, role, endpoint",         \
       "1 when the endpoint passes its health checks, else 0.")                                     \
     X(OUTLIER_EJECTIONS, outlier_ejections, "serin_outlier_ejections_total", COUNTER, "",          \
@@ -272,8 +275,8 @@ enum metric {
     X(MALFORMED, "malformed")                                                                      \
     X(MEMORY, "memory")
 
-/* What HTTP/2 clients did that they must not, or too much of. The first ones have a budget
- * (proxy/http2/http2_guard.h). */
+/* What HTTP/2 clients, or origins, did that they must not, or too much of. The first ones have a
+ * budget (proxy/http2/http2_guard.h). */
 #define METRIC_HTTP2_VIOLATIONS(X)                                                                 \
     X(RAPID_RESET, "rapid_reset")                                                                  \
     X(PING, "ping")                                                                                \
@@ -472,6 +475,7 @@ struct service_cells {
 struct endpoint_cells {
     struct cell in_flight;                            /* gauge */
     struct cell connections[METRIC_CONNECTION_COUNT]; /* gauges */
+    struct cell http2_violations[METRIC_HTTP2_COUNT];
     struct cell outlier_ejections;
     struct cell ejected; /* gauge: 1 while this worker leaves the endpoint alone */
     struct code_set codes;

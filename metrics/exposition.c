@@ -185,12 +185,13 @@ static void write_upstream_duration(struct writer *w, const struct exposition_se
     }
 }
 
-static uint64_t connections_of(const struct exposition_service *service, size_t role, size_t state)
+/* Of all endpoints of the version, the cell at `offset`. */
+static uint64_t endpoints_sum(const struct exposition_service *service, size_t role, size_t offset)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < service->endpoint_count; i++) {
         if ((size_t)service->endpoints[i].role == role) {
-            sum += SUM(service->endpoints[i].cells, endpoint_cells, connections[state]);
+            sum += reading_sum(service->endpoints[i].cells, offset);
         }
     }
     return sum;
@@ -202,7 +203,21 @@ static void write_upstream_connections(struct writer *w, const struct exposition
         for (size_t state = 0; state < METRIC_CONNECTION_COUNT; state++) {
             labels_role(w, service, role);
             label(w, "state", metric_connection_state_text((enum metric_connection_state)state));
-            count(w, connections_of(service, role, state));
+            count(w, endpoints_sum(service, role,
+                                   offsetof(struct endpoint_cells, connections[state])));
+        }
+    }
+}
+
+static void write_upstream_http2_violations(struct writer *w,
+                                            const struct exposition_service *service)
+{
+    for (size_t role = 0; role < METRIC_ROLE_COUNT; role++) {
+        for (size_t kind = 0; kind < METRIC_HTTP2_COUNT; kind++) {
+            labels_role(w, service, role);
+            label(w, "kind", metric_http2_violation_text((enum metric_http2_violation)kind));
+            count(w, endpoints_sum(service, role,
+                                   offsetof(struct endpoint_cells, http2_violations[kind])));
         }
     }
 }

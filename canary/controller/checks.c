@@ -19,6 +19,7 @@ enum err controller_target(const struct controller *controller, const struct ste
         .host = bytes_of(conf->host),
         .health = health,
         .proxy_protocol = steward_proxy_protocol(steward, role),
+        .speech = snapshot_speech(steward->conf->origin_http2, conf->scheme == CONF_SCHEME_HTTPS),
     };
     if (conf->scheme != CONF_SCHEME_HTTPS) {
         return OK;

@@ -221,9 +221,9 @@ static struct held *hold(struct exchange *exchange, const struct response *respo
     }
     held->tag = HELD_TAG;
     held->attempt = exchange->attempt;
-    http1_client_want(held->attempt.client, false);
-    http1_client_arm(held->attempt.client, 0);
-    http1_client_hand_over(held->attempt.client, &held_ops, held);
+    client_want(held->attempt.client, false);
+    client_arm(held->attempt.client, 0);
+    client_hand_over(held->attempt.client, &held_ops, held);
     exchange->attempt.client = NULL;
     return held;
 }
@@ -246,7 +246,7 @@ static void ask(struct exchange *exchange, struct held *held)
 static void let_go(struct exchange *exchange, struct held *held)
 {
     struct attempt present = exchange->attempt;
-    struct http1_client *client = held->attempt.client;
+    struct client *client = held->attempt.client;
     struct endpoint_seat *seat = held->attempt.seat;
     uint64_t idle_us = exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us;
     held->is_asking = false;
@@ -261,7 +261,6 @@ static void let_go(struct exchange *exchange, struct held *held)
         seat_checkin(seat, client, idle_us);
     } else {
         seat_drain(seat, client, idle_us);
-        http1_client_want(client, true);
     }
 }
 
@@ -287,9 +286,9 @@ void exchange_give_held(struct exchange *exchange)
         exchange_reply(exchange, 502, REJECT_REASON_COUNT);
         return;
     }
-    struct http1_client *client = held->attempt.client;
+    struct client *client = held->attempt.client;
     if (!held->has_ended) {
-        http1_client_hand_over(client, &exchange_client_ops, exchange);
+        client_hand_over(client, &exchange_client_ops, exchange);
     }
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     if (!relay_answer(exchange, &held->response)) {
@@ -298,7 +297,7 @@ void exchange_give_held(struct exchange *exchange)
     if (held->has_ended) {
         relay_on_end(exchange, NULL);
     } else {
-        http1_client_want(client, true);
+        client_want(client, true);
     }
 }
 
@@ -306,7 +305,7 @@ void exchange_give_held(struct exchange *exchange)
 static void refuse_other(struct exchange *exchange)
 {
     struct attempt *attempt = &exchange->attempt;
-    struct http1_client *client = attempt->client;
+    struct client *client = attempt->client;
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     exchange_count(exchange, ATTEMPT_DONE, false);
     attempt->client = NULL;
@@ -318,7 +317,7 @@ static void refuse_other(struct exchange *exchange)
 void exchange_stop_asking(struct exchange *exchange)
 {
     struct attempt *attempt = &exchange->attempt;
-    struct http1_client *client = attempt->client;
+    struct client *client = attempt->client;
     exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
     attempt->client = NULL;
     if (client != NULL) {

@@ -130,8 +130,10 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         .is_excused = attempt->is_excused,
         .is_failing_rpc = !attempt->is_rpc_counted && rpc_has_failed(exchange),
         .is_unwell_rpc = rpc_is_unwell(attempt),
-        .is_reused = attempt->client != NULL && http1_client_is_reused(attempt->client),
-        .has_response_bytes = attempt->client != NULL && http1_client_has_bytes(attempt->client),
+        .is_reused = attempt->client != NULL && attempt->client->is_reused,
+        .has_response_bytes = attempt->client != NULL && attempt->client->has_bytes,
+        .is_unprocessed = attempt->is_unprocessed,
+        .is_stream_reset = attempt->is_stream_reset,
         .is_retried = is_retried,
         .is_judged = true,
         .is_counted = attempt->is_counted,
@@ -159,7 +161,7 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
 void exchange_release_client(struct exchange *exchange)
 {
     struct attempt *attempt = &exchange->attempt;
-    struct http1_client *client = attempt->client;
+    struct client *client = attempt->client;
     if (client != NULL) {
         attempt->client = NULL;
         seat_checkin(attempt->seat, client,
@@ -285,20 +287,23 @@ static void give_up(struct exchange *exchange, enum attempt_end end, unsigned st
 
 static void send_request(struct exchange *exchange)
 {
-    struct http1_client *client = exchange->attempt.client;
+    struct client *client = exchange->attempt.client;
     exchange_enter(exchange, EXCHANGE_WAITING);
     circuit_go_on(&exchange->attempt);
     exchange->attempt.sent_us = exchange->host->loop->now_us;
-    if (http1_client_send(client, &exchange->forwarded) != OK) {
+    enum err err = client_send(client, &exchange->forwarded);
+    if (err != OK) {
         seat_drop(exchange->attempt.seat, client);
         exchange->attempt.client = NULL;
-        give_up(exchange, ATTEMPT_REFUSED, 431, REJECT_HEAD_TOO_LONG);
+        bool is_ours = err == ERR_NOMEM;
+        give_up(exchange, ATTEMPT_REFUSED, is_ours ? 503 : 431,
+                is_ours ? REJECT_MEMORY : REJECT_HEAD_TOO_LONG);
         return;
     }
     bool is_answer_due = exchange->is_request_done || exchange->request->expects_continue;
-    http1_client_arm(
-        client,
-        is_answer_due ? exchange->lease->snapshot->base->conf->timeouts.response_header_us : 0);
+    client_arm(client, is_answer_due
+                           ? exchange->lease->snapshot->base->conf->timeouts.response_header_us
+                           : 0);
     if (!exchange->is_request_done) {
         exchange->responder->ops->want_body(exchange->responder, true);
     }
@@ -333,29 +338,60 @@ struct proxy_ends exchange_ends(const struct exchange *exchange)
     return ends;
 }
 
+enum client_speech exchange_speech(const struct request *request,
+                                   const struct snapshot_endpoint *target)
+{
+    return request->upgrade.size > 0 ? CLIENT_HTTP1 : target->speech;
+}
+
+/* What is left of the time to connect; at least 1. */
+static uint64_t connect_left_us(const struct exchange *exchange)
+{
+    uint64_t limit_us = exchange->lease->snapshot->base->conf->timeouts.connect_us;
+    uint64_t passed_us = exchange->host->loop->now_us - exchange->attempt.started_us;
+    return passed_us < limit_us ? limit_us - passed_us : 1;
+}
+
 static void connect_endpoint(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
     struct attempt *attempt = &exchange->attempt;
     const struct snapshot_endpoint *target = attempt->target;
+    struct proxy_ends ends;
     exchange_enter(exchange, EXCHANGE_CONNECTING);
     circuit_wait(attempt);
     struct client_way way = {.route = {target->addresses, target->address_count, attempt->address},
                              .tls = target->tls,
-                             .name = target->host};
-    enum err err =
-        seat_connect(attempt->seat, &host->seats, host->loop, &way, &host->upstream_limits,
-                     exchange->lease->snapshot->base->conf->timeouts.connect_us,
-                     host->upstream_open_max, &exchange_client_ops, exchange, &attempt->client);
-    if (err == OK && attempt->proxy_protocol != PROXY_PROTOCOL_NONE) {
-        struct proxy_ends ends = exchange_ends(exchange);
-        http1_client_announce(attempt->client, attempt->proxy_protocol, &ends);
-    } else if (err == ERR_LIMIT) {
+                             .name = target->host,
+                             .speech = exchange_speech(exchange->request, target),
+                             .announces = attempt->proxy_protocol,
+                             .ends = &ends};
+    if (attempt->proxy_protocol != PROXY_PROTOCOL_NONE) {
+        ends = exchange_ends(exchange);
+    }
+    enum err err = seat_connect(attempt->seat, &host->upstream, &way, connect_left_us(exchange),
+                                &exchange_client_ops, exchange, &attempt->client);
+    if (err == ERR_LIMIT) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_UPSTREAM_LIMIT);
     } else if (err == ERR_NOMEM) {
         give_up(exchange, ATTEMPT_REFUSED, 503, REJECT_MEMORY);
     } else if (err != OK) {
         on_unreachable(exchange);
+    }
+}
+
+static void reach_endpoint(struct exchange *exchange, bool is_new)
+{
+    struct attempt *attempt = &exchange->attempt;
+    const struct snapshot_endpoint *target = attempt->target;
+    attempt->client = is_new
+                          ? NULL
+                          : seat_checkout(attempt->seat, exchange_speech(exchange->request, target),
+                                          target->tls, &exchange_client_ops, exchange);
+    if (attempt->client != NULL) {
+        send_request(exchange);
+    } else {
+        connect_endpoint(exchange);
     }
 }
 
@@ -372,9 +408,8 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
         exchange_fail(exchange, 503, REJECT_NO_ENDPOINT);
         return;
     }
-    struct endpoint_seat *seat = exchange_seat(exchange->host, version->endpoints[index].endpoint);
     bool is_new = is_fresh || version->proxy_protocol != PROXY_PROTOCOL_NONE;
-    if (exchange_overflows(exchange, role, is_new || seat->idle_count == 0)) {
+    if (exchange_overflows(exchange, role, index, is_new)) {
         return;
     }
     begin(exchange, version, index);
@@ -383,14 +418,7 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
     if (address_count > 1) {
         attempt->address = (uint32_t)random_below(&exchange->host->loop->random, address_count);
     }
-    attempt->client =
-        is_new ? NULL
-               : seat_checkout(attempt->seat, attempt->target->tls, &exchange_client_ops, exchange);
-    if (attempt->client != NULL) {
-        send_request(exchange);
-    } else {
-        connect_endpoint(exchange);
-    }
+    reach_endpoint(exchange, is_new);
 }
 
 /* ---- failing ---- */
@@ -410,6 +438,8 @@ static enum attempt_end end_of(const struct exchange *exchange, enum client_fail
                : has_head                             ? ATTEMPT_BODY_TIMEOUT
                                                       : ATTEMPT_HEAD_TIMEOUT;
     case CLIENT_RESET:
+    case CLIENT_STREAM_RESET:
+    case CLIENT_UNPROCESSED:
         return ATTEMPT_RESET;
     case CLIENT_MALFORMED:
         return ATTEMPT_BAD_RESPONSE;
@@ -427,7 +457,7 @@ static void tell_tls_trouble(const struct attempt *attempt)
     if (!attempt->seat->is_tls_trouble_told) {
         struct note why = {""};
         attempt->seat->is_tls_trouble_told = true;
-        http1_client_explain(attempt->client, &why);
+        client_explain(attempt->client, &why);
         log_warn("endpoint %.*s: %s", BYTES_ARGS(attempt->target->endpoint->name), why.text);
     }
 }
@@ -451,11 +481,15 @@ static void on_failed(void *call, enum client_failure failure)
         return;
     }
     struct attempt *attempt = &exchange->attempt;
+    attempt->is_unprocessed = failure == CLIENT_UNPROCESSED;
+    attempt->is_stream_reset = failure == CLIENT_STREAM_RESET;
     struct attempt_facts facts = {
         .end = end_of(exchange, failure),
         .status = attempt->status,
-        .is_reused = http1_client_is_reused(attempt->client),
-        .has_response_bytes = http1_client_has_bytes(attempt->client),
+        .is_reused = attempt->client->is_reused,
+        .has_response_bytes = attempt->client->has_bytes,
+        .is_unprocessed = attempt->is_unprocessed,
+        .is_stream_reset = attempt->is_stream_reset,
     };
     struct retry_decision decision = exchange_decide_retry(exchange, &facts);
     exchange_count(exchange, facts.end, decision.action == RETRY_SAME_VERSION);
@@ -468,7 +502,7 @@ static void on_failed(void *call, enum client_failure failure)
             /* Its body has to wait until the head is out again. */
             exchange->responder->ops->want_body(exchange->responder, false);
         }
-        exchange_attempt(exchange, index, true);
+        exchange_attempt(exchange, index, !facts.is_unprocessed);
         break;
     case RETRY_OTHER_VERSION:
         exchange_rescue(exchange);
@@ -488,16 +522,26 @@ static void on_failed(void *call, enum client_failure failure)
     }
 }
 
-static void on_connected(void *call)
+static void on_connected(void *call, struct client *client)
 {
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
+    exchange->attempt.client = client;
     exchange->attempt.seat->is_tls_trouble_told = false;
     send_request(exchange);
 }
 
+static void on_turned_away(void *call)
+{
+    struct exchange *exchange = call;
+    CHECK(exchange->tag == EXCHANGE_TAG);
+    exchange->attempt.client = NULL;
+    reach_endpoint(exchange, false);
+}
+
 const struct client_ops exchange_client_ops = {
     .on_connected = on_connected,
+    .on_turned_away = on_turned_away,
     .on_inform = relay_on_inform,
     .on_head = relay_on_head,
     .on_body = relay_on_body,

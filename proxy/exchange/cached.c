@@ -429,7 +429,7 @@ bool cached_replaces(struct exchange *exchange, const struct response *response)
     if (entry == NULL) {
         return false;
     }
-    struct http1_client *client = attempt->client;
+    struct client *client = attempt->client;
     exchange_count(exchange, ATTEMPT_DONE, false);
     attempt->client = NULL;
     seat_drain(attempt->seat, client,

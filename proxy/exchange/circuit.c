@@ -28,7 +28,8 @@ static bool has_room(struct exchange_host *host, const struct snapshot_version *
 
 /* The limit that the request would pass, or METRIC_OVERFLOW_COUNT. */
 static enum metric_overflow limit_of(const struct exchange *exchange,
-                                     const struct snapshot_version *version, bool is_connecting)
+                                     const struct snapshot_version *version,
+                                     enum seat_prospect prospect)
 {
     struct exchange_host *host = exchange->host;
     const struct circuit_limits *limits = &exchange->service->circuit;
@@ -36,25 +37,40 @@ static enum metric_overflow limit_of(const struct exchange *exchange,
     if (limits->requests > 0 && circuit->requests >= limits->requests) {
         return METRIC_OVERFLOW_REQUESTS;
     }
-    if (!is_connecting) {
+    if (prospect == SEAT_TAKES) {
         return METRIC_OVERFLOW_COUNT;
     }
     if (limits->pending > 0 && circuit->pending >= limits->pending) {
         return METRIC_OVERFLOW_PENDING;
     }
-    if (limits->connections > 0 && !has_room(host, version, limits->connections)) {
+    if (prospect == SEAT_DIALS && limits->connections > 0 &&
+        !has_room(host, version, limits->connections)) {
         return METRIC_OVERFLOW_CONNECTIONS;
     }
     return METRIC_OVERFLOW_COUNT;
 }
 
-bool exchange_overflows(struct exchange *exchange, enum role role, bool is_connecting)
+static enum seat_prospect prospect_of(const struct exchange *exchange,
+                                      const struct snapshot_version *version, size_t index,
+                                      bool is_new)
+{
+    const struct snapshot_endpoint *target = &version->endpoints[index];
+    bool is_own = version->proxy_protocol != PROXY_PROTOCOL_NONE;
+    enum seat_prospect prospect =
+        is_own ? SEAT_DIALS
+               : seat_prospect(exchange_seat(exchange->host, target->endpoint),
+                               exchange_speech(exchange->request, target), target->tls);
+    return prospect == SEAT_TAKES && is_new ? SEAT_DIALS : prospect;
+}
+
+bool exchange_overflows(struct exchange *exchange, enum role role, size_t index, bool is_new)
 {
     const struct snapshot_version *version = &exchange->service->versions[role];
     if (!exchange->service->circuit.is_on) {
         return false;
     }
-    enum metric_overflow limit = limit_of(exchange, version, is_connecting);
+    enum metric_overflow limit =
+        limit_of(exchange, version, prospect_of(exchange, version, index, is_new));
     if (limit == METRIC_OVERFLOW_COUNT) {
         return false;
     }

@@ -78,7 +78,8 @@ static void retire_seats(struct exchange_host *host, const struct snapshot *snap
         mark_version(host, &snapshot->services[i].versions[ROLE_CURRENT], snapshot->number);
         mark_version(host, &snapshot->services[i].versions[ROLE_PREVIOUS], snapshot->number);
     }
-    for (struct list *link = host->seats.next; link != &host->seats; link = link->next) {
+    for (struct list *link = host->upstream.seats.next; link != &host->upstream.seats;
+         link = link->next) {
         struct endpoint_seat *seat = CONTAINER_OF(link, struct endpoint_seat, link);
         if (seat->epoch < snapshot->number) {
             seat_retire(seat);
@@ -113,11 +114,12 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
     lease->is_current = true;
     host->snapshot = snapshot;
     const struct conf *conf = snapshot->base->conf;
-    host->upstream_limits = (struct framing_limits){.head_max = conf->limits.header_size,
-                                                    .line_max = conf->limits.header_line,
-                                                    .fields_max = conf->limits.headers};
+    host->upstream.settings.limits = (struct framing_limits){.head_max = conf->limits.header_size,
+                                                             .line_max = conf->limits.header_line,
+                                                             .fields_max = conf->limits.headers};
+    host->upstream.settings.streams_max = (uint32_t)conf->limits.origin_streams;
     uint64_t share = conf->limits.upstream_connections / snapshot->worker_count;
-    host->upstream_open_max = share > 0 ? (uint32_t)share : 1;
+    host->upstream.open_max = share > 0 ? (uint32_t)share : 1;
     retire_seats(host, snapshot);
     follow_weights(host, snapshot);
     mirrors_follow(host);
@@ -138,7 +140,8 @@ void exchange_host_finish(struct exchange_host *host)
 {
     CHECK(host->exchange_count == 0);
     mirrors_end(host);
-    for (struct list *link = host->seats.next; link != &host->seats; link = link->next) {
+    for (struct list *link = host->upstream.seats.next; link != &host->upstream.seats;
+         link = link->next) {
         seat_retire(CONTAINER_OF(link, struct endpoint_seat, link));
     }
     if (host->snapshot != NULL) {
@@ -334,12 +337,12 @@ static enum err forward(struct exchange *exchange, bool is_trusted)
 /* Is it the client who keeps us waiting, with its body or with reading? */
 static bool is_client_slow(const struct exchange *exchange)
 {
-    const struct http1_client *client = exchange->attempt.client;
+    const struct client *client = exchange->attempt.client;
     if (exchange->client_status != 0) {
         return exchange->responder->ops->is_blocked(exchange->responder);
     }
     bool is_sending = exchange->state == EXCHANGE_WAITING && !exchange->is_request_done;
-    return is_sending && !http1_client_is_blocked(client);
+    return is_sending && !client_is_blocked(client);
 }
 
 static void on_total(struct deadline *deadline)
@@ -524,7 +527,8 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
 {
     *host = (struct exchange_host){
         .handler = {open_exchange}, .loop = loop, .worker_index = worker_index, .cells = cells};
-    list_init(&host->seats);
+    host->upstream.loop = loop;
+    list_init(&host->upstream.seats);
     list_init(&host->mirrors);
     list_init(&host->lasting);
 }

@@ -36,12 +36,9 @@ struct exchange_host {
     struct date date;           /* for answers that have none */
     struct access_log *access_log; /* borrowed; NULL: off */
     struct inbox *control;         /* borrowed: where leases go home to */
-    struct framing_limits
-        upstream_limits;        /* of answers' heads; lent to connections, so it stays put */
-    struct list seats;          /* at endpoints to which this worker has connections */
-    struct list mirrors;        /* copies of requests under way; owned */
-    struct list lasting;        /* exchanges that may last for hours (lasting.h) */
-    uint32_t upstream_open_max; /* this worker's connections to one endpoint */
+    struct seat_host upstream;     /* of this worker's connections to endpoints */
+    struct list mirrors;           /* copies of requests under way; owned */
+    struct list lasting;           /* exchanges that may last for hours (lasting.h) */
     bool is_draining;
     size_t exchange_count;
 };

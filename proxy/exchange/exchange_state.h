@@ -23,10 +23,10 @@ enum exchange_state {
 struct attempt {
     const struct snapshot_endpoint *target; /* borrowed from the snapshot; NULL: none was made */
     size_t target_index;
-    uint32_t address;            /* which of the target's is tried first */
-    struct endpoint_seat *seat;  /* borrowed */
-    struct http1_client *client; /* ours while the attempt runs; NULL else */
-    struct circuit *circuit;     /* borrowed: counts this attempt; NULL: nothing is limited */
+    uint32_t address;           /* which of the target's is tried first */
+    struct endpoint_seat *seat; /* borrowed */
+    struct client *client;      /* ours while the attempt runs; NULL else */
+    struct circuit *circuit;    /* borrowed: counts this attempt; NULL: nothing is limited */
     enum role role;
     enum proxy_protocol proxy_protocol; /* what its connection begins with */
     uint64_t realm; /* the version's, when it began: what it answers is kept under that */
@@ -42,6 +42,8 @@ struct attempt {
     bool is_excused;             /* it lacked an asset that the other version has: no failure */
     bool is_latency_counted;     /* its latency is in the judge's histogram */
     bool is_pending;             /* counted as waiting for a connection */
+    bool is_unprocessed;         /* the origin says that it did not look at it */
+    bool is_stream_reset;        /* the origin ended it, and not the connection */
     bool is_over;                /* ended and counted */
     bool is_rpc;                 /* the answer is one of gRPC (rpc.h) */
     bool is_rpc_counted;         /* and its failure has counted */
@@ -146,6 +148,9 @@ bool exchange_is_bad_status(const struct exchange *exchange, unsigned status);
 struct proxy_ends exchange_ends(const struct exchange *exchange);
 /* What the attempt's progress means is counted, once. */
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
+/* How a request goes to this endpoint: upgrades are HTTP/1.1's alone. */
+enum client_speech exchange_speech(const struct request *request,
+                                   const struct snapshot_endpoint *target);
 /* Gives the attempt's connection back or ends it. */
 void exchange_release_client(struct exchange *exchange);
 /* The endpoint of the version that this worker uses next, but for `avoid` where it can: its index,
@@ -181,9 +186,9 @@ void exchange_capture(struct exchange *exchange, enum attempt_end end, enum metr
 /* At the end: what was noted goes to control, with what became of the request. */
 void exchange_give_capture(struct exchange *exchange);
 
-/* Would an attempt at this role pass a limit of `circuit`? Then it is dealt with: rescued, answered
- * or, of an asset, given up. */
-bool exchange_overflows(struct exchange *exchange, enum role role, bool is_connecting);
+/* Would an attempt at this endpoint of the role pass a limit of `circuit`? Then it is dealt with:
+ * rescued, answered or, of an asset, given up. `is_new`: it takes no pooled connection. */
+bool exchange_overflows(struct exchange *exchange, enum role role, size_t index, bool is_new);
 /* May the stable version stand in for a canary that is full? Takes the token for it. */
 bool exchange_may_divert(struct exchange *exchange);
 /* The attempt begins, waits for a connection, has one, is over. */

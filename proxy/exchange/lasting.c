@@ -121,7 +121,7 @@ static void on_moment(struct lasting *lasting)
     close_between_frames(lasting);
     if (lasting->state == LASTING_CLOSED) {
         /* Its words are for nobody any more, but its end is waited for. May be the last call. */
-        http1_client_want(lasting->exchange->attempt.client, true);
+        client_want(lasting->exchange->attempt.client, true);
     }
 }
 

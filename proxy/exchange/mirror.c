@@ -20,13 +20,14 @@ struct mirror {
     struct service *service;            /* borrowed: the newest snapshot names it, */
     struct version *version;            /* ... and this one as its canary */
     struct endpoint_seat *seat;         /* borrowed: kept by the connection */
-    struct http1_client *client;        /* ours while there is one */
+    struct client *client;              /* ours while there is one */
     struct deadline deadline;           /* for the head, then for the body */
     struct request request;             /* in the arena */
     enum proxy_protocol proxy_protocol; /* what its connection begins with ... */
     struct proxy_ends ends;             /* ... and says */
     struct tls_client *tls;             /* shared; NULL: plain */
     const char *name;                   /* with tls; in the arena */
+    enum client_speech speech;
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
     uint32_t address_count;
     uint32_t address;
@@ -37,6 +38,8 @@ struct mirror {
     unsigned status; /* of the final head; 0 before */
     bool is_sent;
     bool is_counted;
+    bool is_unprocessed; /* as of an attempt */
+    bool is_stream_reset;
     struct arena arena;
 };
 
@@ -86,7 +89,7 @@ static void destroy(struct mirror *mirror)
 
 static void drop_client(struct mirror *mirror)
 {
-    struct http1_client *client = mirror->client;
+    struct client *client = mirror->client;
     mirror->client = NULL;
     if (client != NULL) {
         seat_drop(mirror->seat, client);
@@ -111,7 +114,7 @@ static void drop(struct mirror *mirror)
  * so it counts for nothing. */
 static void count(struct mirror *mirror, enum attempt_end end)
 {
-    bool is_reused = mirror->client != NULL && http1_client_is_reused(mirror->client);
+    bool is_reused = mirror->client != NULL && mirror->client->is_reused;
     const struct snapshot_service *service = service_of(mirror);
     CHECK(service != NULL);
     struct attempt_facts facts = {
@@ -119,8 +122,10 @@ static void count(struct mirror *mirror, enum attempt_end end)
         .status = mirror->status,
         .is_failing_status = conf_failures_have(&service->conf->failures, mirror->status),
         .is_reused = is_reused,
-        .has_response_bytes = mirror->client != NULL && http1_client_has_bytes(mirror->client),
-        .is_retried = is_reused,
+        .has_response_bytes = mirror->client != NULL && mirror->client->has_bytes,
+        .is_unprocessed = mirror->is_unprocessed,
+        .is_stream_reset = mirror->is_stream_reset,
+        .is_retried = mirror->is_unprocessed || (is_reused && !mirror->is_stream_reset),
         .is_judged = true,
         .is_counted = mirror->is_counted,
     };
@@ -150,7 +155,7 @@ static void on_deadline(struct deadline *deadline)
 
 static void send_request(struct mirror *mirror)
 {
-    if (http1_client_send(mirror->client, &mirror->request) != OK) {
+    if (client_send(mirror->client, &mirror->request) != OK) {
         drop(mirror);
         return;
     }
@@ -166,27 +171,25 @@ static void connect_endpoint(struct mirror *mirror)
     struct exchange_host *host = mirror->host;
     struct client_way way = {.route = {mirror->addresses, mirror->address_count, mirror->address},
                              .tls = mirror->tls,
-                             .name = mirror->name};
-    enum err err = seat_connect(mirror->seat, &host->seats, host->loop, &way,
-                                &host->upstream_limits, mirror->connect_us, host->upstream_open_max,
+                             .name = mirror->name,
+                             .speech = mirror->speech,
+                             .announces = mirror->proxy_protocol,
+                             .ends = &mirror->ends};
+    enum err err = seat_connect(mirror->seat, &host->upstream, &way, mirror->connect_us,
                                 &mirror_client_ops, mirror, &mirror->client);
-    if (err == OK && mirror->proxy_protocol != PROXY_PROTOCOL_NONE) {
-        http1_client_announce(mirror->client, mirror->proxy_protocol, &mirror->ends);
-    } else if (err == ERR_LIMIT || err == ERR_NOMEM) {
+    if (err == ERR_LIMIT || err == ERR_NOMEM) {
         drop(mirror);
     } else if (err != OK) {
         finish(mirror, ATTEMPT_CONNECT_FAILED);
     }
 }
 
-void mirror_start(struct mirror *mirror)
+static void reach_endpoint(struct mirror *mirror)
 {
-    if (mirror == NULL) {
-        return;
-    }
-    mirror->client = mirror->proxy_protocol == PROXY_PROTOCOL_NONE
-                         ? seat_checkout(mirror->seat, mirror->tls, &mirror_client_ops, mirror)
-                         : NULL;
+    mirror->client =
+        mirror->proxy_protocol == PROXY_PROTOCOL_NONE
+            ? seat_checkout(mirror->seat, mirror->speech, mirror->tls, &mirror_client_ops, mirror)
+            : NULL;
     if (mirror->client != NULL) {
         send_request(mirror);
     } else {
@@ -194,11 +197,27 @@ void mirror_start(struct mirror *mirror)
     }
 }
 
+void mirror_start(struct mirror *mirror)
+{
+    if (mirror != NULL) {
+        reach_endpoint(mirror);
+    }
+}
+
 /* ---- the answer ---- */
 
-static void on_connected(void *call)
+static void on_connected(void *call, struct client *client)
 {
-    send_request(mirror_of(call));
+    struct mirror *mirror = mirror_of(call);
+    mirror->client = client;
+    send_request(mirror);
+}
+
+static void on_turned_away(void *call)
+{
+    struct mirror *mirror = mirror_of(call);
+    mirror->client = NULL;
+    reach_endpoint(mirror);
 }
 
 static void on_inform(void *call, const struct response *response)
@@ -230,7 +249,7 @@ static void on_end(void *call, const struct fields *trailers)
     (void)trailers;
     struct mirror *mirror = mirror_of(call);
     count(mirror, ATTEMPT_DONE);
-    struct http1_client *client = mirror->client;
+    struct client *client = mirror->client;
     mirror->client = NULL;
     seat_checkin(mirror->seat, client, mirror->idle_us);
     destroy(mirror);
@@ -253,6 +272,8 @@ static enum attempt_end end_of(const struct mirror *mirror, enum client_failure 
     case CLIENT_TIMEOUT:
         return mirror->is_sent ? ATTEMPT_HEAD_TIMEOUT : ATTEMPT_CONNECT_TIMEOUT;
     case CLIENT_RESET:
+    case CLIENT_STREAM_RESET:
+    case CLIENT_UNPROCESSED:
         return ATTEMPT_RESET;
     case CLIENT_MALFORMED:
         return ATTEMPT_BAD_RESPONSE;
@@ -267,11 +288,14 @@ static enum attempt_end end_of(const struct mirror *mirror, enum client_failure 
 static void on_failed(void *call, enum client_failure failure)
 {
     struct mirror *mirror = mirror_of(call);
+    mirror->is_unprocessed = failure == CLIENT_UNPROCESSED;
+    mirror->is_stream_reset = failure == CLIENT_STREAM_RESET;
     finish(mirror, end_of(mirror, failure));
 }
 
 static const struct client_ops mirror_client_ops = {
     .on_connected = on_connected,
+    .on_turned_away = on_turned_away,
     .on_inform = on_inform,
     .on_head = on_head,
     .on_body = on_body,
@@ -328,6 +352,7 @@ static void aim(struct mirror *mirror, const struct snapshot_endpoint *target)
     mirror->seat = exchange_seat(host, target->endpoint);
     mirror->seat->epoch = host->snapshot->number;
     mirror->seat->is_retired = false;
+    mirror->speech = exchange_speech(&mirror->request, target);
     mirror->address_count = target->address_count;
     for (uint32_t i = 0; i < target->address_count; i++) {
         mirror->addresses[i] = target->addresses[i];

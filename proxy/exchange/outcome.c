@@ -8,6 +8,7 @@
  *     head timeout     1 1 1  timeout        504
  *     reset, new       1 1 1  reset          502      before a byte
  *     reset, reused    1 1 0  reset          502      before a byte, and not retried
+ *     reset of a stream alone  as reused, and never retried; unprocessed: as reused
  *     reset, retried   0 0 0  reset          –        the race of keep-alive: the next attempt
  * counts reset in a head  1 1 0  bad_response   502 bad response     1 1 0  bad_response   502
  *     truncated        1 1 0  bad_response   502      one more after a counted success, none after
@@ -114,7 +115,7 @@ static struct outcome outcome_of_reset(const struct attempt_facts *facts, struct
     if (facts->has_response_bytes) {
         outcome.is_connect = false;
         outcome.failure = METRIC_FAILURE_BAD_RESPONSE;
-    } else if (facts->is_reused) {
+    } else if (facts->is_reused || facts->is_unprocessed || facts->is_stream_reset) {
         outcome.is_request = !facts->is_retried;
         outcome.is_failure = !facts->is_retried;
         outcome.is_unwell = !facts->is_retried;

@@ -40,6 +40,8 @@ struct attempt_facts {
     bool is_unwell_rpc;      /* ... with one that says that its origin is not well */
     bool is_excused;         /* another version has the asset that this one lacks: no failure */
     bool is_reused;          /* the connection came from the pool and had carried a request */
+    bool is_unprocessed;     /* the origin says that it has not looked at the request at all */
+    bool is_stream_reset;    /* HTTP/2: it ended the request, and not the connection */
     bool has_response_bytes; /* any byte of an answer was seen, 1xx included */
     bool is_retried;         /* the same version gets the request again (retry.h) */
     bool is_judged; /* false: the client chose the version, or this is a second attempt elsewhere */

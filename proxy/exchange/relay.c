@@ -132,8 +132,8 @@ static void watch_settling(struct exchange *exchange)
 static void watch_origin(struct exchange *exchange)
 {
     bool is_whole_tunnel = exchange->state == EXCHANGE_TUNNEL && !exchange->is_request_done;
-    http1_client_arm(exchange->attempt.client,
-                     is_whole_tunnel ? 0 : timeouts_of(exchange)->response_body_us);
+    client_arm(exchange->attempt.client,
+               is_whole_tunnel ? 0 : timeouts_of(exchange)->response_body_us);
 }
 
 static void begin_tunnel(struct exchange *exchange)
@@ -295,8 +295,8 @@ void relay_on_body(void *call, struct bytes piece)
         lasting_passed(exchange);
     }
     if (responder->ops->is_blocked(responder) && !lasting_is_closed(exchange)) {
-        http1_client_want(exchange->attempt.client, false);
-        http1_client_arm(exchange->attempt.client, 0);
+        client_want(exchange->attempt.client, false);
+        client_arm(exchange->attempt.client, 0);
     } else {
         watch_origin(exchange);
     }
@@ -308,7 +308,7 @@ static void finish(struct exchange *exchange, const struct fields *trailers)
 {
     struct responder *responder = exchange->responder;
     struct attempt *attempt = &exchange->attempt;
-    struct http1_client *client = attempt->client;
+    struct client *client = attempt->client;
     struct endpoint_seat *seat = attempt->seat;
     uint64_t idle_us = timeouts_of(exchange)->upstream_idle_us;
     if (rpc_is_open(attempt)) {
@@ -350,20 +350,20 @@ void relay_on_end(void *call, const struct fields *trailers)
 static void on_body(void *request, struct bytes piece)
 {
     struct exchange *exchange = exchange_of(request);
-    struct http1_client *client = exchange->attempt.client;
+    struct client *client = exchange->attempt.client;
     exchange->request_bytes += piece.size;
     exchange->has_sent_body = true;
-    http1_client_send_body(client, piece);
+    client_send_body(client, piece);
     if (exchange->lasting != NULL) {
         lasting_client_passed(exchange, piece);
     }
-    if (http1_client_is_blocked(client)) {
+    if (client_is_blocked(client)) {
         exchange->responder->ops->want_body(exchange->responder, false);
         if (exchange->state == EXCHANGE_WAITING) {
-            http1_client_arm(client, timeouts_of(exchange)->response_header_us);
+            client_arm(client, timeouts_of(exchange)->response_header_us);
         }
     } else if (exchange->state == EXCHANGE_WAITING) {
-        http1_client_arm(client, 0);
+        client_arm(client, 0);
     }
 }
 
@@ -373,13 +373,13 @@ static void on_body_end(void *request, const struct fields *trailers)
     bool is_tunnel = exchange->state == EXCHANGE_TUNNEL;
     exchange->is_request_done = true;
     exchange->has_sent_body = true; /* a chunked body is more than nothing even without a byte */
-    http1_client_send_end(exchange->attempt.client, trailers);
+    client_send_end(exchange->attempt.client, trailers);
     if (is_tunnel && exchange->attempt.is_over) {
         finish(exchange, NULL);
     } else if (is_tunnel) {
         watch_origin(exchange);
     } else if (exchange->state == EXCHANGE_WAITING) {
-        http1_client_arm(exchange->attempt.client, timeouts_of(exchange)->response_header_us);
+        client_arm(exchange->attempt.client, timeouts_of(exchange)->response_header_us);
     }
 }
 
@@ -391,7 +391,7 @@ void relay_on_origin_drained(void *call)
     }
     if (exchange->state == EXCHANGE_WAITING) {
         /* From here on it is the client who is waited for, and its own deadline holds. */
-        http1_client_arm(exchange->attempt.client, 0);
+        client_arm(exchange->attempt.client, 0);
     }
     exchange->responder->ops->want_body(exchange->responder, true);
 }
@@ -403,13 +403,13 @@ static void on_client_drained(void *request)
         cached_go_on(exchange);
         return;
     }
-    struct http1_client *client = exchange->attempt.client;
+    struct client *client = exchange->attempt.client;
     bool is_answering = exchange->state == EXCHANGE_RELAYING || exchange->state == EXCHANGE_TUNNEL;
     if (client == NULL || !is_answering) {
         return;
     }
     watch_origin(exchange);
-    http1_client_want(client, true);
+    client_want(client, true);
 }
 
 static void on_gone(void *request, enum err why)
@@ -417,7 +417,7 @@ static void on_gone(void *request, enum err why)
     (void)why;
     struct exchange *exchange = exchange_of(request);
     exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
-    struct http1_client *client = exchange->attempt.client;
+    struct client *client = exchange->attempt.client;
     exchange->attempt.client = NULL;
     if (client != NULL) {
         seat_drop(exchange->attempt.seat, client);

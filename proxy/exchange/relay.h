@@ -7,7 +7,7 @@
 
 struct exchange;
 
-/* `call` is the exchange; the meaning is that of client_ops (http1_client.h). */
+/* `call` is the exchange; the meaning is that of client_ops (proxy/http/client.h). */
 void relay_on_inform(void *call, const struct response *response);
 /* Gives the final head to the client; what follows it is relayed. False when that failed and the
  * exchange is over. */

@@ -81,7 +81,7 @@ bool exchange_rescue_answer(struct exchange *exchange)
         return false;
     }
     exchange_count(exchange, ATTEMPT_DONE, false);
-    struct http1_client *client = attempt->client;
+    struct client *client = attempt->client;
     attempt->client = NULL;
     seat_drain(attempt->seat, client,
                exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us);

@@ -4,12 +4,20 @@
  * answering it. */
 static bool is_stale_connection(const struct attempt_facts *attempt)
 {
-    return attempt->end == ATTEMPT_RESET && attempt->is_reused && !attempt->has_response_bytes;
+    return attempt->end == ATTEMPT_RESET && attempt->is_reused && !attempt->is_stream_reset &&
+           !attempt->has_response_bytes;
 }
 
-static bool may_repeat(const struct retry_facts *request)
+static bool is_unprocessed(const struct attempt_facts *attempt)
 {
-    return request->is_idempotent && !request->has_sent_body && !request->has_answered &&
+    return attempt->end == ATTEMPT_RESET && attempt->is_unprocessed && !attempt->has_response_bytes;
+}
+
+static bool may_repeat(const struct attempt_facts *attempt, const struct retry_facts *request)
+{
+    bool is_safe =
+        is_unprocessed(attempt) || (is_stale_connection(attempt) && request->is_idempotent);
+    return is_safe && !request->has_sent_body && !request->has_answered &&
            request->retry_count < RETRY_SAME_VERSION_MAX;
 }
 
@@ -61,7 +69,7 @@ struct retry_decision retry_decide(const struct attempt_facts *attempt,
                                    const struct retry_facts *request)
 {
     bool is_rescuable = !request->has_answered && (rescue_bit(attempt) & request->rescue_when) != 0;
-    if (is_stale_connection(attempt) && may_repeat(request)) {
+    if (may_repeat(attempt, request)) {
         return (struct retry_decision){.action = RETRY_SAME_VERSION};
     }
     if (is_rescuable) {

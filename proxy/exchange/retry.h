@@ -2,10 +2,12 @@
  *
  * The same version is tried once more, on a new connection, when a pooled connection turned out
  * closed (RFC 9110 section 9.2.2): the method is idempotent, no byte of the body was sent and none
- * of an answer was seen. What the canary failed is asked of the stable version where the request
- * and the configuration (`rescue.when`) allow it and the client got no byte; the caller has the
- * budget for that. Everything else is answered, or cut when the answer had begun, so that a short
- * body never looks whole. Pure; any thread. */
+ * of an answer was seen. Whatever the method, it is tried once more when the origin says that it
+ * has not looked at the request (RFC 9113 section 8.7) and no byte of the body was sent. What the
+ * canary failed is asked of the stable version where the request and the configuration
+ * (`rescue.when`) allow it and the client got no byte; the caller has the budget for that.
+ * Everything else is answered, or cut when the answer had begun, so that a short body never looks
+ * whole. Pure; any thread. */
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>

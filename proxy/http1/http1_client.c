@@ -40,6 +40,7 @@ struct reading {
 };
 
 struct http1_client {
+    struct client base; /* what its user has */
     unsigned tag;
     uint8_t state;    /* enum client_state */
     uint8_t in_body;  /* enum body_kind of the answer */
@@ -47,8 +48,6 @@ struct http1_client {
     uint8_t informational_count;
     uint8_t upgrade_size;
     bool is_head : 1; /* the request was HEAD */
-    bool is_reused : 1;
-    bool has_bytes : 1;
     bool is_sent : 1; /* the request is out, body and all */
     bool is_keep_alive : 1;
     bool is_wanted : 1;
@@ -56,20 +55,23 @@ struct http1_client {
     bool is_announced : 1;               /* a PROXY header names its one client */
     bool has_ended : 1;                  /* the end was met while the user was not reading */
     bool is_told : 1;                    /* on_end or on_failed was called for this call */
-    const struct client_ops *ops;        /* borrowed; NULL between calls */
-    void *call;                          /* borrowed */
     struct client_keeper *keeper;        /* borrowed */
     const struct framing_limits *newest; /* borrowed */
     struct framing_limits limits;        /* of this call: what they were when it began */
     struct stream *stream;
     struct list link; /* the keeper's */
-    struct deadline deadline;
     struct framing_scanner scanner;
     uint64_t body_left;
-    struct reading *reading; /* owned; NULL while not needed */
-    struct reject reject;
+    struct reading *reading;   /* owned; NULL while not needed */
     char upgrade[UPGRADE_MAX]; /* rarely used, and so behind what every answer touches */
 };
+
+static struct http1_client *of_port(struct client *client)
+{
+    struct http1_client *self = CONTAINER_OF(client, struct http1_client, base);
+    CHECK(self->tag == CLIENT_TAG);
+    return self;
+}
 
 static struct http1_client *client_of(struct stream *stream)
 {
@@ -101,31 +103,26 @@ static struct reading *need_reading(struct http1_client *client)
     return client->reading;
 }
 
-static struct loop *loop_of(const struct http1_client *client)
-{
-    return client->stream->loop;
-}
-
 void http1_client_close(struct http1_client *client)
 {
     if (client->state == CLIENT_CLOSED) {
         return;
     }
     client->state = CLIENT_CLOSED;
-    client->ops = NULL;
-    deadline_disarm(&client->deadline);
+    client->base.ops = NULL;
+    deadline_disarm(&client->base.deadline);
     stream_close(client->stream);
 }
 
 static void fail(struct http1_client *client, enum client_failure failure)
 {
-    CHECK(client->ops != NULL);
-    const struct client_ops *ops = client->ops;
-    void *call = client->call;
+    CHECK(client->base.ops != NULL);
+    const struct client_ops *ops = client->base.ops;
+    void *call = client->base.call;
     client->is_told = true;
     client->is_keep_alive = false;
     client->state = CLIENT_DONE;
-    deadline_disarm(&client->deadline);
+    deadline_disarm(&client->base.deadline);
     stream_read_stop(client->stream);
     ops->on_failed(call, failure);
 }
@@ -147,13 +144,13 @@ static void finish_answer(struct http1_client *client, const struct fields *trai
     client->is_keep_alive = client->is_keep_alive && leftover == 0;
     client->state = CLIENT_DONE;
     client->is_told = true;
-    deadline_disarm(&client->deadline);
-    client->ops->on_end(client->call, trailers);
+    deadline_disarm(&client->base.deadline);
+    client->base.ops->on_end(client->base.call, trailers);
 }
 
 static void refuse_answer(struct http1_client *client, struct reject reject)
 {
-    client->reject = reject;
+    client->base.reject = reject;
     fail(client, reject.reason == REJECT_MEMORY ? CLIENT_MEMORY : CLIENT_MALFORMED);
 }
 
@@ -195,14 +192,14 @@ static void take_head(struct http1_client *client, const struct response *respon
             return;
         }
         framing_scanner_init(&client->scanner, FRAMING_RESPONSE);
-        client->ops->on_inform(client->call, response);
+        client->base.ops->on_inform(client->base.call, response);
         return;
     }
     if (!begin_body(client, response)) {
         return;
     }
-    client->ops->on_head(client->call, response);
-    if (client->ops != NULL && has_no_body_left(client)) {
+    client->base.ops->on_head(client->base.call, response);
+    if (client->base.ops != NULL && has_no_body_left(client)) {
         finish_answer(client, NULL, leftover);
     }
 }
@@ -256,7 +253,7 @@ static size_t read_chunked(struct http1_client *client, struct bytes in)
         struct reject reject;
         switch (chunked_decoder_next(&client->reading->decoder, &rest, &data, &reject)) {
         case CHUNKED_DATA:
-            client->ops->on_body(client->call, data);
+            client->base.ops->on_body(client->base.call, data);
             break;
         case CHUNKED_END:
             finish_answer(client, &client->reading->decoder.trailers, rest.size);
@@ -287,8 +284,8 @@ static size_t read_body(struct http1_client *client, struct bytes in)
     if (is_counted) {
         client->body_left -= size;
     }
-    client->ops->on_body(client->call, bytes_slice(in, 0, size));
-    if (client->ops != NULL && is_counted && has_no_body_left(client)) {
+    client->base.ops->on_body(client->base.call, bytes_slice(in, 0, size));
+    if (client->base.ops != NULL && is_counted && has_no_body_left(client)) {
         finish_answer(client, NULL, in.size - size);
     }
     return size;
@@ -332,7 +329,7 @@ static bool is_answering(const struct http1_client *client)
 
 static void feed(struct http1_client *client, struct bytes bytes)
 {
-    client->has_bytes = true;
+    client->base.has_bytes = true;
     size_t consumed = consume(client, bytes);
     /* What stands behind a complete answer was told to finish_answer and is dropped with the
      * connection. */
@@ -345,7 +342,7 @@ static void feed(struct http1_client *client, struct bytes bytes)
 static void feed_pending(struct http1_client *client)
 {
     struct reading *reading = client->reading;
-    client->has_bytes = true;
+    client->base.has_bytes = true;
     size_t consumed = consume(client, buf_bytes(&reading->pending));
     if (client->state == CLIENT_CLOSED || client->reading != reading) {
         return;
@@ -372,7 +369,7 @@ static void on_read(struct stream *stream, struct bytes bytes)
         feed(client, bytes);
     } else {
         client->is_keep_alive = false;
-        client->has_bytes = true;
+        client->base.has_bytes = true;
     }
 }
 
@@ -435,8 +432,8 @@ static void on_drained(struct stream *stream)
 {
     struct http1_client *client = client_of(stream);
     /* A tunnel goes on in one direction when the origin has finished. */
-    if (client->ops != NULL && (!client->is_told || client->is_tunnel)) {
-        client->ops->on_drained(client->call);
+    if (client->base.ops != NULL && (!client->is_told || client->is_tunnel)) {
+        client->base.ops->on_drained(client->base.call);
     }
 }
 
@@ -453,16 +450,16 @@ static void on_connected(struct stream *stream, enum err err)
         return;
     }
     client->state = CLIENT_READY;
-    deadline_disarm(&client->deadline);
+    deadline_disarm(&client->base.deadline);
     stream_read_start(stream);
-    client->ops->on_connected(client->call);
+    client->base.ops->on_connected(client->base.call, &client->base);
 }
 
 static void on_closed(struct stream *stream)
 {
     struct http1_client *client = client_of(stream);
     CHECK(client->state == CLIENT_CLOSED);
-    deadline_finish(&client->deadline);
+    deadline_finish(&client->base.deadline);
     drop_reading(client);
     list_remove(&client->link);
     client->keeper->on_closed(client->keeper, client);
@@ -480,7 +477,7 @@ static const struct stream_listener listener = {
 
 static void on_deadline(struct deadline *deadline)
 {
-    struct http1_client *client = CONTAINER_OF(deadline, struct http1_client, deadline);
+    struct http1_client *client = CONTAINER_OF(deadline, struct http1_client, base.deadline);
     CHECK(client->tag == CLIENT_TAG);
     if (client->state == CLIENT_IDLE) {
         end_idle(client);
@@ -491,77 +488,90 @@ static void on_deadline(struct deadline *deadline)
 
 /* ---- the user's calls ---- */
 
-static enum err open_stream(struct loop *loop, const struct client_way *way,
-                            struct http1_client *client)
+static const struct client_protocol protocol;
+
+static struct http1_client *make(struct loop *loop, const struct framing_limits *limits,
+                                 struct client_keeper *keeper, const struct client_ops *ops,
+                                 void *call)
 {
-    if (way->tls == NULL) {
-        return tcp_stream_connect(loop, &way->route, &listener, client, &client->stream);
+    struct http1_client *client = calloc(1, sizeof *client);
+    if (client == NULL) {
+        return NULL;
     }
-    struct tls_connect connect = {way->route, way->tls, way->name, way->resume};
-    return tls_stream_connect(loop, &connect, &listener, client, &client->stream);
+    client->base = (struct client){.protocol = &protocol, .ops = ops, .call = call, .loop = loop};
+    client->tag = CLIENT_TAG;
+    client->keeper = keeper;
+    client->newest = limits;
+    client->is_wanted = true;
+    list_init(&client->link);
+    deadline_init(&client->base.deadline, on_deadline);
+    return client;
 }
 
 enum err http1_client_connect(struct loop *loop, const struct client_way *way,
                               const struct framing_limits *limits, uint64_t connect_us,
                               struct client_keeper *keeper, const struct client_ops *ops,
-                              void *call, struct http1_client **ret_client)
+                              void *call, struct client **ret_client)
 {
-    struct http1_client *client = calloc(1, sizeof *client);
+    CHECK(way->speech == CLIENT_HTTP1);
+    struct http1_client *client = make(loop, limits, keeper, ops, call);
     if (client == NULL) {
         return ERR_NOMEM;
     }
-    client->tag = CLIENT_TAG;
     client->state = CLIENT_CONNECTING;
-    client->ops = ops;
-    client->call = call;
-    client->keeper = keeper;
-    client->newest = limits;
-    client->is_wanted = true;
-    list_init(&client->link);
-    deadline_init(&client->deadline, on_deadline);
-    enum err err = open_stream(loop, way, client);
+    client->is_announced = way->announces != PROXY_PROTOCOL_NONE;
+    enum err err = client_way_open(way, loop, &listener, client, &client->stream);
     if (err != OK) {
         free(client);
         return err;
     }
-    deadline_arm(&loop->wheel, &client->deadline, connect_us);
-    *ret_client = client;
+    client_arm(&client->base, connect_us);
+    *ret_client = &client->base;
     return OK;
 }
 
-void http1_client_announce(struct http1_client *client, enum proxy_protocol version,
-                           const struct proxy_ends *ends)
+enum err http1_client_adopt(struct stream *stream, const struct framing_limits *limits,
+                            bool is_announced, struct client_keeper *keeper,
+                            const struct client_ops *ops, void *call, struct client **ret_client)
 {
-    char header[PROXY_PROTOCOL_OUT_MAX];
-    size_t size = proxy_protocol_write(version, ends, header);
-    client->is_announced = true;
-    tcp_stream_send_ahead(client->stream, bytes_make(header, size));
+    struct http1_client *client = make(stream->loop, limits, keeper, ops, call);
+    if (client == NULL) {
+        stream_close(stream);
+        return ERR_NOMEM;
+    }
+    client->state = CLIENT_READY;
+    client->is_announced = is_announced;
+    client->stream = stream;
+    stream_attach(stream, &listener, client);
+    stream_read_start(stream);
+    *ret_client = &client->base;
+    return OK;
 }
 
-void http1_client_take(struct http1_client *client, const struct client_ops *ops, void *call)
+struct http1_client *http1_client_of(struct client *client)
+{
+    return client->protocol == &protocol ? of_port(client) : NULL;
+}
+
+struct client *http1_client_take(struct http1_client *client, const struct client_ops *ops,
+                                 void *call)
 {
     CHECK(client->state == CLIENT_IDLE);
     client->state = CLIENT_READY;
-    client->ops = ops;
-    client->call = call;
-    client->is_reused = true;
-    client->has_bytes = false;
+    client->base.ops = ops;
+    client->base.call = call;
+    client->base.is_reused = true;
+    client->base.has_bytes = false;
     client->is_wanted = true;
     client->is_told = false;
     client->has_ended = false;
-    deadline_disarm(&client->deadline);
+    deadline_disarm(&client->base.deadline);
+    return &client->base;
 }
 
-void http1_client_hand_over(struct http1_client *client, const struct client_ops *ops, void *call)
+static enum err send_head(struct client *port, const struct request *request)
 {
-    CHECK(is_answering(client));
-    CHECK(!client->is_told);
-    client->ops = ops;
-    client->call = call;
-}
-
-enum err http1_client_send(struct http1_client *client, const struct request *request)
-{
+    struct http1_client *client = of_port(port);
     CHECK(client->state == CLIENT_READY);
     if (request->upgrade.size > UPGRADE_MAX) {
         return ERR_LIMIT;
@@ -592,8 +602,9 @@ enum err http1_client_send(struct http1_client *client, const struct request *re
     return OK;
 }
 
-void http1_client_send_body(struct http1_client *client, struct bytes piece)
+static void send_body(struct client *port, struct bytes piece)
 {
+    struct http1_client *client = of_port(port);
     if (piece.size == 0 || client->state == CLIENT_CLOSED) {
         return;
     }
@@ -607,8 +618,9 @@ void http1_client_send_body(struct http1_client *client, struct bytes piece)
     }
 }
 
-void http1_client_send_end(struct http1_client *client, const struct fields *trailers)
+static void send_end(struct client *port, const struct fields *trailers)
 {
+    struct http1_client *client = of_port(port);
     if (client->is_tunnel) {
         stream_finish(client->stream);
         return;
@@ -626,13 +638,14 @@ void http1_client_send_end(struct http1_client *client, const struct fields *tra
     }
 }
 
-bool http1_client_is_blocked(const struct http1_client *client)
+static bool is_blocked(const struct client *port)
 {
-    return stream_is_blocked(client->stream);
+    return stream_is_blocked(CONTAINER_OF(port, struct http1_client, base)->stream);
 }
 
-void http1_client_want(struct http1_client *client, bool is_wanted)
+static void want(struct client *port, bool is_wanted)
 {
+    struct http1_client *client = of_port(port);
     bool is_news = is_wanted && !client->is_wanted;
     client->is_wanted = is_wanted;
     if (!is_answering(client)) {
@@ -653,26 +666,6 @@ void http1_client_want(struct http1_client *client, bool is_wanted)
     }
 }
 
-void http1_client_arm(struct http1_client *client, uint64_t timeout_us)
-{
-    deadline_arm(&loop_of(client)->wheel, &client->deadline, timeout_us);
-}
-
-bool http1_client_is_reused(const struct http1_client *client)
-{
-    return client->is_reused;
-}
-
-bool http1_client_has_bytes(const struct http1_client *client)
-{
-    return client->has_bytes;
-}
-
-struct reject http1_client_reject(const struct http1_client *client)
-{
-    return client->reject;
-}
-
 bool http1_client_is_reusable(const struct http1_client *client)
 {
     return client->state == CLIENT_DONE && client->is_keep_alive && client->is_sent &&
@@ -685,11 +678,11 @@ void http1_client_rest(struct http1_client *client, uint64_t idle_us)
     CHECK(client->state == CLIENT_DONE);
     client->state = CLIENT_IDLE;
     stream_set_patient(client->stream, false);
-    client->ops = NULL;
-    client->call = NULL;
+    client->base.ops = NULL;
+    client->base.call = NULL;
     drop_reading(client);
     stream_read_start(client->stream);
-    http1_client_arm(client, idle_us);
+    client_arm(&client->base, idle_us);
 }
 
 bool http1_client_is_sealed_by(const struct http1_client *client, const struct tls_client *tls)
@@ -699,11 +692,27 @@ bool http1_client_is_sealed_by(const struct http1_client *client, const struct t
     return tls_client_is_same(made_by, tls);
 }
 
-void http1_client_explain(const struct http1_client *client, struct note *ret_note)
+static void explain(const struct client *port, struct note *ret_note)
 {
+    const struct http1_client *client = CONTAINER_OF(port, struct http1_client, base);
     CHECK(tls_stream_is(client->stream));
     tls_stream_explain(client->stream, ret_note);
 }
+
+static void close_port(struct client *port)
+{
+    http1_client_close(of_port(port));
+}
+
+static const struct client_protocol protocol = {
+    .send = send_head,
+    .send_body = send_body,
+    .send_end = send_end,
+    .is_blocked = is_blocked,
+    .want = want,
+    .explain = explain,
+    .close = close_port,
+};
 
 bool http1_client_is_quiet(const struct http1_client *client)
 {

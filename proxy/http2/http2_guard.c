@@ -2,7 +2,7 @@
 
 #include "proxy/base/check.h"
 
-enum { EVENT = 1000, US_PER_MS = 1000 };
+enum { EVENT = 1000, US_PER_MS = 1000, CREDIT_MAX = 1000 };
 
 /* Events at once, and events per second ever after. */
 static const struct {
@@ -21,6 +21,10 @@ static const struct {
 bool http2_guard_spend(struct http2_guard *guard, enum metric_http2_violation kind, uint64_t now_us)
 {
     CHECK((size_t)kind < HTTP2_BUDGETS);
+    if (guard->credit[kind] > 0) {
+        guard->credit[kind]--;
+        return true;
+    }
     uint64_t passed_ms = (now_us - guard->at_us[kind]) / US_PER_MS;
     if (passed_ms > 0) {
         uint64_t leaked = passed_ms * budgets[kind].per_second;
@@ -36,6 +40,13 @@ void http2_guard_earn(struct http2_guard *guard, enum metric_http2_violation kin
     CHECK((size_t)kind < HTTP2_BUDGETS);
     uint64_t earned = (uint64_t)count * EVENT;
     guard->level[kind] -= earned < guard->level[kind] ? earned : guard->level[kind];
+}
+
+void http2_guard_allow(struct http2_guard *guard, enum metric_http2_violation kind, unsigned count)
+{
+    CHECK((size_t)kind < HTTP2_BUDGETS);
+    guard->credit[kind] += count;
+    guard->credit[kind] = guard->credit[kind] < CREDIT_MAX ? guard->credit[kind] : CREDIT_MAX;
 }
 
 void http2_guard_init(struct http2_guard *guard, size_t preface_size)

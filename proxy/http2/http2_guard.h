@@ -1,9 +1,10 @@
-/* proxy/http2/http2_guard.h — how much a client may do that costs us and brings it nothing.
+/* proxy/http2/http2_guard.h — how much the other side, client or origin, may do that costs us and
+ * brings it nothing.
  *
  * Each kind of frame that an attack can be made of has a budget: a bucket that leaks at a steady
  * rate and may hold a burst. Frames are weighed by their heads as they come in, before anybody does
  * something with them, also those that will be ignored. A connection over one of them is ended with
- * ENHANCE_YOUR_CALM (RFC 9113 section 10.5) and counted by kind. Honest clients stay far below; the
+ * ENHANCE_YOUR_CALM (RFC 9113 section 10.5) and counted by kind. Who is honest stays far below; the
  * budgets stand in docs/OPERATING.md. Embedded in the connection. Pure: time is an argument; any
  * thread. */
 #pragma once
@@ -20,11 +21,12 @@ enum {
 };
 
 struct http2_guard {
-    uint64_t level[HTTP2_BUDGETS]; /* thousandths of an event */
-    uint64_t at_us[HTTP2_BUDGETS]; /* when that was its level */
-    unsigned continuations;        /* of the head that is coming in */
-    uint64_t skipped;              /* bytes to come until the next frame begins */
-    unsigned frame_size;           /* of its head, so far */
+    uint64_t level[HTTP2_BUDGETS];  /* thousandths of an event */
+    uint64_t at_us[HTTP2_BUDGETS];  /* when that was its level */
+    uint64_t credit[HTTP2_BUDGETS]; /* events that are free of charge */
+    unsigned continuations;         /* of the head that is coming in */
+    uint64_t skipped;               /* bytes to come until the next frame begins */
+    unsigned frame_size;            /* of its head, so far */
     unsigned char frame[HTTP2_FRAME_HEAD_SIZE];
 };
 
@@ -38,5 +40,7 @@ enum metric_http2_violation http2_guard_read(struct http2_guard *guard, struct b
 /* One event more; false when its budget is spent. `kind` is one that has a budget. */
 bool http2_guard_spend(struct http2_guard *guard, enum metric_http2_violation kind,
                        uint64_t now_us);
-/* The client did something useful that asks for `count` such events in return. */
+/* It did something useful that asks for `count` such events in return: what was spent is less. */
 void http2_guard_earn(struct http2_guard *guard, enum metric_http2_violation kind, unsigned count);
+/* We did what may bring `count` such events, at once or ever: they will cost nothing. */
+void http2_guard_allow(struct http2_guard *guard, enum metric_http2_violation kind, unsigned count);

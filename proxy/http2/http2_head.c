@@ -2,19 +2,20 @@
 
 #include "proxy/base/check.h"
 #include "proxy/http/authority.h"
+#include "proxy/http/reply.h"
 #include "proxy/http/scan.h"
 
 enum { ITEMS_AT_FIRST = 16 };
 
 static const struct bytes websocket = {"websocket", sizeof "websocket" - 1};
 
-void http2_head_init(struct http2_head *head, bool is_trailers, struct arena *arena,
+void http2_head_init(struct http2_head *head, enum http2_head_kind kind, struct arena *arena,
                      const struct framing_limits *limits)
 {
     *head = (struct http2_head){.arena = arena,
                                 .limits = limits,
-                                .is_trailers = is_trailers,
-                                .count = is_trailers ? 0 : 1,
+                                .kind = kind,
+                                .count = kind == HTTP2_REQUEST_HEAD ? 1 : 0,
                                 .reason = REJECT_NONE};
 }
 
@@ -55,7 +56,7 @@ static bool is_lower_token(struct bytes name)
 }
 
 /* Section 8.2.2: what is about the connection has no place in HTTP/2. */
-static enum reject_reason judge_field(enum field_id id, struct bytes value)
+static enum reject_reason judge_field(enum field_id id, struct bytes value, bool is_response)
 {
     switch (id) {
     case FIELD_CONNECTION:
@@ -66,7 +67,9 @@ static enum reject_reason judge_field(enum field_id id, struct bytes value)
     case FIELD_HTTP2_SETTINGS:
         return REJECT_CONNECTION_FIELD;
     case FIELD_TE:
-        return bytes_equal_nocase(value, BYTES("trailers")) ? REJECT_NONE : REJECT_CONNECTION_FIELD;
+        return !is_response && bytes_equal_nocase(value, BYTES("trailers"))
+                   ? REJECT_NONE
+                   : REJECT_CONNECTION_FIELD;
     default:
         return REJECT_NONE;
     }
@@ -99,16 +102,17 @@ static void add_field(struct http2_head *head, struct bytes name, struct bytes v
         return;
     }
     enum field_id id = field_id_of(name);
-    enum reject_reason reason = judge_field(id, value);
+    bool is_trailers = head->kind == HTTP2_TRAILERS;
+    enum reject_reason reason = judge_field(id, value, head->kind == HTTP2_RESPONSE_HEAD);
     if (reason != REJECT_NONE) {
         object(head, reason);
         return;
     }
-    if (head->is_trailers && framing_is_trailer_refused(id)) {
+    if (is_trailers && framing_is_trailer_refused(id)) {
         object(head, REJECT_TRAILER);
         return;
     }
-    if (head->is_trailers && framing_is_trailer_dropped(id)) {
+    if (is_trailers && framing_is_trailer_dropped(id)) {
         return;
     }
     struct bytes kept_name = id != FIELD_OTHER ? field_id_name(id) : arena_copy(head->arena, name);
@@ -121,19 +125,20 @@ static void add_field(struct http2_head *head, struct bytes name, struct bytes v
     head->cookie_count += id == FIELD_COOKIE;
 }
 
-/* Section 8.3: only those of a request, each once, before all others. */
+/* Section 8.3: only those of such a head, each once, before all others. */
 static void add_pseudo(struct http2_head *head, struct bytes name, struct bytes value)
 {
-    static const struct bytes names[HTTP2_PSEUDO_COUNT] = {{":method", sizeof ":method" - 1},
-                                                           {":scheme", sizeof ":scheme" - 1},
-                                                           {":path", sizeof ":path" - 1},
-                                                           {":authority", sizeof ":authority" - 1},
-                                                           {":protocol", sizeof ":protocol" - 1}};
+    static const struct bytes names[HTTP2_PSEUDO_COUNT] = {
+        {":method", sizeof ":method" - 1},     {":scheme", sizeof ":scheme" - 1},
+        {":path", sizeof ":path" - 1},         {":authority", sizeof ":authority" - 1},
+        {":protocol", sizeof ":protocol" - 1}, {":status", sizeof ":status" - 1}};
+    static const enum http2_head_kind kinds[HTTP2_PSEUDO_COUNT] = {
+        [HTTP2_STATUS] = HTTP2_RESPONSE_HEAD}; /* the others are a request's */
     size_t at = 0;
     while (at < HTTP2_PSEUDO_COUNT && !bytes_equal(names[at], name)) {
         at++;
     }
-    if (head->is_trailers || head->has_regular || at == HTTP2_PSEUDO_COUNT ||
+    if (head->has_regular || at == HTTP2_PSEUDO_COUNT || kinds[at] != head->kind ||
         head->has_pseudo[at]) {
         object(head, REJECT_PSEUDO_FIELD);
         return;
@@ -359,7 +364,7 @@ enum err http2_head_finish(struct http2_head *head, bool is_last, struct request
                            struct reject *ret_reject)
 {
     struct request request = {.version = HTTP_1_1};
-    CHECK(!head->is_trailers);
+    CHECK(head->kind == HTTP2_REQUEST_HEAD);
     enum reject_reason reason = make_request(head, is_last, &request);
     if (reason != REJECT_NONE) {
         *ret_reject = reject_request(reason);
@@ -369,10 +374,86 @@ enum err http2_head_finish(struct http2_head *head, bool is_last, struct request
     return OK;
 }
 
+/* Three digits, and no more is said of them here (section 8.3.2). */
+static bool read_status(const struct http2_head *head, unsigned *ret_status)
+{
+    enum { DIGITS = 3 };
+    struct bytes text = head->pseudo[HTTP2_STATUS];
+    unsigned status = 0;
+    if (!head->has_pseudo[HTTP2_STATUS] || text.size != DIGITS) {
+        return false;
+    }
+    for (size_t i = 0; i < DIGITS; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+        status = status * 10 + (unsigned)(text.data[i] - '0');
+    }
+    *ret_status = status;
+    return true;
+}
+
+/* Where the body ends is said by the stream; a length that was announced has to come. An answer
+ * that may have a body, and ends here, has one of no bytes. */
+static enum reject_reason frame_answer(struct response *response, bool is_last)
+{
+    if (response_is_informational(response)) {
+        return is_last ? REJECT_STATUS_LINE : REJECT_NONE;
+    }
+    if (response->body == BODY_UNTIL_CLOSE) {
+        response->body = BODY_CHUNKED;
+    }
+    if (response->body == BODY_NONE || !is_last) {
+        return REJECT_NONE;
+    }
+    if (response->content_length > 0) {
+        return REJECT_CONTENT_LENGTH;
+    }
+    response->body = BODY_LENGTH;
+    response->has_content_length = true;
+    return REJECT_NONE;
+}
+
+static enum reject_reason make_response(const struct http2_head *head, bool is_last, bool is_head,
+                                        struct response *response)
+{
+    struct framing_asked asked = {.is_head = is_head, .upgrade = BYTES("")};
+    struct reject reject;
+    if (head->reason != REJECT_NONE) {
+        return head->reason;
+    }
+    if (!read_status(head, &response->status)) {
+        return REJECT_PSEUDO_FIELD;
+    }
+    response->version = HTTP_1_1;
+    response->reason = reply_reason(response->status);
+    response->fields = (struct fields){head->items, head->count};
+    if (framing_check_response(response, &asked, &reject) != OK) {
+        return reject.reason;
+    }
+    response->version = HTTP_2;
+    response->is_keep_alive = true;
+    return frame_answer(response, is_last);
+}
+
+enum err http2_head_finish_response(struct http2_head *head, bool is_last, bool is_head,
+                                    struct response *ret_response, struct reject *ret_reject)
+{
+    struct response response = {.status = 0};
+    CHECK(head->kind == HTTP2_RESPONSE_HEAD);
+    enum reject_reason reason = make_response(head, is_last, is_head, &response);
+    if (reason != REJECT_NONE) {
+        *ret_reject = reject_response(reason);
+        return ERR_SYNTAX;
+    }
+    *ret_response = response;
+    return OK;
+}
+
 enum err http2_head_finish_trailers(const struct http2_head *head, struct fields *ret_trailers,
                                     struct reject *ret_reject)
 {
-    CHECK(head->is_trailers);
+    CHECK(head->kind == HTTP2_TRAILERS);
     if (head->reason != REJECT_NONE) {
         *ret_reject = reject_request(head->reason);
         return ERR_SYNTAX;

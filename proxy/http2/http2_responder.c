@@ -5,11 +5,9 @@
 
 enum {
     NAME_VALUES_ON_STACK = 64,
-    STATUS_SIZE = 3,
     STATUS_SWITCHING = 101,
     STATUS_OK = 200,
-    DIRECT_MIN = 16 * 1024, /* a piece of this size is worth framing at once */
-    FRAME_HEAD_SIZE = 9
+    DIRECT_MIN = 16 * 1024 /* a piece of this size is worth framing at once */
 };
 
 static struct http2_stream *stream_of(struct responder *responder)
@@ -20,80 +18,6 @@ static struct http2_stream *stream_of(struct responder *responder)
 }
 
 /* ---- heads ---- */
-
-/* What HTTP/2 says in other ways (RFC 9113 section 8.2.2), or is made from the message's facts. */
-static bool is_skipped(enum field_id id)
-{
-    switch (id) {
-    case FIELD_CONNECTION:
-    case FIELD_KEEP_ALIVE:
-    case FIELD_PROXY_CONNECTION:
-    case FIELD_TRANSFER_ENCODING:
-    case FIELD_UPGRADE:
-    case FIELD_HTTP2_SETTINGS:
-    case FIELD_TE:
-    case FIELD_CONTENT_LENGTH:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static nghttp2_nv name_value(struct bytes name, struct bytes value)
-{
-    return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.data,
-                        .value = (uint8_t *)(uintptr_t)value.data,
-                        .namelen = name.size,
-                        .valuelen = value.size};
-}
-
-/* Names go out in lower case (section 8.2). data is NULL when memory is out. */
-static struct bytes lower_name(const struct field *field, struct arena *arena)
-{
-    if (field->id != FIELD_OTHER) {
-        return field_id_name(field->id);
-    }
-    size_t at = 0;
-    while (at < field->name.size && byte_lower(field->name.data[at]) == field->name.data[at]) {
-        at++;
-    }
-    if (at == field->name.size) {
-        return field->name;
-    }
-    char *text = arena_alloc(arena, field->name.size);
-    for (size_t i = 0; text != NULL && i < field->name.size; i++) {
-        text[i] = byte_lower(field->name.data[i]);
-    }
-    return bytes_make(text, field->name.size);
-}
-
-/* false without memory. */
-static bool put_fields(const struct fields *fields, struct arena *arena, nghttp2_nv *out,
-                       size_t *count)
-{
-    for (size_t i = 0; i < fields->count; i++) {
-        const struct field *field = &fields->items[i];
-        if (is_skipped(field->id)) {
-            continue;
-        }
-        struct bytes name = lower_name(field, arena);
-        if (name.data == NULL) {
-            return false;
-        }
-        out[(*count)++] = name_value(name, field->value);
-    }
-    return true;
-}
-
-static struct bytes write_decimal(char *end, uint64_t value)
-{
-    char *at = end;
-    do {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return bytes_make(at, (size_t)(end - at));
-}
 
 static bool announces_length(const struct response *response)
 {
@@ -124,10 +48,10 @@ static int submit(struct http2_stream *stream, const nghttp2_nv *fields, size_t 
 /* false without memory. nghttp2 copies what it is given. */
 static bool write_head(struct http2_stream *stream, const struct response *response)
 {
-    enum { LENGTH_SIZE = 20, EXTRA = 2 };
+    enum { EXTRA = 2 };
     nghttp2_nv on_stack[NAME_VALUES_ON_STACK];
-    char status[STATUS_SIZE];
-    char length[LENGTH_SIZE];
+    char status[HTTP2_DECIMAL_SIZE];
+    char length[HTTP2_DECIMAL_SIZE];
     size_t most = response->fields.count + EXTRA;
     nghttp2_nv *fields = most <= NAME_VALUES_ON_STACK
                              ? on_stack
@@ -136,14 +60,15 @@ static bool write_head(struct http2_stream *stream, const struct response *respo
         return false;
     }
     size_t count = 0;
-    fields[count++] =
-        name_value(BYTES(":status"), write_decimal(status + STATUS_SIZE, response->status));
-    if (!put_fields(&response->fields, &stream->arena, fields, &count)) {
+    fields[count++] = http2_name_value(
+        BYTES(":status"), http2_write_decimal(status + sizeof status, response->status));
+    if (http2_put_fields(&response->fields, false, &stream->arena, fields, &count) != OK) {
         return false;
     }
     if (announces_length(response)) {
-        fields[count++] = name_value(BYTES("content-length"),
-                                     write_decimal(length + LENGTH_SIZE, response->content_length));
+        fields[count++] =
+            http2_name_value(BYTES("content-length"),
+                             http2_write_decimal(length + sizeof length, response->content_length));
     }
     return submit(stream, fields, count, response) == 0;
 }
@@ -211,18 +136,18 @@ static void say(struct http2_stream *stream, struct bytes piece)
     if (is_mute(stream) || piece.size == 0) {
         return;
     }
-    if (buf_size(&stream->out) == 0) {
+    if (buf_size(&stream->out.waiting) == 0) {
         stream->answered_us = server->host->loop->now_us;
     }
-    if (buf_append(&stream->out, piece) != OK) {
+    if (buf_append(&stream->out.waiting, piece) != OK) {
         http2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
         return;
     }
     (void)nghttp2_session_resume_data(server->session, stream->id);
-    if (buf_size(&stream->out) >= DIRECT_MIN && !server->is_busy) {
+    if (buf_size(&stream->out.waiting) >= DIRECT_MIN && !server->is_busy) {
         http2_server_pump(server);
     }
-    stream->is_blocked = buf_size(&stream->out) >= HTTP2_OUT_HIGH;
+    stream->is_blocked = buf_size(&stream->out.waiting) >= HTTP2_OUT_HIGH;
     http2_server_schedule(server, NULL);
 }
 
@@ -233,34 +158,12 @@ static void respond_body(struct responder *responder, struct bytes piece)
     say(stream, piece);
 }
 
-/* The trailers are lent, and sent only behind what waits. */
-static bool keep_trailers(struct http2_stream *stream, const struct fields *trailers)
-{
-    nghttp2_nv *kept = arena_alloc(&stream->arena, trailers->count * sizeof *kept);
-    size_t count = 0;
-    for (size_t i = 0; kept != NULL && i < trailers->count; i++) {
-        const struct field *field = &trailers->items[i];
-        if (framing_is_trailer_refused(field->id) || framing_is_trailer_dropped(field->id)) {
-            continue;
-        }
-        struct bytes name = lower_name(field, &stream->arena);
-        struct bytes value = arena_copy(&stream->arena, field->value);
-        name = name.data == field->name.data ? arena_copy(&stream->arena, name) : name;
-        if (name.data == NULL || value.data == NULL) {
-            return false;
-        }
-        kept[count++] = name_value(name, value);
-    }
-    stream->out_trailers = kept;
-    stream->out_trailer_count = count;
-    return kept != NULL;
-}
-
 /* Nothing comes behind what waits. */
 static void say_end(struct http2_stream *stream)
 {
     struct http2_server *server = stream->server;
-    if (buf_size(&stream->out) == 0) {
+    stream->out.is_ended = true;
+    if (buf_size(&stream->out.waiting) == 0) {
         stream->answered_us = server->host->loop->now_us;
     }
     if (!is_mute(stream)) {
@@ -270,7 +173,6 @@ static void say_end(struct http2_stream *stream)
 
 static void finish_answer(struct http2_stream *stream)
 {
-    stream->is_ended = true;
     say_end(stream);
     http2_server_schedule(stream->server, stream); /* gives the window back, too */
 }
@@ -281,7 +183,7 @@ static void respond_end(struct responder *responder, const struct fields *traile
     CHECK(stream->has_head);
     stream->is_open = false;
     bool has_trailers = trailers != NULL && trailers->count > 0 && !is_mute(stream);
-    if (has_trailers && !keep_trailers(stream, trailers)) {
+    if (has_trailers && http2_outlet_keep_trailers(&stream->out, trailers, &stream->arena) != OK) {
         http2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
     }
     finish_answer(stream);
@@ -355,26 +257,10 @@ void http2_stream_reply(struct http2_stream *stream, unsigned status)
 ssize_t http2_on_read_answer(nghttp2_session *session, int32_t id, uint8_t *out, size_t size,
                              uint32_t *flags, nghttp2_data_source *source, void *context)
 {
-    struct http2_stream *stream = source->ptr;
-    size_t waiting = buf_size(&stream->out);
+    const struct http2_stream *stream = source->ptr;
     (void)out;
     (void)context;
-    bool is_all = stream->is_ended || stream->is_finished;
-    if (waiting == 0 && !is_all) {
-        return NGHTTP2_ERR_DEFERRED;
-    }
-    size_t taken = waiting < size ? waiting : size;
-    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-    if (is_all && taken == waiting) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (stream->out_trailer_count > 0) {
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            int status = nghttp2_submit_trailer(session, id, stream->out_trailers,
-                                                stream->out_trailer_count);
-            return status == 0 ? (ssize_t)taken : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-        }
-    }
-    return (ssize_t)taken;
+    return http2_outlet_read(&stream->out, session, id, size, flags);
 }
 
 int http2_on_send_answer(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
@@ -384,20 +270,11 @@ int http2_on_send_answer(nghttp2_session *session, nghttp2_frame *frame, const u
     struct http2_stream *stream = source->ptr;
     (void)session;
     CHECK(frame->data.padlen == 0);
-    if (stream_is_blocked(server->stream)) {
+    if (!http2_outlet_send(&stream->out, server->stream, head, size)) {
         return NGHTTP2_ERR_WOULDBLOCK;
     }
-    struct bytes piece = buf_bytes(&stream->out);
-    CHECK(size <= piece.size);
-    char *room = stream_reserve(server->stream, FRAME_HEAD_SIZE + size);
-    memcpy(room, head, FRAME_HEAD_SIZE);
-    if (size > 0) {
-        memcpy(room + FRAME_HEAD_SIZE, piece.data, size);
-    }
-    stream_commit(server->stream, FRAME_HEAD_SIZE + size);
-    buf_consume(&stream->out, size);
     stream->answered_us = server->host->loop->now_us;
-    if (stream->is_blocked && buf_size(&stream->out) < HTTP2_OUT_HIGH) {
+    if (stream->is_blocked && buf_size(&stream->out.waiting) < HTTP2_OUT_HIGH) {
         stream->is_blocked = false;
         stream->is_drain_due = true;
         http2_server_schedule(server, stream);

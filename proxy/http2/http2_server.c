@@ -400,7 +400,8 @@ static bool is_older(uint64_t since_us, uint64_t limit_us, uint64_t now_us)
 /* The client does not take what waits for it. */
 static bool keeps_waiting(const struct http2_stream *stream, uint64_t now_us)
 {
-    bool is_waiting = buf_size(&stream->out) > 0 || (stream->has_head && stream->is_ended);
+    bool is_ended = stream->out.is_ended && !stream->is_open;
+    bool is_waiting = buf_size(&stream->out.waiting) > 0 || (stream->has_head && is_ended);
     return is_waiting &&
            is_older(stream->answered_us, stream->server->host->settings.client_body_us, now_us);
 }

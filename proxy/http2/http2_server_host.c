@@ -25,7 +25,7 @@ static struct http2_stream *take_spare(struct http2_server_host *host)
         list_init(&stream->link);
         arena_init(&stream->arena, ARENA_MAX);
         buf_init(&stream->in, HTTP2_STREAM_WINDOW);
-        buf_init(&stream->out, OUT_MAX);
+        buf_init(&stream->out.waiting, OUT_MAX);
     }
     return stream;
 }
@@ -38,12 +38,12 @@ struct http2_stream *http2_server_take_block(struct http2_server *server, int32_
     }
     struct arena arena = stream->arena;
     struct buf in = stream->in;
-    struct buf out = stream->out;
+    struct buf out = stream->out.waiting;
     *stream = (struct http2_stream){.server = server,
                                     .id = id,
                                     .arena = arena,
                                     .in = in,
-                                    .out = out,
+                                    .out = {.waiting = out},
                                     .limits = server->host->settings.limits};
     list_init(&stream->link);
     list_init(&stream->due);
@@ -65,7 +65,7 @@ static void free_block(struct http2_stream *stream)
 {
     arena_finish(&stream->arena);
     buf_finish(&stream->in);
-    buf_finish(&stream->out);
+    buf_finish(&stream->out.waiting);
     free(stream);
 }
 
@@ -79,7 +79,7 @@ void http2_server_give_block(struct http2_server_host *host, struct http2_stream
     }
     arena_reset(&stream->arena);
     trim(&stream->in);
-    trim(&stream->out);
+    trim(&stream->out.waiting);
     list_push_front(&host->spares, &stream->link);
     host->spare_count++;
 }

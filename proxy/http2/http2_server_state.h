@@ -11,6 +11,7 @@
 #include "proxy/base/buf.h"
 #include "proxy/http2/http2_guard.h"
 #include "proxy/http2/http2_head.h"
+#include "proxy/http2/http2_outlet.h"
 #include "proxy/http2/http2_server.h"
 #include "proxy/io/watch.h"
 
@@ -66,7 +67,6 @@ struct http2_stream {
     bool is_closed;    /* nghttp2 knows it no more: settle tells and frees */
     bool is_reset;     /* we ended it before its time */
     bool has_head;     /* the final head was given to nghttp2 */
-    bool is_ended;     /* the answer is complete, but for what waits in `out` */
     bool is_said;      /* its end has been sent, and the client may still be sending */
     bool is_head;      /* the request is HEAD */
     bool is_tunnel;    /* it asks for one (RFC 8441) */
@@ -79,9 +79,9 @@ struct http2_stream {
     bool is_body_done;  /* and the handler knows */
     bool has_head_read; /* the head has been complete: what comes now are trailers */
     struct arena arena;
-    struct buf in;   /* read and not yet wanted */
-    struct buf out;  /* answered and not yet sent */
-    size_t withheld; /* bytes read whose windows are not given back yet */
+    struct buf in;           /* read and not yet wanted */
+    struct http2_outlet out; /* answered and not yet sent */
+    size_t withheld;         /* bytes read whose windows are not given back yet */
     uint64_t body_received;
     uint64_t discarded;           /* of these, what came for nobody */
     uint64_t asked_us;            /* when bytes of the request last came, or began to be wanted */
@@ -90,8 +90,6 @@ struct http2_stream {
     struct http2_head head;       /* then of the trailers */
     struct request message;
     struct fields trailers;
-    nghttp2_nv *out_trailers; /* in the arena */
-    size_t out_trailer_count;
 };
 
 extern const struct responder_ops http2_responder_ops;

@@ -53,7 +53,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     server->head_since_us = now_of(server);
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         if (stream != NULL) {
-            http2_head_init(&stream->head, true, &stream->arena, &stream->limits);
+            http2_head_init(&stream->head, HTTP2_TRAILERS, &stream->arena, &stream->limits);
         }
         return 0;
     }
@@ -66,7 +66,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     server->stream_count++;
     server->request_count++;
     stream->asked_us = now_of(server);
-    http2_head_init(&stream->head, false, &stream->arena, &stream->limits);
+    http2_head_init(&stream->head, HTTP2_REQUEST_HEAD, &stream->arena, &stream->limits);
     (void)nghttp2_session_set_stream_user_data(session, stream->id, stream);
     return 0;
 }

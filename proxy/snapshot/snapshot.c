@@ -339,12 +339,26 @@ static bool is_hidden(enum conf_hide_origin hide, const struct conf_endpoint *en
     return hide == CONF_HIDE_ORIGIN_ON || (hide == CONF_HIDE_ORIGIN_AUTO && is_deployment);
 }
 
+enum client_speech snapshot_speech(enum conf_origin_http2 http2, bool is_tls)
+{
+    switch (http2) {
+    case CONF_ORIGIN_HTTP2_ALWAYS:
+        return CLIENT_HTTP2;
+    case CONF_ORIGIN_HTTP2_AUTO:
+        return is_tls ? CLIENT_HTTP2_OR_1 : CLIENT_HTTP1;
+    case CONF_ORIGIN_HTTP2_OFF:
+        break;
+    }
+    return CLIENT_HTTP1;
+}
+
 static enum err fill_endpoint(struct snapshot *snapshot, const struct conf_service *service,
                               const struct snapshot_endpoint_plan *from,
                               struct snapshot_endpoint *to)
 {
     const struct conf *conf = snapshot->base->conf;
     bool is_tls = from->conf != NULL && from->conf->scheme == CONF_SCHEME_HTTPS;
+    to->speech = snapshot_speech(service->origin_http2, is_tls);
     to->is_host_kept = keeps_host(service->host, from->conf);
     to->is_hidden = is_hidden(service->hide_origin, from->conf);
     to->address_count =

@@ -29,12 +29,13 @@ struct snapshot_endpoint {
     struct endpoint *endpoint; /* shared */
     struct bytes authority;    /* host[:port] for the Host field; borrowed from the endpoint */
     union address addresses[SNAPSHOT_ADDRESSES_MAX];
-    uint32_t address_count; /* 0: not resolved, and so not live */
-    struct tls_client *tls; /* borrowed from the base; NULL: without */
-    const char *host;       /* with tls: the origin's name, in the snapshot's arena */
-    bool is_host_kept;      /* it gets the client's Host, else its own authority */
-    bool is_hidden;         /* what it says of its own name is not for clients (reverse.h) */
-    uint64_t affinity;      /* its part of scores (router/affinity.h) */
+    uint32_t address_count;    /* 0: not resolved, and so not live */
+    struct tls_client *tls;    /* borrowed from the base; NULL: without */
+    const char *host;          /* with tls: the origin's name, in the snapshot's arena */
+    enum client_speech speech; /* of requests that are no upgrades */
+    bool is_host_kept;         /* it gets the client's Host, else its own authority */
+    bool is_hidden;            /* what it says of its own name is not for clients (reverse.h) */
+    uint64_t affinity;         /* its part of scores (router/affinity.h) */
 };
 
 struct snapshot_version {
@@ -118,6 +119,8 @@ MUST_USE enum err snapshot_base_create(struct conf *conf, struct tls_ticket_keys
  * ERR_NOMEM; its `ca` was read with the base. Control. */
 MUST_USE enum err snapshot_base_origin_tls(struct snapshot_base *base, size_t index,
                                            struct tls_client **ret_client);
+/* The protocol of an endpoint, for requests that are no upgrades. Pure. */
+enum client_speech snapshot_speech(enum conf_origin_http2 http2, bool is_tls);
 struct snapshot_base *snapshot_base_ref(struct snapshot_base *base);
 void snapshot_base_unref(struct snapshot_base *base); /* NULL is fine */
 

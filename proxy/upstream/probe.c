@@ -9,9 +9,10 @@ enum { PROBE_TAG = TAG('p', 'r', 'o', 'b') };
 struct probe {
     unsigned tag;
     struct client_keeper keeper; /* of all its connections */
+    struct http2_keeper keeper2; /* ... that speak HTTP/2 */
     struct probe_host *host;     /* borrowed */
     struct check *check;         /* shared */
-    struct http1_client *client; /* the present connection, or NULL */
+    struct client *client;       /* on the present connection, or NULL */
     size_t connection_count;     /* open, the closing ones included */
     size_t address_index;
     size_t addresses_left; /* to be tried, the present one included */
@@ -53,6 +54,7 @@ enum err check_create(const struct prober_target *target, struct check **ret_che
     }
     check->reference_count = 1;
     check->proxy_protocol = target->proxy_protocol;
+    check->speech = target->speech;
     check->health = *health;
     check->health.path = check->text;
     check->health.statuses = check->statuses;
@@ -107,9 +109,9 @@ static struct probe *probe_of(void *call)
 static void drop_client(struct probe *probe)
 {
     if (probe->client != NULL) {
-        struct http1_client *client = probe->client;
+        struct client *client = probe->client;
         probe->client = NULL;
-        http1_client_close(client);
+        client_close(client);
     }
 }
 
@@ -146,6 +148,63 @@ static void on_closed(struct client_keeper *keeper, struct http1_client *client)
     free_if_gone(probe);
 }
 
+static struct probe *probe_of_keeper2(struct http2_keeper *keeper)
+{
+    return probe_of(CONTAINER_OF(keeper, struct probe, keeper2));
+}
+
+static struct client *on_http1(struct http2_keeper *keeper, struct http2_client *connection,
+                               struct stream *stream, bool is_announced,
+                               const struct client_ops *ops, void *call)
+{
+    struct probe *probe = probe_of_keeper2(keeper);
+    struct client *client = NULL;
+    (void)connection;
+    if (http1_client_adopt(stream, &probe->host->settings.limits, is_announced, &probe->keeper, ops,
+                           call, &client) != OK) {
+        return NULL;
+    }
+    return client;
+}
+
+/* A probe has one call on a connection and closes it with that: what else becomes of it is told by
+ * its end. */
+static void on_news2(struct http2_keeper *keeper, struct http2_client *connection)
+{
+    (void)keeper;
+    (void)connection;
+}
+
+static void on_idle2(struct http2_keeper *keeper, struct http2_client *connection)
+{
+    (void)keeper;
+    http2_client_end(connection);
+}
+
+static void on_closed2(struct http2_keeper *keeper, struct http2_client *connection)
+{
+    struct probe *probe = probe_of_keeper2(keeper);
+    (void)connection;
+    probe->connection_count--;
+    free_if_gone(probe);
+}
+
+static void on_violation2(struct http2_keeper *keeper, enum metric_http2_violation kind)
+{
+    (void)keeper;
+    (void)kind;
+}
+
+static const struct http2_keeper probe_keeper2 = {
+    .on_http1 = on_http1,
+    .on_ready = on_news2,
+    .on_idle = on_idle2,
+    .on_busy = on_news2,
+    .on_ended = on_news2,
+    .on_closed = on_closed2,
+    .on_violation = on_violation2,
+};
+
 static void end(struct probe *probe, enum probe_result result)
 {
     CHECK(!probe->is_over);
@@ -180,13 +239,22 @@ static uint64_t left_us(const struct probe *probe)
     return probe->due_us > now_us ? probe->due_us - now_us : 1;
 }
 
-/* Nobody is behind a health check. */
-static void announce(const struct probe *probe)
+static enum err connect_to(struct probe *probe, const union address *address, uint64_t timeout_us)
 {
-    static const struct proxy_ends nobody = {.is_known = false};
-    if (probe->check->proxy_protocol != PROXY_PROTOCOL_NONE) {
-        http1_client_announce(probe->client, probe->check->proxy_protocol, &nobody);
-    }
+    static const struct proxy_ends nobody = {.is_known = false}; /* is behind a health check */
+    const struct check *check = probe->check;
+    struct probe_host *host = probe->host;
+    struct client_way way = {.route = {address, 1, 0},
+                             .tls = check->tls,
+                             .name = check->host,
+                             .speech = check->speech,
+                             .announces = check->proxy_protocol,
+                             .ends = &nobody};
+    return check->speech == CLIENT_HTTP1
+               ? http1_client_connect(host->loop, &way, &host->settings.limits, timeout_us,
+                                      &probe->keeper, &probe_ops, probe, &probe->client)
+               : http2_client_connect(host->loop, &way, &host->settings, timeout_us,
+                                      &probe->keeper2, &probe_ops, probe, &probe->client);
 }
 
 /* Each address gets an equal part of the time that is left, so that one which swallows packets does
@@ -202,16 +270,11 @@ static enum err connect_next(struct probe *probe)
         uint64_t timeout_us = left_us(probe) / probe->addresses_left;
         probe->addresses_left--;
         probe->address_index = (probe->address_index + 1) % check->address_count;
-        struct client_way way = {.route = {&check->addresses[probe->address_index], 1, 0},
-                                 .tls = check->tls,
-                                 .name = check->host};
-        err = http1_client_connect(probe->host->loop, &way, &probe->host->limits,
-                                   timeout_us > 0 ? timeout_us : 1, &probe->keeper, &probe_ops,
-                                   probe, &probe->client);
+        err = connect_to(probe, &check->addresses[probe->address_index],
+                         timeout_us > 0 ? timeout_us : 1);
     }
     if (err == OK) {
         probe->connection_count++;
-        announce(probe);
     }
     return err;
 }
@@ -226,9 +289,10 @@ static void go_on(struct probe *probe, enum probe_result otherwise)
 
 /* ---- the call ---- */
 
-static void on_connected(void *call)
+static void on_connected(void *call, struct client *client)
 {
     struct probe *probe = probe_of(call);
+    probe->client = client;
     probe->is_connected = true;
     struct field fields[] = {
         {BYTES("Host"), probe->check->authority, FIELD_HOST},
@@ -244,11 +308,19 @@ static void on_connected(void *call)
         .body = BODY_NONE,
         .is_keep_alive = false,
     };
-    if (http1_client_send(probe->client, &request) != OK) {
+    if (client_send(client, &request) != OK) {
         end(probe, PROBE_OURS);
         return;
     }
-    http1_client_arm(probe->client, left_us(probe));
+    client_arm(client, left_us(probe));
+}
+
+/* The connection was made for it alone. */
+static void on_turned_away(void *call)
+{
+    struct probe *probe = probe_of(call);
+    probe->client = NULL;
+    end(probe, PROBE_OURS);
 }
 
 static void on_inform(void *call, const struct response *response)
@@ -301,6 +373,8 @@ static enum probe_result result_of(enum client_failure failure)
     case CLIENT_TIMEOUT:
         return PROBE_TIMEOUT;
     case CLIENT_RESET:
+    case CLIENT_STREAM_RESET:
+    case CLIENT_UNPROCESSED:
         return PROBE_RESET;
     case CLIENT_MALFORMED:
         return PROBE_MALFORMED;
@@ -326,6 +400,7 @@ static void on_failed(void *call, enum client_failure failure)
 
 static const struct client_ops probe_ops = {
     .on_connected = on_connected,
+    .on_turned_away = on_turned_away,
     .on_inform = on_inform,
     .on_head = on_head,
     .on_body = on_body,
@@ -347,6 +422,7 @@ enum err probe_start(struct probe_host *host, struct check *check, size_t first_
     *probe = (struct probe){
         .tag = PROBE_TAG,
         .keeper = {on_idle_ended, on_closed},
+        .keeper2 = probe_keeper2,
         .host = host,
         .check = check_ref(check),
         .address_index = (first_address + check->address_count - 1) % check->address_count,

@@ -38,6 +38,7 @@ struct check {
     struct conf_health health; /* path, statuses and contains point in here */
     struct bytes authority;    /* points in here */
     enum proxy_protocol proxy_protocol;
+    enum client_speech speech;
     struct tls_client *tls; /* shared; NULL: without */
     const char *host;       /* points in here */
     size_t address_count;   /* 0: nobody to ask */
@@ -54,9 +55,9 @@ void check_unref(struct check *check); /* NULL is fine */
 
 /* What all probes of a prober share; outlives them. */
 struct probe_host {
-    struct loop *loop; /* borrowed */
-    struct framing_limits limits;
-    size_t probe_count; /* those that live, the closing ones included */
+    struct loop *loop;                     /* borrowed */
+    struct http2_client_settings settings; /* of which streams_max is at least 1 */
+    size_t probe_count;                    /* those that live, the closing ones included */
     /* A probe is gone. In an event of the loop. */
     void (*on_gone)(struct probe_host *host);
 };

@@ -343,7 +343,9 @@ enum err prober_create(struct loop *loop, const struct framing_limits *limits,
     }
     *prober = (struct prober){
         .tag = PROBER_TAG,
-        .host = {.loop = loop, .limits = *limits, .on_gone = on_probe_gone},
+        .host = {.loop = loop,
+                 .settings = {.limits = *limits, .streams_max = 1},
+                 .on_gone = on_probe_gone},
         .on_changed = on_changed,
         .context = context,
     };

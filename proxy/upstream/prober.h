@@ -40,6 +40,7 @@ struct prober_target {
     struct bytes host;                /* with tls: whose certificate it must be; terminated */
     const struct conf_health *health; /* is_on */
     enum proxy_protocol proxy_protocol;
+    enum client_speech speech;
 };
 
 /* What the checks of an endpoint say, for status. */

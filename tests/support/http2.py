@@ -209,9 +209,15 @@ class Answer:
 
 
 class Http2:
-    """A client's side over a Link of wire.py."""
+    """A client's side over a Link of wire.py (the origin's is in http2_origin.py)."""
 
     def __init__(self, link, settings=(), window=None, is_polite=True):
+        self._begin(link, is_polite)
+        link.send(PREFACE + self.settings_bytes(settings))
+        if window:
+            self.window_update(0, window)
+
+    def _begin(self, link, is_polite):
         self.link = link
         self.decoder = Decoder()
         self.frames = []   # all that came
@@ -225,9 +231,10 @@ class Http2:
         self.is_polite = is_polite  # acknowledges SETTINGS and PING
         self.gives_windows = True   # as DATA comes
         self._head = None
-        link.send(PREFACE + self.frame_bytes(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *one) for one in settings)))
-        if window:
-            self.window_update(0, window)
+
+    @classmethod
+    def settings_bytes(cls, settings):
+        return cls.frame_bytes(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *one) for one in settings))
 
     @staticmethod
     def frame_bytes(kind, flags, stream, payload=b""):

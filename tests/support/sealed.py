@@ -6,11 +6,11 @@ import threading
 from wire import Closed
 
 
-def server_context(site):
+def server_context(site, protocols=("http/1.1",)):
     """A server's, with what Authority.make gave."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(site["certificate"], site["key"])
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(list(protocols))
     return context
 
 

@@ -148,7 +148,7 @@ void stage_end(struct stage *stage)
     loop_leave(&stage->loop);
     play_until(&stage->loop, stage->loop.stream_count == 0);
     play_until(&stage->loop, stage->home_count == stage->number);
-    assert_true(list_is_empty(&stage->exchanges.seats));
+    assert_true(list_is_empty(&stage->exchanges.upstream.seats));
     assert_all_gone(stage);
     http1_server_host_finish(&stage->servers);
     service_unref(stage->service);

@@ -418,7 +418,7 @@ static void a_body_that_was_sent_is_never_sent_again(void **state)
 static void a_retry_finds_room_under_the_cap(void **state)
 {
     (void)state;
-    stage.exchanges.upstream_open_max = 1;
+    stage.exchanges.upstream.open_max = 1;
     leave_stale_connection();
     send_then_close(GET("/again"), "GET /again");
     ask("", ROLE_CURRENT, "GET /again");
@@ -430,7 +430,7 @@ static void the_cap_is_503_and_blames_nobody(void **state)
 {
     (void)state;
     static struct peer second;
-    stage.exchanges.upstream_open_max = 1;
+    stage.exchanges.upstream.open_max = 1;
     ask(GET("/"), ROLE_CURRENT, "\r\n\r\n");
     stage_connect(&stage, &second);
     peer_send(&stage.loop, &second, GET("/"));
@@ -603,7 +603,7 @@ static void an_endpoint_no_longer_named_is_let_go(void **state)
     leave_stale_connection();
     stage_publish(&stage, 0, false);
     play_until(&stage.loop, endpoint_is_unused(stage.endpoints[ROLE_CURRENT]));
-    assert_true(list_is_empty(&stage.exchanges.seats));
+    assert_true(list_is_empty(&stage.exchanges.upstream.seats));
     peer_expect_end(&stage.loop, &origin);
 }
 
@@ -615,7 +615,7 @@ static void a_request_under_way_keeps_no_connection_behind(void **state)
     peer_send(&stage.loop, &origin, OK_ANSWER);
     peer_expect(&stage.loop, &client, "fine");
     play_until(&stage.loop, endpoint_is_unused(stage.endpoints[ROLE_CURRENT]));
-    assert_true(list_is_empty(&stage.exchanges.seats));
+    assert_true(list_is_empty(&stage.exchanges.upstream.seats));
 }
 
 static void a_retry_under_an_old_lease_keeps_nothing_either(void **state)
@@ -631,7 +631,7 @@ static void a_retry_under_an_old_lease_keeps_nothing_either(void **state)
     peer_expect(&stage.loop, &client, "fine");
     play_until(&stage.loop, stage.home_count == 1);
     play_until(&stage.loop, endpoint_is_unused(stage.endpoints[ROLE_CURRENT]));
-    assert_true(list_is_empty(&stage.exchanges.seats));
+    assert_true(list_is_empty(&stage.exchanges.upstream.seats));
     stage_publish(&stage, 0, true);
 }
 

@@ -49,6 +49,27 @@ static void only_a_silent_pooled_connection_is_stale(void **state)
     assert_answer(retry_decide(&begun, &get), 502);
 }
 
+static void what_the_origin_did_not_look_at_is_asked_again_whatever_it_is(void **state)
+{
+    (void)state;
+    const struct attempt_facts refused = {.end = ATTEMPT_RESET, .is_unprocessed = true};
+    const struct retry_facts post = {.is_idempotent = false};
+    const struct retry_facts post_under_way = {.is_idempotent = false, .has_sent_body = true};
+    const struct retry_facts post_again = {.is_idempotent = false, .retry_count = 1};
+    assert_int_equal(retry_decide(&refused, &post).action, RETRY_SAME_VERSION);
+    assert_int_equal(retry_decide(&refused, &get).action, RETRY_SAME_VERSION);
+    assert_answer(retry_decide(&refused, &post_under_way), 502);
+    assert_answer(retry_decide(&refused, &post_again), 502);
+}
+
+static void a_stream_that_was_reset_was_seen(void **state)
+{
+    (void)state;
+    struct attempt_facts reset = stale;
+    reset.is_stream_reset = true;
+    assert_answer(retry_decide(&reset, &get), 502);
+}
+
 static void other_failures_are_answered_by_their_kind(void **state)
 {
     (void)state;
@@ -165,6 +186,8 @@ int main(void)
         cmocka_unit_test(stale_connection_is_retried_once),
         cmocka_unit_test(unsafe_repetitions_get_502),
         cmocka_unit_test(only_a_silent_pooled_connection_is_stale),
+        cmocka_unit_test(what_the_origin_did_not_look_at_is_asked_again_whatever_it_is),
+        cmocka_unit_test(a_stream_that_was_reset_was_seen),
         cmocka_unit_test(other_failures_are_answered_by_their_kind),
         cmocka_unit_test(answer_that_had_begun_is_cut),
         cmocka_unit_test(what_the_canary_failed_is_rescued_by_its_kind),

@@ -11,7 +11,7 @@ enum { NO_FAILURE = -1 };
 /* Who uses the connection, and who keeps it: notes what it hears. */
 struct user {
     struct client_keeper keeper;
-    struct http1_client *client; /* NULL after on_closed */
+    struct client *client; /* NULL after on_closed */
     bool is_connected;
     unsigned status;
     size_t inform_count;
@@ -30,10 +30,17 @@ static struct peer origin;
 static int listening;
 static const struct framing_limits limits = {4096, 1024, 100};
 
-static void on_connected(void *call)
+static void on_connected(void *call, struct client *client)
 {
     struct user *self = call;
+    assert_ptr_equal(self->client, client);
     self->is_connected = true;
+}
+
+static void on_turned_away(void *call)
+{
+    (void)call;
+    fail_msg("nobody else waits");
 }
 
 static void on_inform(void *call, const struct response *response)
@@ -57,7 +64,7 @@ static void on_body(void *call, struct bytes piece)
     memcpy(self->body + self->body_size, piece.data, piece.size);
     self->body_size += piece.size;
     if (self->stop_after > 0 && self->body_size >= self->stop_after) {
-        http1_client_want(self->client, false);
+        client_want(self->client, false);
     }
 }
 
@@ -80,8 +87,8 @@ static void on_failed(void *call, enum client_failure failure)
     self->failure = (int)failure;
 }
 
-static const struct client_ops ops = {on_connected, on_inform,  on_head,  on_body,
-                                      on_end,       on_drained, on_failed};
+static const struct client_ops ops = {on_connected, on_turned_away, on_inform,  on_head,
+                                      on_body,      on_end,         on_drained, on_failed};
 
 static void on_idle_ended(struct client_keeper *keeper, struct http1_client *client)
 {
@@ -134,7 +141,7 @@ static void send_request(enum method method, enum body_kind body)
                               .content_length = body == BODY_LENGTH ? 4 : 0,
                               .is_keep_alive = true};
     loop_enter(&loop);
-    assert_int_equal(http1_client_send(user.client, &request), OK);
+    assert_int_equal(client_send(user.client, &request), OK);
     loop_leave(&loop);
     peer_expect(&loop, &origin, "\r\n\r\n");
     peer_clear(&origin);
@@ -157,7 +164,7 @@ static void close_client(void)
 {
     if (user.client != NULL) {
         loop_enter(&loop);
-        http1_client_close(user.client);
+        client_close(user.client);
         loop_leave(&loop);
         play_until(&loop, user.client == NULL);
     }
@@ -176,10 +183,10 @@ static int tear_down(void **state)
 /* Puts the next call on the connection, which has to be reusable. */
 static void call_again(void)
 {
-    assert_true(http1_client_is_reusable(user.client));
+    assert_true(http1_client_is_reusable(http1_client_of(user.client)));
     loop_enter(&loop);
-    http1_client_rest(user.client, 0);
-    http1_client_take(user.client, &ops, &user);
+    http1_client_rest(http1_client_of(user.client), 0);
+    http1_client_take(http1_client_of(user.client), &ops, &user);
     loop_leave(&loop);
     begin_call();
     send_request(METHOD_GET, BODY_NONE);
@@ -224,7 +231,7 @@ static void an_answer_without_length_ends_with_the_connection(void **state)
     assert_int_equal(user.end_count, 0);
     peer_close(&origin);
     play_until(&loop, user.end_count == 1);
-    assert_false(http1_client_is_reusable(user.client));
+    assert_false(http1_client_is_reusable(http1_client_of(user.client)));
 }
 
 static void what_breaks_off_is_told_at_once(void **state)
@@ -248,7 +255,7 @@ static void what_breaks_off_is_told_at_once(void **state)
         peer_close(&origin);
         play_until(&loop, user.failure != NO_FAILURE);
         assert_int_equal(user.failure, rows[i].failure);
-        assert_false(http1_client_is_reusable(user.client));
+        assert_false(http1_client_is_reusable(http1_client_of(user.client)));
         assert_int_equal(tear_down(NULL), 0);
         assert_int_equal(set_up(NULL), 0);
     }
@@ -276,8 +283,8 @@ static void what_is_malformed_is_refused(void **state)
         peer_send(&loop, &origin, rows[i].text);
         play_until(&loop, user.failure != NO_FAILURE);
         assert_int_equal(user.failure, CLIENT_MALFORMED);
-        assert_int_equal(http1_client_reject(user.client).reason, rows[i].reason);
-        assert_int_equal(http1_client_reject(user.client).status, 502);
+        assert_int_equal(user.client->reject.reason, rows[i].reason);
+        assert_int_equal(user.client->reject.status, 502);
         assert_int_equal(tear_down(NULL), 0);
         assert_int_equal(set_up(NULL), 0);
     }
@@ -301,16 +308,16 @@ static void answers_without_bodies_keep_the_connection(void **state)
     call_again();
     peer_send(&loop, &origin, "HTTP/1.1 304 Same\r\nContent-Length: 10\r\n\r\n");
     play_until(&loop, user.end_count == 1);
-    assert_true(http1_client_is_reusable(user.client));
+    assert_true(http1_client_is_reusable(http1_client_of(user.client)));
     loop_enter(&loop);
-    http1_client_rest(user.client, 0);
-    http1_client_take(user.client, &ops, &user);
+    http1_client_rest(http1_client_of(user.client), 0);
+    http1_client_take(http1_client_of(user.client), &ops, &user);
     loop_leave(&loop);
     begin_call();
     send_request(METHOD_HEAD, BODY_NONE);
     peer_send(&loop, &origin, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
     play_until(&loop, user.end_count == 1);
-    assert_true(http1_client_is_reused(user.client));
+    assert_true(user.client->is_reused);
     call_again();
 }
 
@@ -326,7 +333,7 @@ static void bytes_behind_an_answer_make_it_the_last(void **state)
     for (size_t i = 0; i < COUNT_OF(answers); i++) {
         peer_send(&loop, &origin, answers[i]);
         play_until(&loop, user.end_count == 1);
-        assert_false(http1_client_is_reusable(user.client));
+        assert_false(http1_client_is_reusable(http1_client_of(user.client)));
         assert_int_equal(tear_down(NULL), 0);
         assert_int_equal(set_up(NULL), 0);
     }
@@ -340,7 +347,7 @@ static void an_idle_connection_that_speaks_or_ends_is_dropped(void **state)
         peer_send(&loop, &origin, "HTTP/1.1 204 None\r\n\r\n");
         play_until(&loop, user.end_count == 1);
         loop_enter(&loop);
-        http1_client_rest(user.client, 60000000);
+        http1_client_rest(http1_client_of(user.client), 60000000);
         loop_leave(&loop);
         if (lasts[i] != NULL) {
             peer_send(&loop, &origin, lasts[i]);
@@ -358,7 +365,7 @@ static void a_deadline_ends_the_call(void **state)
 {
     (void)state;
     loop_enter(&loop);
-    http1_client_arm(user.client, 5000000);
+    client_arm(user.client, 5000000);
     loop_leave(&loop);
     play_turn(&loop, 4000);
     assert_int_equal(user.failure, NO_FAILURE);
@@ -393,7 +400,7 @@ static void what_is_not_wanted_waits(void **state)
     assert_int_equal(user.end_count, 0);
     user.stop_after = 0;
     loop_enter(&loop);
-    http1_client_want(user.client, true);
+    client_want(user.client, true);
     loop_leave(&loop);
     play_until(&loop, user.end_count == 1);
     assert_memory_equal(user.body, "abcd", 4);
@@ -412,7 +419,7 @@ static void an_end_that_was_not_wanted_is_met_later(void **state)
     assert_int_equal(user.failure, NO_FAILURE);
     user.stop_after = 0;
     loop_enter(&loop);
-    http1_client_want(user.client, true);
+    client_want(user.client, true);
     loop_leave(&loop);
     play_until(&loop, user.failure == CLIENT_TRUNCATED);
     assert_int_equal(user.body_size, 4);
@@ -424,15 +431,15 @@ static void an_answer_before_the_request_has_ended_is_the_last(void **state)
     peer_send(&loop, &origin, "HTTP/1.1 204 None\r\n\r\n");
     play_until(&loop, user.end_count == 1);
     loop_enter(&loop);
-    http1_client_rest(user.client, 0);
-    http1_client_take(user.client, &ops, &user);
+    http1_client_rest(http1_client_of(user.client), 0);
+    http1_client_take(http1_client_of(user.client), &ops, &user);
     loop_leave(&loop);
     begin_call();
     send_request(METHOD_POST, BODY_LENGTH);
     peer_send(&loop, &origin, "HTTP/1.1 413 Enough\r\nContent-Length: 0\r\n\r\n");
     play_until(&loop, user.end_count == 1);
     assert_int_equal(user.status, 413);
-    assert_false(http1_client_is_reusable(user.client));
+    assert_false(http1_client_is_reusable(http1_client_of(user.client)));
 }
 
 /* The origin answers and resets while we still write: the write fails before the answer is read. */
@@ -443,20 +450,20 @@ static void an_answer_is_read_although_writing_failed(void **state)
     peer_send(&loop, &origin, "HTTP/1.1 204 None\r\n\r\n");
     play_until(&loop, user.end_count == 1);
     loop_enter(&loop);
-    http1_client_rest(user.client, 0);
-    http1_client_take(user.client, &ops, &user);
+    http1_client_rest(http1_client_of(user.client), 0);
+    http1_client_take(http1_client_of(user.client), &ops, &user);
     loop_leave(&loop);
     begin_call();
     send_request(METHOD_POST, BODY_CHUNKED);
     struct bytes answer = BYTES("HTTP/1.1 413 Enough\r\nContent-Length: 2\r\n\r\nno");
     assert_int_equal(send(origin.fd, answer.data, answer.size, MSG_NOSIGNAL), answer.size);
     loop_enter(&loop);
-    http1_client_send_body(user.client, bytes_make(bytes, sizeof bytes));
+    client_send_body(user.client, bytes_make(bytes, sizeof bytes));
     loop_leave(&loop);
     peer_close(&origin); /* with bytes unread: a reset behind the answer */
     for (int i = 0; i < 3; i++) {
         loop_enter(&loop);
-        http1_client_send_body(user.client, bytes_make(bytes, sizeof bytes));
+        client_send_body(user.client, bytes_make(bytes, sizeof bytes));
         loop_leave(&loop);
     }
     play_until(&loop, user.end_count == 1 || user.failure != NO_FAILURE);

@@ -101,6 +101,16 @@ static size_t patience(unsigned type, unsigned flags, size_t size, size_t bite,
     return 0;
 }
 
+static void what_we_asked_for_is_free_of_charge(void **state)
+{
+    (void)state;
+    struct http2_guard guard = {.continuations = 0};
+    unsigned burst = burst_of(&guard, METRIC_HTTP2_RAPID_RESET, SECOND);
+    struct http2_guard allowed = {.continuations = 0};
+    http2_guard_allow(&allowed, METRIC_HTTP2_RAPID_RESET, 7);
+    assert_int_equal(burst_of(&allowed, METRIC_HTTP2_RAPID_RESET, SECOND), burst + 7);
+}
+
 static void every_frame_is_weighed_however_it_is_cut(void **state)
 {
     (void)state;
@@ -164,6 +174,7 @@ int main(void)
         cmocka_unit_test(every_budget_has_an_end_and_comes_back),
         cmocka_unit_test(an_honest_pace_is_never_stopped),
         cmocka_unit_test(what_is_earned_may_be_spent),
+        cmocka_unit_test(what_we_asked_for_is_free_of_charge),
         cmocka_unit_test(every_frame_is_weighed_however_it_is_cut),
         cmocka_unit_test(another_head_may_go_on_as_often_again),
     };

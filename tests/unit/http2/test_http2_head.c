@@ -40,7 +40,7 @@ static enum reject_reason judge(const char *lines, bool is_last, struct arena *a
 {
     struct http2_head head;
     struct reject reject = {0, REJECT_NONE};
-    http2_head_init(&head, false, arena, &limits);
+    http2_head_init(&head, HTTP2_REQUEST_HEAD, arena, &limits);
     add_lines(&head, lines);
     enum err err = http2_head_finish(&head, is_last, ret_request, &reject);
     assert_int_equal(err == OK, reject.reason == REJECT_NONE);
@@ -282,7 +282,7 @@ static void limits_hold_and_a_bomb_is_seen(void **state)
     static const enum reject_reason reasons[] = {REJECT_FIELD_TOO_LONG, REJECT_HEAD_TOO_LONG,
                                                  REJECT_TOO_MANY_FIELDS, REJECT_TARGET_TOO_LONG};
     for (size_t i = 0; i < COUNT_OF(reasons); i++) {
-        http2_head_init(&head, false, &arena, &limits);
+        http2_head_init(&head, HTTP2_REQUEST_HEAD, &arena, &limits);
         add_lines(&head, GET);
         size_t size = i == 1 ? 400 : i == 2 ? 1 : sizeof value;
         size_t count = i == 1 ? 11 : i == 2 ? 21 : 1;
@@ -326,12 +326,89 @@ static void trailers_are_held_to_the_same_rules(void **state)
         struct fields trailers = {NULL, 0};
         struct reject reject = {0, REJECT_NONE};
         arena_init(&arena, 1 << 20);
-        http2_head_init(&head, true, &arena, &limits);
+        http2_head_init(&head, HTTP2_TRAILERS, &arena, &limits);
         add_lines(&head, cases[i].lines);
         enum err err = http2_head_finish_trailers(&head, &trailers, &reject);
         assert_int_equal(err == OK, cases[i].reason == REJECT_NONE);
         assert_int_equal(reject.reason, cases[i].reason);
         assert_int_equal(trailers.count, cases[i].count);
+        arena_finish(&arena);
+    }
+}
+
+static enum reject_reason judge_answer(const char *lines, bool is_last, bool is_head,
+                                       struct arena *arena, struct response *ret_response)
+{
+    struct http2_head head;
+    struct reject reject = {0, REJECT_NONE};
+    http2_head_init(&head, HTTP2_RESPONSE_HEAD, arena, &limits);
+    add_lines(&head, lines);
+    enum err err = http2_head_finish_response(&head, is_last, is_head, ret_response, &reject);
+    assert_int_equal(err == OK, reject.reason == REJECT_NONE);
+    assert_int_equal(reject.status, err == OK ? 0 : REJECT_STATUS_BAD_RESPONSE);
+    return reject.reason;
+}
+
+static void an_answers_body_is_framed_by_length_and_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines;
+        bool is_last;
+        bool is_head;
+        enum body_kind body;
+        bool has_length;
+    } rows[] = {
+        {":status|200\n", false, false, BODY_CHUNKED, false},
+        {":status|200\n", true, false, BODY_LENGTH, true}, /* of no bytes */
+        {":status|200\ncontent-length|3\n", false, false, BODY_LENGTH, true},
+        {":status|200\ncontent-length|3\n", true, true, BODY_NONE, true},
+        {":status|304\ncontent-length|3\n", true, false, BODY_NONE, true},
+        {":status|204\n", true, false, BODY_NONE, false},
+        {":status|103\nlink|x\n", false, false, BODY_NONE, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct arena arena;
+        struct response response;
+        arena_init(&arena, 1 << 20);
+        assert_int_equal(
+            judge_answer(rows[i].lines, rows[i].is_last, rows[i].is_head, &arena, &response),
+            REJECT_NONE);
+        assert_int_equal(response.version, HTTP_2);
+        assert_int_equal(response.body, rows[i].body);
+        assert_int_equal(response.has_content_length, rows[i].has_length);
+        arena_finish(&arena);
+    }
+}
+
+static void answers_with_a_fault_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines;
+        bool is_last;
+        enum reject_reason reason;
+    } rows[] = {
+        {"x|y\n", true, REJECT_PSEUDO_FIELD},
+        {":status|200\n:status|200\n", true, REJECT_PSEUDO_FIELD},
+        {"x|y\n:status|200\n", true, REJECT_PSEUDO_FIELD},
+        {":status|200\n:path|/\n", true, REJECT_PSEUDO_FIELD},
+        {":status|20\n", true, REJECT_PSEUDO_FIELD},
+        {":status|2x0\n", true, REJECT_PSEUDO_FIELD},
+        {":status|099\n", true, REJECT_STATUS_LINE},
+        {":status|101\n", true, REJECT_UNASKED_UPGRADE},
+        {":status|103\n", true, REJECT_STATUS_LINE},
+        {":status|200\nconnection|close\n", true, REJECT_CONNECTION_FIELD},
+        {":status|200\nte|trailers\n", true, REJECT_CONNECTION_FIELD},
+        {":status|200\ncontent-length|3\n", true, REJECT_CONTENT_LENGTH},
+        {":status|200\nX|y\n", true, REJECT_FIELD_NAME},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct arena arena;
+        struct response response;
+        arena_init(&arena, 1 << 20);
+        assert_int_equal(judge_answer(rows[i].lines, rows[i].is_last, false, &arena, &response),
+                         rows[i].reason);
         arena_finish(&arena);
     }
 }
@@ -362,6 +439,8 @@ int main(void)
         cmocka_unit_test(crumbs_of_a_cookie_become_one),
         cmocka_unit_test(limits_hold_and_a_bomb_is_seen),
         cmocka_unit_test(trailers_are_held_to_the_same_rules),
+        cmocka_unit_test(an_answers_body_is_framed_by_length_and_end),
+        cmocka_unit_test(answers_with_a_fault_are_refused),
         cmocka_unit_test(without_memory_it_is_refused_as_such),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

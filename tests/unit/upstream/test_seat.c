@@ -10,27 +10,33 @@
 enum { OPEN_MAX = 3, IDLE_US = 60 * 1000 * 1000, CALLS = 4 };
 
 struct call {
-    struct http1_client *client;
+    struct client *client;
     bool is_connected;
     size_t end_count;
     bool has_failed;
-    bool is_greedy;            /* takes an idle connection the moment its answer ends */
-    struct http1_client *took; /* what it got */
+    bool is_greedy;      /* takes an idle connection the moment its answer ends */
+    struct client *took; /* what it got */
 };
 
 static struct loop loop;
 static struct endpoint *endpoint;
 static struct endpoint_seat *seat;
-static struct list seats;
+static struct seat_host host;
 static struct call calls[CALLS];
 static struct peer origins[CALLS];
 static int listening;
 static union address address;
-static const struct framing_limits limits = {4096, 1024, 100};
 
-static void on_connected(void *call)
+static void on_connected(void *call, struct client *client)
 {
+    (void)client;
     ((struct call *)call)->is_connected = true;
+}
+
+static void on_turned_away(void *call)
+{
+    (void)call;
+    fail_msg("nobody waits for another's connection");
 }
 
 static void on_response(void *call, const struct response *response)
@@ -53,7 +59,7 @@ static void on_end(void *object, const struct fields *trailers)
     struct call *call = object;
     call->end_count++;
     if (call->is_greedy) {
-        call->took = seat_checkout(seat, NULL, &ops, call);
+        call->took = seat_checkout(seat, CLIENT_HTTP1, NULL, &ops, call);
     }
 }
 
@@ -68,15 +74,14 @@ static void on_failed(void *call, enum client_failure failure)
     ((struct call *)call)->has_failed = true;
 }
 
-static const struct client_ops ops = {on_connected, on_response, on_response, on_body,
-                                      on_end,       on_drained,  on_failed};
+static const struct client_ops ops = {on_connected, on_turned_away, on_response, on_response,
+                                      on_body,      on_end,         on_drained,  on_failed};
 
 static enum err try_connect(struct call *call)
 {
     loop_enter(&loop);
     struct client_way way = {.route = {&address, 1, 0}};
-    enum err err = seat_connect(seat, &seats, &loop, &way, &limits, 1000000, OPEN_MAX, &ops, call,
-                                &call->client);
+    enum err err = seat_connect(seat, &host, &way, 1000000, &ops, call, &call->client);
     loop_leave(&loop);
     return err;
 }
@@ -98,7 +103,7 @@ static void send_request(size_t i)
                               .fields = {items, 1},
                               .is_keep_alive = true};
     loop_enter(&loop);
-    assert_int_equal(http1_client_send(calls[i].client, &request), OK);
+    assert_int_equal(client_send(calls[i].client, &request), OK);
     loop_leave(&loop);
 }
 
@@ -113,10 +118,10 @@ static void finish_call(size_t i)
     loop_leave(&loop);
 }
 
-static struct http1_client *checkout(size_t i)
+static struct client *checkout(size_t i)
 {
     loop_enter(&loop);
-    struct http1_client *client = seat_checkout(seat, NULL, &ops, &calls[i]);
+    struct client *client = seat_checkout(seat, CLIENT_HTTP1, NULL, &ops, &calls[i]);
     loop_leave(&loop);
     return client;
 }
@@ -132,7 +137,10 @@ static int set_up(void **state)
     unsigned port;
     play_begin(&loop);
     memset(calls, 0, sizeof calls);
-    list_init(&seats);
+    host = (struct seat_host){.loop = &loop,
+                              .settings = {.limits = {4096, 1024, 100}, .streams_max = 100},
+                              .open_max = OPEN_MAX};
+    list_init(&host.seats);
     listening = play_listen(&port);
     address.v4 = (struct sockaddr_in){.sin_family = AF_INET,
                                       .sin_port = htons((uint16_t)port),
@@ -152,7 +160,7 @@ static int tear_down(void **state)
     seat_retire(seat);
     loop_leave(&loop);
     play_until(&loop, endpoint_is_unused(endpoint));
-    assert_true(list_is_empty(&seats));
+    assert_true(list_is_empty(&host.seats));
     assert_int_equal(seat->live_count, 0);
     assert_int_equal(seat->idle_count, 0);
     assert_int_equal(connections(METRIC_CONNECTION_ACTIVE), 0);
@@ -180,7 +188,7 @@ static void the_latest_used_is_given_out_first(void **state)
     static const size_t order[] = {2, 0, 1};
     for (size_t i = 0; i < 3; i++) {
         assert_ptr_equal(checkout(order[i]), calls[order[i]].client);
-        assert_true(http1_client_is_reused(calls[order[i]].client));
+        assert_true(calls[order[i]].client->is_reused);
         calls[order[i]].end_count = 0;
     }
     assert_null(checkout(0));
@@ -265,7 +273,7 @@ static void what_was_said_out_of_turn_is_never_an_answer(void **state)
     assert_int_equal(shutdown(origins[1].fd, SHUT_WR), 0);
     loop.asked_us -= 2 * (uint64_t)LOOP_LATE_US;
     loop_enter(&loop);
-    struct http1_client *client = seat_checkout(seat, NULL, &ops, &calls[3]);
+    struct client *client = seat_checkout(seat, CLIENT_HTTP1, NULL, &ops, &calls[3]);
     assert_ptr_equal(client, calls[0].client);
     assert_int_equal(connections(METRIC_CONNECTION_IDLE), 0);
     assert_int_equal(seat->live_count, 1);
