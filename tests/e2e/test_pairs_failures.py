@@ -8,8 +8,9 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from callers import is_sealed  # noqa: E402
-from pairs import BACKS, PARALLEL, kit, scenario  # noqa: E402
+from callers import is_http2, is_sealed  # noqa: E402
+from http2 import REFUSED_STREAM  # noqa: E402
+from pairs import BACKS, HTTP1, PARALLEL, kit, scenario  # noqa: E402
 from play import SLOW, expect, run, wait_for  # noqa: E402
 
 WAIT_S = 2.0 * SLOW
@@ -121,7 +122,7 @@ def cut_answer_is_a_failure_that_was_seen(pair):
     wait_for(lambda: pair.ledger()[1] == 1 and pair.failures() == {"bad_response": 1}, "it is counted")
 
 
-@scenario(**CANARY)
+@scenario(backs=HTTP1, **CANARY)
 def kept_connection_that_was_closed_is_tried_again_where_that_is_safe(pair):
     """The first request of each connection is answered, and the next one is met with its end."""
     met = []
@@ -148,6 +149,23 @@ def kept_connection_that_was_closed_is_tried_again_where_that_is_safe(pair):
     posts = [one.method for one in pair.canary.asked].count("POST")
     expect((told.status, posts, pair.failures()), (502, 1, {"reset": 2}), "what cannot be repeated is not")
     pair.wait_ledger(3, 1, 1)
+
+
+@scenario(backs=[back for back in BACKS if is_http2(back)], **CANARY)
+def request_that_nobody_looked_at_is_tried_again(pair):
+    """Over HTTP/2 an origin can say so, and then it may be repeated whatever it is."""
+    def handle(asked):
+        asked.read()
+        if len(pair.canary.asked) % 2:
+            asked.refuse(REFUSED_STREAM)
+        asked.answer(body=b"second")
+
+    pair.canary.handle = handle
+    caller = pair.caller()
+    for method, body in (("GET", None), ("DELETE", None)):
+        told = caller.ask(method, body=body)
+        expect((told.status, told.body), (200, b"second"), method)
+    pair.wait_ledger(2, 0, 0)
 
 
 @scenario(**CANARY)

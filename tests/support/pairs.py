@@ -21,7 +21,8 @@ from certificates import Authority
 from play import SLOW, add_case, free_port, wait_for
 from sealed import Sealed, server_context
 
-BACKS = ("h1", "h1s")
+BACKS = ("h1", "h1s", "h2c", "h2s")
+HTTP1 = ("h1", "h1s")
 PARALLEL = 8
 _kit = []
 
@@ -89,11 +90,11 @@ def _prepare(stage, back, ports):
     stage.ports, stage.answerers, stage.seals = ports, [], []
     for origin, name in ((stage.origin, "stable"), (stage.canary, "canary")):
         answerer = Answerer(origin, name)
-        origin.play = answerer.play
+        origin.play = answerer.play_http2 if is_http2(back) else answerer.play
         if is_sealed(back):
-            origin.scheme, origin.host = "https", "localhost"
-            stage.seals.append(Sealed(origin, server_context(kit().back)))
-            stage.seals[-1].plays(answerer.play)
+            play, origin.scheme, origin.host = origin.play, "https", "localhost"
+            stage.seals.append(Sealed(origin, server_context(kit().back, ["h2" if is_http2(back) else "http/1.1"])))
+            stage.seals[-1].plays(play)
         stage.answerers.append(answerer)
 
 
@@ -116,7 +117,7 @@ def scenario(fronts=FRONTS, backs=BACKS, timeouts=None, **service):
     def register(function):
         for back in backs:
             ports, proxy = _proxy(back, timeouts)
-            changes = {"host": "keep", **service}
+            changes = {"host": "keep", "origin_http2": "always" if is_http2(back) else "off", **service}
             if is_sealed(back):
                 changes["origin_tls"] = {"ca": kit().authority.path("ca.pem")}
             for front in fronts:
