@@ -20,6 +20,7 @@ enum {
     FILE_MODE = 0640,
     ACCESS_LINES = 200, /* taken at each of the moments at which a report is written */
     PATH_SIZE = 4096,
+    READ_SIZE = 64 * 1024,
 };
 
 /* Names that no report has. */
@@ -110,21 +111,31 @@ static enum err write_file(int folder, const char *name, struct bytes bytes, str
     return err;
 }
 
+/* The file, or ERR_LIMIT with as much of its beginning as `out` holds. */
 static enum err read_all(int fd, struct buf *out)
 {
     for (;;) {
-        char *place = buf_reserve(out, 64 * 1024);
+        size_t left = out->max - buf_size(out);
+        size_t size = left < READ_SIZE ? left : READ_SIZE;
+        char byte;
+        char *place = size > 0 ? buf_reserve(out, size) : &byte;
         if (place == NULL) {
-            return ERR_LIMIT;
+            return ERR_NOMEM;
         }
-        ssize_t count = read(fd, place, 64 * 1024);
+        ssize_t count = read(fd, place, size > 0 ? size : 1);
         if (count < 0 && errno != EINTR) {
             return ERR_IO;
         }
-        if (count == 0) {
-            return OK;
+        if (count <= 0) {
+            if (count == 0) {
+                return OK;
+            }
+            continue;
         }
-        buf_grew(out, count > 0 ? (size_t)count : 0);
+        if (size == 0) {
+            return ERR_LIMIT;
+        }
+        buf_grew(out, (size_t)count);
     }
 }
 
@@ -373,30 +384,74 @@ static size_t carried_size(const json_t *before, const struct incident_work *wor
     return is_own && size >= 0 && (size_t)size < whole ? (size_t)size : whole;
 }
 
-static enum err prepend_file(const char *path, const struct incident_work *work,
-                             const json_t *before, const char *name, struct buf *text,
-                             size_t *ret_size)
-{
+/* A file of processes before, and what it is to be with the work's own lines behind it. */
+struct carried {
+    const char *name;
+    struct buf *own; /* borrowed: the work's */
+    size_t size;     /* of the bytes that come from before */
     struct buf whole;
-    buf_init(&whole, text->max);
-    enum err err = read_file(path, work->id, name, &whole);
-    if (err == OK) {
-        size_t size = carried_size(before, work, name, buf_size(&whole));
-        struct bytes own = buf_bytes(text);
-        struct buf joined;
-        buf_init(&joined, text->max);
-        err = buf_append(&joined, bytes_slice(buf_bytes(&whole), 0, size));
-        (void)buf_append(&joined, own);
-        if (err == OK) {
-            struct buf replaced = *text;
-            *text = joined;
-            joined = replaced;
-            *ret_size = size;
-        }
-        buf_finish(&joined);
+};
+
+/* As much of the text as `max` allows, in whole lines. */
+static struct bytes whole_lines(struct bytes text, size_t max)
+{
+    size_t size = text.size < max ? text.size : max;
+    while (size > 0 && size < text.size && text.data[size - 1] != '\n') {
+        size--;
     }
-    buf_finish(&whole);
-    return err == ERR_NOT_FOUND || err == ERR_LIMIT ? OK : err;
+    return bytes_slice(text, 0, size);
+}
+
+/* What comes from before counts more than what is new: that is how it began. */
+static enum err carry(const char *path, const struct incident_work *work, const json_t *before,
+                      struct carried *carried)
+{
+    struct buf text;
+    buf_init(&text, carried->own->max + 1);
+    buf_init(&carried->whole, carried->own->max);
+    enum err err = read_file(path, work->id, carried->name, &text);
+    if (err == OK || err == ERR_LIMIT) {
+        size_t size = carried_size(before, work, carried->name, buf_size(&text));
+        struct bytes old = whole_lines(bytes_slice(buf_bytes(&text), 0, size), carried->own->max);
+        carried->size = old.size;
+        err = buf_append(&carried->whole, old);
+    } else if (err == ERR_NOT_FOUND) {
+        err = OK;
+    }
+    buf_finish(&text);
+    if (err == OK) {
+        size_t room = carried->own->max - carried->size;
+        err = buf_append(&carried->whole, whole_lines(buf_bytes(carried->own), room));
+    }
+    return err;
+}
+
+static void replace(struct carried *carried, size_t *ret_size)
+{
+    buf_finish(carried->own);
+    *carried->own = carried->whole;
+    *ret_size = carried->size;
+}
+
+/* Both are there before either is taken: a try that fails leaves the work as it was. */
+static enum err carry_all(const char *path, struct incident_work *work, const json_t *before)
+{
+    struct carried requests = {.name = "requests.jsonl", .own = &work->requests};
+    struct carried access = {.name = "access.log", .own = &work->access};
+    enum err err = carry(path, work, before, &requests);
+    if (err == OK) {
+        err = carry(path, work, before, &access);
+        if (err != OK) {
+            buf_finish(&access.whole);
+        }
+    }
+    if (err != OK) {
+        buf_finish(&requests.whole);
+        return err;
+    }
+    replace(&requests, &work->carried_requests);
+    replace(&access, &work->carried_access);
+    return OK;
 }
 
 /* The files that processes before left are kept, with what is new behind it. A disk that cannot be
@@ -406,15 +461,12 @@ static enum err read_before(const char *path, struct incident_work *work, struct
     if (work->resumed_wall_us == 0 || work->has_read_before) {
         return OK;
     }
+    buf_clear(&work->before);
     enum err err = folder_read(path, work->id, FOLDER_JSON, &work->before);
     json_t *before = err == OK ? report_parse(&work->before) : NULL;
     err = err == ERR_NOT_FOUND || err == ERR_LIMIT ? OK : err;
     if (before != NULL) {
-        err = prepend_file(path, work, before, "requests.jsonl", &work->requests,
-                           &work->carried_requests);
-    }
-    if (before != NULL && err == OK) {
-        err = prepend_file(path, work, before, "access.log", &work->access, &work->carried_access);
+        err = carry_all(path, work, before);
     }
     if (before != NULL && err == OK && buf_size(&work->build_log) == 0) {
         (void)!read_file(path, work->id, "build.log", &work->build_log);

@@ -250,6 +250,68 @@ static void a_try_that_failed_takes_nothing_twice(void **state)
     incident_work_destroy(work);
 }
 
+/* The second of two files cannot be read at first: what the first gave is not given again. */
+static void a_file_that_cannot_be_read_at_first_doubles_no_other(void **state)
+{
+    struct place *place = *state;
+    struct witness *first = half_witness();
+    struct incident_work *work = NULL;
+    struct note note = {""};
+    assert_int_equal(write_of(place, first), OK);
+    witness_destroy(first);
+    assert_int_equal(unlink(path_of(place, BENCH_ID "/access.log")), 0);
+    put_folder(place, BENCH_ID "/access.log");
+    assert_int_equal(incident_work_of_record(BENCH_ID, "shop", strdup(bench_record("success")),
+                                             bench_wall_us(9), &work),
+                     OK);
+    for (size_t turn = 0; turn < 2; turn++) {
+        assert_int_equal(folder_write(place->path, work, NULL, &note), ERR_IO);
+    }
+    assert_int_equal(rmdir(path_of(place, BENCH_ID "/access.log")), 0);
+    put_file(place, BENCH_ID "/access.log", "{\"n\":1}\n");
+    assert_int_equal(folder_write(place->path, work, NULL, &note), OK);
+    assert_int_equal(lines_of(place, BENCH_ID "/requests.jsonl"), 3);
+    assert_int_equal(lines_of(place, BENCH_ID "/access.log"), 1);
+    incident_work_destroy(work);
+}
+
+/* How many lines of `size` bytes are put there. */
+static size_t put_lines(const struct place *place, const char *name, size_t size, size_t whole)
+{
+    FILE *file = fopen(path_of(place, name), "w");
+    assert_non_null(file);
+    for (size_t i = 0; i < whole / size; i++) {
+        for (size_t at = 0; at + 1 < size; at++) {
+            assert_int_equal(fputc('x', file), 'x');
+        }
+        assert_int_equal(fputc('\n', file), '\n');
+    }
+    assert_int_equal(fclose(file), 0);
+    return whole / size;
+}
+
+/* A file that is nearly as large as it may be, and one that is larger: what fits stays, in whole
+ * lines, over any number of writes. */
+static void a_long_access_log_of_before_stays(void **state)
+{
+    struct place *place = *state;
+    static const size_t wholes[] = {INCIDENT_ACCESS_MAX - 1000, INCIDENT_ACCESS_MAX,
+                                    INCIDENT_ACCESS_MAX + 9000};
+    enum { LINE = 100 };
+    for (size_t i = 0; i < sizeof wholes / sizeof *wholes; i++) {
+        struct witness *witness = half_witness();
+        assert_int_equal(write_of(place, witness), OK);
+        size_t count = put_lines(place, BENCH_ID "/access.log", LINE, wholes[i]);
+        size_t most = INCIDENT_ACCESS_MAX / LINE;
+        incident_set_resumed(witness_incident(witness), bench_wall_us(10 + (double)i));
+        for (size_t turn = 0; turn < 2; turn++) {
+            assert_int_equal(write_of(place, witness), OK);
+            assert_int_equal(lines_of(place, BENCH_ID "/access.log"), count < most ? count : most);
+        }
+        witness_destroy(witness);
+    }
+}
+
 static void broken_report_before_is_replaced(void **state)
 {
     struct place *place = *state;
@@ -278,6 +340,8 @@ int main(void)
         PLAY(what_crashes_left_is_mended),
         PLAY(requests_of_the_process_before_are_kept_once),
         PLAY(a_try_that_failed_takes_nothing_twice),
+        PLAY(a_file_that_cannot_be_read_at_first_doubles_no_other),
+        PLAY(a_long_access_log_of_before_stays),
         PLAY(broken_report_before_is_replaced),
     };
 #undef PLAY
