@@ -632,7 +632,6 @@ enum err controller_create(const struct controller_options *options, struct note
     controller->started_wall_us = clock_wall_us(controller->clock);
     controller->reloaded_wall_us = controller->started_wall_us;
     list_init(&controller->acts);
-    list_init(&controller->works);
     list_init(&controller->starts);
     list_init(&controller->sights);
     (void)uv_timer_init(&controller->loop->uv, &controller->tick_timer);

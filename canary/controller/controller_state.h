@@ -10,6 +10,7 @@
 #include "canary/history/history.h"
 #include "canary/history/keys.h"
 #include "canary/incident/incidents.h"
+#include "canary/incident/queue.h"
 #include "canary/platform/teller.h"
 #include "canary/platform/watcher.h"
 #include "metrics/access_log.h"
@@ -99,8 +100,7 @@ struct controller {
     struct watcher *watcher;
     struct list sights; /* what was seen of the projects that are watched; of this room's own */
     struct incidents *incidents;
-    struct list works; /* reports that wait to be written */
-    size_t work_count;
+    struct incident_queue works; /* reports that wait to be written */
     uint64_t incidents_retry_us; /* after a failure nothing is written before; monotonic */
     struct admin *admin;
     struct admin_server *admin_server;

@@ -12,9 +12,10 @@
 #include "proxy/base/log.h"
 
 enum {
-    TAKE_MAX = 512, /* failures of one worker and service in a tick */
+    TAKE_MAX = 512,     /* failures of one worker and service in a tick */
+    LINES_MAX = 64,     /* of all services in a tick: so many of them are described, */
+    LINES_EACH_MIN = 4, /* ... and of each service so many at least */
     RETRY_US = 5 * 1000000,
-    WORKS_MAX = 32,
     BEFORE_US = 60 * 1000000, /* shown of the flight recording before the first failure, */
     AFTER_US = 30 * 1000000,  /* ... and after the last change of the record */
 };
@@ -22,41 +23,28 @@ enum {
 static_assert((int)INCIDENT_ID_SIZE >= (int)RECORD_ID_SIZE, "a record's id names its report");
 static_assert((int)INCIDENT_SERVICE_SIZE > (int)CONF_NAME_MAX, "a service's name fits");
 
-/* A work that waits for the one before. */
-struct waiting {
-    struct list link;
-    struct incident_work *work; /* owned */
-};
-
 /* ---- the queue ---- */
 
 /* Takes the work. */
 static void wait_in_line(struct controller *controller, struct incident_work *work)
 {
-    struct waiting *waiting = controller->work_count < WORKS_MAX ? malloc(sizeof *waiting) : NULL;
-    if (waiting == NULL) {
+    if (incident_queue_add(&controller->works, work) != OK) {
         log_warn("%s: its incident report is not complete: too many wait", work->service);
         incident_work_destroy(work);
-        return;
     }
-    waiting->work = work;
-    list_init(&waiting->link);
-    list_push_back(&controller->works, &waiting->link);
-    controller->work_count++;
 }
 
-/* NULL: none waits. */
-static struct incident_work *next_in_line(struct controller *controller)
+/* Takes a work that could not be written and whose incident is present no longer. */
+static void wait_again(struct controller *controller, struct incident_work *work)
 {
-    if (list_is_empty(&controller->works)) {
-        return NULL;
+    buf_clear(&work->access_new);
+    enum err err = incident_queue_return(&controller->works, work);
+    if (err == ERR_LIMIT) {
+        log_warn("%s: its incident report is not complete: too many wait", work->service);
     }
-    struct waiting *waiting =
-        CONTAINER_OF(list_pop_front(&controller->works), struct waiting, link);
-    struct incident_work *work = waiting->work;
-    free(waiting);
-    controller->work_count--;
-    return work;
+    if (err != OK) {
+        incident_work_destroy(work);
+    }
 }
 
 /* ---- failures ---- */
@@ -71,12 +59,21 @@ static uint64_t lost_count(const struct controller *controller, const struct ste
     return lost;
 }
 
+/* Counting a failure costs little, describing one as JSON does not, and this thread rolls back. */
+static size_t lines_each(const struct controller *controller)
+{
+    size_t count = controller->steward_count > 0 ? controller->steward_count : 1;
+    size_t each = LINES_MAX / count;
+    return each > LINES_EACH_MIN ? each : LINES_EACH_MIN;
+}
+
 static void take_failures(struct controller *controller, struct steward *steward, int64_t wall_us)
 {
+    size_t lines_left = lines_each(controller);
     for (size_t i = 0; i < crew_worker_count(controller->crew); i++) {
         struct failure_ring *ring = service_failures_of(steward->service, i);
         if (ring != NULL) {
-            witness_take(steward->witness, ring, TAKE_MAX, wall_us);
+            witness_take(steward->witness, ring, TAKE_MAX, wall_us, &lines_left);
         }
     }
     struct incident *incident = witness_incident(steward->witness);
@@ -148,14 +145,38 @@ void controller_add_build_log(struct controller *controller, const char *rollbac
 
 /* ---- records ---- */
 
+static void add_recording(struct controller *controller, const struct steward *steward,
+                          int64_t first_bad_us, struct incident_work *work)
+{
+    int64_t now_us = clock_wall_us(controller->clock);
+    uint64_t after_us = now_us > first_bad_us ? (uint64_t)(now_us - first_bad_us) : 0;
+    if (controller_recording_around(steward, first_bad_us, BEFORE_US, after_us + AFTER_US,
+                                    &work->recording) != OK) {
+        buf_clear(&work->recording);
+    }
+}
+
+/* What is to be written of the present incident, with the flight recording around it; NULL:
+ * nothing, or no memory. */
+static struct incident_work *make_work(struct controller *controller, struct steward *steward)
+{
+    struct incident *incident =
+        steward->witness != NULL ? witness_incident(steward->witness) : NULL;
+    struct incident_work *work = NULL;
+    if (incident == NULL || !incident_is_dirty(incident) ||
+        incident_make_work(incident, clock_wall_us(controller->clock), &work) != OK) {
+        return NULL;
+    }
+    add_recording(controller, steward, incident_first_bad_us(incident), work);
+    return work;
+}
+
 /* The rollback before is over, or the service is: what its report still lacks is written in its
  * turn. */
 static void let_go(struct controller *controller, struct steward *steward)
 {
-    struct incident *before = steward->witness != NULL ? witness_incident(steward->witness) : NULL;
-    struct incident_work *work = NULL;
-    if (before != NULL && incident_is_dirty(before) &&
-        incident_make_work(before, clock_wall_us(controller->clock), &work) == OK) {
+    struct incident_work *work = make_work(controller, steward);
+    if (work != NULL) {
         wait_in_line(controller, work);
     }
 }
@@ -215,37 +236,13 @@ void controller_follow_record(struct controller *controller, struct steward *ste
 
 /* ---- writing ---- */
 
-static void add_recording(struct controller *controller, const struct steward *steward,
-                          int64_t first_bad_us, struct incident_work *work)
-{
-    int64_t now_us = clock_wall_us(controller->clock);
-    uint64_t after_us = now_us > first_bad_us ? (uint64_t)(now_us - first_bad_us) : 0;
-    if (controller_recording_around(steward, first_bad_us, BEFORE_US, after_us + AFTER_US,
-                                    &work->recording) != OK) {
-        buf_clear(&work->recording);
-    }
-}
-
-static struct incident_work *make_work(struct controller *controller, struct steward *steward)
-{
-    struct incident *incident =
-        steward->witness != NULL ? witness_incident(steward->witness) : NULL;
-    struct incident_work *work = NULL;
-    if (incident == NULL || !incident_is_dirty(incident) ||
-        incident_make_work(incident, clock_wall_us(controller->clock), &work) != OK) {
-        return NULL;
-    }
-    add_recording(controller, steward, incident_first_bad_us(incident), work);
-    return work;
-}
-
 void controller_write_incidents(struct controller *controller)
 {
     bool is_waiting = controller_now_us(controller) < controller->incidents_retry_us;
     if (is_waiting || incidents_is_busy(controller->incidents)) {
         return;
     }
-    struct incident_work *work = next_in_line(controller);
+    struct incident_work *work = incident_queue_next(&controller->works);
     for (size_t i = 0; i < controller->steward_count && work == NULL; i++) {
         work = make_work(controller, controller->stewards[i]);
     }
@@ -283,8 +280,7 @@ static void on_written(void *context, struct incident_work *work, enum err err)
         incident_set_dirty(incident);
     }
     if (err != OK && !is_present && controller->stage != CONTROLLER_CLOSING) {
-        buf_clear(&work->access_new);
-        wait_in_line(controller, work);
+        wait_again(controller, work);
         return;
     }
     incident_work_destroy(work);
@@ -404,10 +400,7 @@ static void on_closed(void *context)
 
 void controller_close_incidents(struct controller *controller)
 {
-    struct incident_work *work;
-    while ((work = next_in_line(controller)) != NULL) {
-        incident_work_destroy(work);
-    }
+    incident_queue_finish(&controller->works);
     struct incidents *incidents = controller->incidents;
     controller->incidents = NULL;
     if (incidents != NULL) {

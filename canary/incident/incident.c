@@ -257,6 +257,9 @@ static bool has_memory(struct witness *witness)
 static void remember(struct witness *witness, const struct tally_failure *failure, char *line)
 {
     witness->recent[witness->recent_count++ % INCIDENT_RECENT_MAX] = *failure;
+    if (line == NULL) {
+        return;
+    }
     struct described *described =
         &witness->described[witness->described_count++ % witness->describe_max];
     free(described->line);
@@ -270,12 +273,17 @@ static bool wants_line(const struct witness *witness)
            incident->described < incident->describe_max;
 }
 
-static void take_one(struct witness *witness, const struct failure_record *record, int64_t wall_us)
+static void take_one(struct witness *witness, const struct failure_record *record, int64_t wall_us,
+                     size_t *lines_left)
 {
     struct tally_failure failure;
     tally_failure_of(record, wall_us, &failure);
     struct incident *incident = witness->incident;
-    char *line = wants_line(witness) ? failure_line_make(record) : NULL;
+    char *line = NULL;
+    if (*lines_left > 0 && wants_line(witness)) {
+        line = failure_line_make(record);
+        (*lines_left)--;
+    }
     if (incident != NULL && !incident->is_complete &&
         failure.wall_us >= incident->first_bad_wall_us) {
         tally_add(&incident->tally, &failure);
@@ -286,11 +294,12 @@ static void take_one(struct witness *witness, const struct failure_record *recor
     remember(witness, &failure, line);
 }
 
-void witness_take(struct witness *witness, struct failure_ring *ring, size_t max, int64_t wall_us)
+void witness_take(struct witness *witness, struct failure_ring *ring, size_t max, int64_t wall_us,
+                  size_t *lines_left)
 {
     struct failure_record record;
     for (size_t i = 0; i < max && has_memory(witness) && failure_ring_peek(ring, &record); i++) {
-        take_one(witness, &record, wall_us);
+        take_one(witness, &record, wall_us, lines_left);
         failure_ring_release(ring);
     }
 }

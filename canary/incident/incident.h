@@ -50,8 +50,10 @@ size_t witness_describe_max(const struct witness *witness);
  * has just ended; what the platform says ("platform.*") belongs to it later too. */
 void witness_note(struct witness *witness, int64_t wall_us, const char *event, const char *text);
 /* Takes at most `max` failures out of a worker's ring; `wall_us` is the time of the tick, by which
- * the engine dates what it counted. Without memory they stay in the ring. */
-void witness_take(struct witness *witness, struct failure_ring *ring, size_t max, int64_t wall_us);
+ * the engine dates what it counted. All are counted; `lines_left` says how many may be described,
+ * and is counted down. Without memory they stay in the ring. */
+void witness_take(struct witness *witness, struct failure_ring *ring, size_t max, int64_t wall_us,
+                  size_t *lines_left);
 /* The present incident; NULL: none. */
 struct incident *witness_incident(struct witness *witness);
 /* A rollback begins, whose first failure was then; ends the incident before. ERR_NOMEM. */

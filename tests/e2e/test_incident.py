@@ -389,6 +389,34 @@ def folder_that_cannot_be_written_delays_nothing(stage):
 
 
 @case(starts_proxy=False)
+def a_report_that_waited_for_the_next_rollback_has_its_chart(stage):
+    """The next rollback begins before the first one's report could be written: nothing of it is missing."""
+    os.makedirs(os.path.join(stage.folder, stage.name))
+    blocker = os.path.join(stage.folder, stage.name, "blocker")
+    with open(blocker, "w", encoding="utf-8") as file:
+        file.write("not a folder")
+    scene = Scene(stage, incidents=os.path.join(blocker, "reports"))
+    load = Traffic(stage, scene.serin)
+    service = f"/api/v1/services/{stage.name}"
+    try:
+        wait_for(lambda: len(load.statuses) > 30, "traffic flows", 30)
+        scene.breaks()
+        wait_for(lambda: scene.phase() == "rolled_back", "it is rolled back", 60)
+        first = scene.record()["id"]
+        scene.canary.reply = answer(body=b"canary")
+        expect(scene.serin.admin("POST", f"{service}/quarantine/c/release", {"reason": "mended"}).status, 200, "release")
+        expect(scene.serin.set_weight(stage.name, 50).status, 200, "weight")
+        expect(scene.serin.admin("POST", f"{service}/rollback", {"reason": "once more", "mode": "instant"}).status, 202, "rollback")
+        wait_for(lambda: scene.record()["id"] != first, "the second is on record", 60)
+    finally:
+        load.stop()
+    os.unlink(blocker)
+    report = wait_for(lambda: scene.report(first), "the first report is written", 60)
+    expect(len(report["points"]) > 0, True, "points of the chart")
+    wait_for(lambda: scene.report(scene.record()["id"]), "the second report is written", 60)
+
+
+@case(starts_proxy=False)
 def reports_can_be_off(stage):
     scene = Scene(stage, incidents="off")
     load = Traffic(stage, scene.serin)

@@ -28,9 +28,9 @@ static void failure_without_memory_is_only_counted_or_waits(void **state)
         assert_int_equal(failure_ring_create(&ring), OK);
         failure_ring_put(ring, &record);
         (void)alloc_fail_begin(turn);
-        witness_take(witness, ring, 1, bench_wall_us(2));
+        witness_take(witness, ring, 1, bench_wall_us(2), &(size_t){1});
         was_refused = alloc_fail_end();
-        witness_take(witness, ring, 1, bench_wall_us(2));
+        witness_take(witness, ring, 1, bench_wall_us(2), &(size_t){1});
         assert_int_equal(incident_make_work(witness_incident(witness), bench_wall_us(3), &work),
                          OK);
         assert_int_equal(work->tally->failed, 1);

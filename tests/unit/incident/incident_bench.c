@@ -42,9 +42,10 @@ struct failure_record bench_failure(const char *path)
 void bench_fail(struct witness *witness, const struct failure_record *record, double seconds)
 {
     struct failure_ring *ring = NULL;
+    size_t lines_left = 1;
     assert_int_equal(failure_ring_create(&ring), OK);
     failure_ring_put(ring, record);
-    witness_take(witness, ring, 1, bench_wall_us(seconds));
+    witness_take(witness, ring, 1, bench_wall_us(seconds), &lines_left);
     failure_ring_destroy(ring);
 }
 

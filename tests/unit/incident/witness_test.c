@@ -62,6 +62,53 @@ static void more_failures_than_are_remembered_are_admitted(void **state)
     witness_destroy(witness);
 }
 
+/* A tick describes so many and no more, however many failed: it is control's thread. */
+static void a_flood_is_counted_at_once_and_described_bit_by_bit(void **state)
+{
+    (void)state;
+    struct witness *witness = bench_witness(0);
+    struct failure_record record = bench_failure("/item/1");
+    struct failure_ring *ring = NULL;
+    assert_int_equal(failure_ring_create(&ring), OK);
+    for (size_t tick = 1; tick <= 2; tick++) {
+        size_t lines_left = 7;
+        for (size_t i = 0; i < 200; i++) {
+            failure_ring_put(ring, &record);
+        }
+        witness_take(witness, ring, 512, bench_wall_us(2), &lines_left);
+        struct incident_work *work = work_of(witness);
+        assert_int_equal(work->tally->failed, 200 * tick);
+        assert_int_equal(work->described, 7 * tick);
+        assert_int_equal(lines_left, 0);
+        incident_work_destroy(work);
+    }
+    failure_ring_destroy(ring);
+    witness_destroy(witness);
+}
+
+/* What was described before a rollback began is not pushed out by what was only counted. */
+static void what_was_described_stays_through_a_flood(void **state)
+{
+    (void)state;
+    struct witness *witness = NULL;
+    struct failure_record record = bench_failure("/item/1");
+    struct failure_ring *ring = NULL;
+    size_t lines_left = 3;
+    assert_int_equal(witness_create(20, &witness), OK);
+    assert_int_equal(failure_ring_create(&ring), OK);
+    for (size_t i = 0; i < 100; i++) {
+        failure_ring_put(ring, &record);
+    }
+    witness_take(witness, ring, 512, bench_wall_us(1.5), &lines_left);
+    assert_int_equal(witness_begin(witness, BENCH_ID, "shop", bench_wall_us(1)), OK);
+    struct incident_work *work = work_of(witness);
+    assert_int_equal(work->tally->failed, 100);
+    assert_int_equal(work->described, 3);
+    incident_work_destroy(work);
+    failure_ring_destroy(ring);
+    witness_destroy(witness);
+}
+
 static size_t count_moments(struct witness *witness, const char *event)
 {
     struct incident_work *work = work_of(witness);
@@ -163,6 +210,8 @@ int main(void)
         cmocka_unit_test(only_what_failed_since_the_first_failure_is_in_it),
         cmocka_unit_test(all_are_counted_and_some_described),
         cmocka_unit_test(more_failures_than_are_remembered_are_admitted),
+        cmocka_unit_test(a_flood_is_counted_at_once_and_described_bit_by_bit),
+        cmocka_unit_test(what_was_described_stays_through_a_flood),
         cmocka_unit_test(later_rollouts_are_another_story),
         cmocka_unit_test(the_newest_moments_stay),
         cmocka_unit_test(failures_after_the_end_belong_to_the_next),
