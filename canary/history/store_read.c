@@ -133,9 +133,11 @@ static bool load_key(sqlite3_stmt *statement, struct arena *arena, void *place)
 }
 
 struct load_table {
-    const char *sql;
-    size_t row_size;
+    const char *sql; /* its parameter, if it has one, is the least time of a key */
     bool (*load_row)(sqlite3_stmt *statement, struct arena *arena, void *place);
+    size_t row_size;
+    size_t rows_offset;  /* in struct history_state: where the rows are told, */
+    size_t count_offset; /* ... and how many */
 };
 
 static enum err load_rows(struct store *store, const struct load_table *table,
@@ -158,21 +160,24 @@ static enum err load_rows(struct store *store, const struct load_table *table,
 }
 
 static enum err load_table(struct store *store, const struct load_table *table, int64_t least_us,
-                           struct arena *arena, void **ret_rows, size_t *ret_count,
-                           struct note *note)
+                           struct arena *arena, struct history_state *state, struct note *note)
 {
     sqlite3_stmt *statement = NULL;
+    size_t count = 0;
     enum err err = prepare(store, table->sql, &statement, note);
     if (err != OK) {
         return err;
     }
-    (void)sqlite3_bind_int64(statement, 1, least_us);
+    if (sqlite3_bind_parameter_count(statement) > 0) {
+        (void)sqlite3_bind_int64(statement, 1, least_us);
+    }
     char *rows = arena_alloc(arena, LOAD_ROWS_MAX * table->row_size);
     if (rows == NULL) {
         err = ERR_NOMEM;
     } else {
-        err = load_rows(store, table, statement, arena, rows, ret_count, note);
-        *ret_rows = rows;
+        err = load_rows(store, table, statement, arena, rows, &count, note);
+        memcpy((char *)state + table->rows_offset, &rows, sizeof rows);
+        memcpy((char *)state + table->count_offset, &count, sizeof count);
     }
     (void)sqlite3_finalize(statement);
     return err;
@@ -200,73 +205,50 @@ static bool load_watch(sqlite3_stmt *statement, struct arena *arena, void *place
     return keep_text(arena, &watch->service) && keep_text(arena, &watch->body);
 }
 
+#define ROWS(type, rows, count)                                                                    \
+    sizeof(struct type), offsetof(struct history_state, rows), offsetof(struct history_state, count)
+
+static const struct load_table load_tables[] = {
+    {"SELECT name, current_deployment, previous_deployment, weight_ppm, phase, revision, salt,"
+     " step, updated_us, detail FROM service ORDER BY name",
+     load_service, ROWS(history_service, services, service_count)},
+    {"SELECT service, deployment, reason, since_us FROM quarantine ORDER BY since_us",
+     load_quarantine, ROWS(history_quarantine, quarantines, quarantine_count)},
+    {"SELECT " ROLLBACK_COLUMNS " FROM rollback WHERE status = 'in_progress' OR"
+     " (status = 'failed' AND service IN"
+     "  (SELECT name FROM service WHERE phase = 'rollback_failed') AND seq ="
+     "  (SELECT max(seq) FROM rollback AS other WHERE other.service = rollback.service"
+     "   AND other.status <> 'dry_run')) ORDER BY seq",
+     load_rollback, ROWS(history_rollback, rollbacks, rollback_count)},
+    {"SELECT key, fingerprint, rollback_id, at_us FROM idempotency WHERE at_us >= ?1"
+     " ORDER BY at_us",
+     load_key, ROWS(history_key, keys, key_count)},
+    {"SELECT seq, body FROM alert ORDER BY seq", load_alert,
+     ROWS(history_alert, alerts, alert_count)},
+    {"SELECT rollback, body FROM platform ORDER BY rowid", load_platform,
+     ROWS(history_platform, platforms, platform_count)},
+    {"SELECT service, body FROM watch ORDER BY service", load_watch,
+     ROWS(history_watch, watches, watch_count)},
+};
+
 enum err store_load(struct store *store, int64_t now_us, struct history_state *ret_state,
                     struct note *note)
 {
-    static const struct load_table services = {
-        "SELECT name, current_deployment, previous_deployment, weight_ppm, phase, revision, salt,"
-        " step, updated_us, detail FROM service ORDER BY name",
-        sizeof(struct history_service), load_service};
-    static const struct load_table quarantines = {
-        "SELECT service, deployment, reason, since_us FROM quarantine ORDER BY since_us",
-        sizeof(struct history_quarantine), load_quarantine};
-    static const struct load_table rollbacks = {
-        "SELECT " ROLLBACK_COLUMNS " FROM rollback WHERE status = 'in_progress' OR"
-        " (status = 'failed' AND service IN"
-        "  (SELECT name FROM service WHERE phase = 'rollback_failed') AND seq ="
-        "  (SELECT max(seq) FROM rollback AS other WHERE other.service = rollback.service"
-        "   AND other.status <> 'dry_run')) ORDER BY seq",
-        sizeof(struct history_rollback), load_rollback};
-    static const struct load_table keys = {
-        "SELECT key, fingerprint, rollback_id, at_us FROM idempotency WHERE at_us >= ?1"
-        " ORDER BY at_us",
-        sizeof(struct history_key), load_key};
-    static const struct load_table alerts = {"SELECT seq, body FROM alert ORDER BY seq",
-                                             sizeof(struct history_alert), load_alert};
-    static const struct load_table platforms = {
-        "SELECT rollback, body FROM platform ORDER BY rowid", sizeof(struct history_platform),
-        load_platform};
-    static const struct load_table watches = {"SELECT service, body FROM watch ORDER BY service",
-                                              sizeof(struct history_watch), load_watch};
-
+    int64_t least_us = now_us - (int64_t)HISTORY_KEY_LIFE_S * 1000000;
     struct arena *arena = malloc(sizeof *arena);
     if (arena == NULL) {
         return ERR_NOMEM;
     }
     arena_init(arena, LOAD_MEMORY_MAX);
     struct history_state state = {.memory = arena};
-    void *rows[7] = {NULL};
-    enum err err = load_table(store, &services, 0, arena, &rows[0], &state.service_count, note);
-    if (err == OK) {
-        err = load_table(store, &quarantines, 0, arena, &rows[1], &state.quarantine_count, note);
-    }
-    if (err == OK) {
-        err = load_table(store, &rollbacks, 0, arena, &rows[2], &state.rollback_count, note);
-    }
-    if (err == OK) {
-        int64_t least_us = now_us - (int64_t)HISTORY_KEY_LIFE_S * 1000000;
-        err = load_table(store, &keys, least_us, arena, &rows[3], &state.key_count, note);
-    }
-    if (err == OK) {
-        err = load_table(store, &alerts, 0, arena, &rows[4], &state.alert_count, note);
-    }
-    if (err == OK) {
-        err = load_table(store, &platforms, 0, arena, &rows[5], &state.platform_count, note);
-    }
-    if (err == OK) {
-        err = load_table(store, &watches, 0, arena, &rows[6], &state.watch_count, note);
+    enum err err = OK;
+    for (size_t i = 0; i < COUNT_OF(load_tables) && err == OK; i++) {
+        err = load_table(store, &load_tables[i], least_us, arena, &state, note);
     }
     if (err != OK) {
         history_state_finish(&state);
         return err;
     }
-    state.services = rows[0];
-    state.quarantines = rows[1];
-    state.rollbacks = rows[2];
-    state.keys = rows[3];
-    state.alerts = rows[4];
-    state.platforms = rows[5];
-    state.watches = rows[6];
     *ret_state = state;
     return OK;
 }

@@ -73,7 +73,7 @@ static enum field_id short_candidate(const char *name, size_t size)
     }
 }
 
-/* The same from 10 letters on. */
+/* The same from 10 to 14 letters. */
 static enum field_id long_candidate(const char *name, size_t size)
 {
     switch (size) {
@@ -131,6 +131,15 @@ static enum field_id long_candidate(const char *name, size_t size)
         default:
             return FIELD_SEC_FETCH_SITE;
         }
+    default:
+        return FIELD_OTHER;
+    }
+}
+
+/* ... and from 15 on. */
+static enum field_id longest_candidate(const char *name, size_t size)
+{
+    switch (size) {
     case 15:
         return (name[0] | 0x20) == 'x' ? FIELD_X_FORWARDED_FOR : FIELD_IDEMPOTENCY_KEY;
     case 16:
@@ -203,8 +212,9 @@ static bool is_known(const char *name, const char *known, size_t size)
 
 enum field_id field_id_of(struct bytes name)
 {
-    enum field_id id = name.size < 10 ? short_candidate(name.data, name.size)
-                                      : long_candidate(name.data, name.size);
+    enum field_id id = name.size < 10   ? short_candidate(name.data, name.size)
+                       : name.size < 15 ? long_candidate(name.data, name.size)
+                                        : longest_candidate(name.data, name.size);
     if (names[id].size != name.size || !is_known(name.data, names[id].data, name.size)) {
         return FIELD_OTHER;
     }

@@ -24,6 +24,14 @@ def function(lines):
     return "void f(void)\n{\n" + "    g();\n" * lines + "}\n"
 
 
+def switch(cases):
+    return "void f(int a)\n{\n    switch (a) {\n" + "".join(f"    case {n}:\n        return;\n" for n in range(cases)) + "    }\n}\n"
+
+
+def table(rows):
+    return "void f(void)\n{\n    static const int rows[] = {\n" + "        1,\n" * rows + "    };\n}\n"
+
+
 # A tree that all checks accept; every play changes or adds the files it names.
 GOOD = {
     "proxy/base/err.h": header("proxy/base/err.h", "enum err { OK };\n"),
@@ -38,6 +46,7 @@ GOOD = {
     "proxy/main.c": '#include "canary/engine/judge.h"\n',
     "tests/unit/router/test_split.c": '#include "router/split.h"\n#include "tests/support/fake.h"\n',
     "tests/support/fake.h": header("tests/support/fake.h"),
+    "tests/unit/router/test_table.c": table(100) + switch(50),
     "docs/page.md": "See [the other](.." "/README.md).\n",
     "README.md": "# A sample\n\n[Here](#a-sample), [there](docs/page.md) and `router/split.h`.\n",
 }
@@ -85,6 +94,8 @@ PLAYS = [
     ("way_out_of_the_tree", RULES, {"docs/page.md": "See .." "/.." "/elsewhere/notes.\n"}, "leads out of the tree"),
     ("way_to_a_neighbour", RULES, {"bench/run": "cat .." "/neighbour/notes\n"}, "leads out of the tree"),
     ("long_function", RULES, {"router/split.c": function(61)}, "a function of 61 lines"),
+    ("long_switch", RULES, {"router/split.c": switch(40)}, "a function of 82 lines"),
+    ("long_table_within", RULES, {"router/split.c": table(61)}, "a function of 63 lines"),
     ("long_file", RULES, {"router/split.c": "int a;\n" * 801}, "a file of 802 lines"),
     ("dead_link", DOCS, {"docs/page.md": "[Gone](gone.md)\n"}, "docs/page.md:1: gone.md leads nowhere"),
     ("dead_heading", DOCS, {"docs/page.md": "[Gone](.." "/README.md#gone)\n"}, "README.md has no such heading"),
@@ -95,8 +106,8 @@ PLAYS = [
 
 # Things that look wrong and are not.
 HARMLESS = {
-    "router/table.c": "void f(void)\n{\n    static const int t[] = {\n" + "        1,\n" * 100 + "    };\n}\n",
-    "router/list.c": "void f(int a)\n{\n    switch (a) {\n" + "    case 1:\n" * 100 + "    }\n}\n",
+    "tests/unit/router/table.c": "void f(void)\n{\n    static const int t[] = {\n" + "        1,\n" * 100 + "    };\n}\n",
+    "tests/unit/router/list.c": "void f(int a)\n{\n    switch (a) {\n" + "    case 1:\n" * 100 + "    }\n}\n",
     "router/text.c": '/* strcpy(a, b) is not used here */\nconst char *a = "strcpy(a, b)";\n',
     "router/mask.c": 'const char *a = "/tmp/fileXX' 'XXXX";\nint my_sprintf(int a);\n',
     "docs/else.md": "[Far](https://example.com/x) and `[not](a-link)`.\n\n```\n[nor](this)\n```\n",
