@@ -160,14 +160,20 @@ def report_is_on_disk_and_at_the_api(stage):
     record, report = scene.roll_back()
     folder = os.path.join(scene.folder, record["id"])
     expect(sorted(os.listdir(folder)), ["access.log", "chart.svg", "report.json", "report.md", "requests.jsonl"], "files")
-    expect([name for name in os.listdir(scene.folder) if name.startswith(".")], [], "what is left of writing")
+    wait_for(lambda: not [name for name in os.listdir(scene.folder) if name.startswith(".")], "nothing is left of writing", 30)
+
+    def same(incident, ending, name):
+        """The API's answer, if it is what the file has; the report may be written once more between the two."""
+        found = scene.serin.admin("GET", f"/api/v1/incidents/{incident}{ending}")
+        with open(os.path.join(folder, name), "rb") as file:
+            return found if found.body == file.read() else None
+
     kinds = {"": "application/json", ".json": "application/json", ".md": "text/markdown; charset=utf-8",
              ".svg": "image/svg+xml"}
     names = {"": "report.json", ".json": "report.json", ".md": "report.md", ".svg": "chart.svg"}
     for ending, kind in kinds.items():
-        found = scene.serin.admin("GET", f"/api/v1/incidents/{record['id']}{ending}")
-        with open(os.path.join(folder, names[ending]), "rb") as file:
-            expect((found.status, found.fields["Content-Type"], found.body), (200, kind, file.read()), ending)
+        found = wait_for(lambda: same(record["id"], ending, names[ending]), f"the API has what is on disk: {ending}", 30)
+        expect((found.status, found.fields["Content-Type"]), (200, kind), ending)
         expect(found.fields["X-Content-Type-Options"], "nosniff", "nosniff")
         expect("default-src 'none'" in (found.fields["Content-Security-Policy"] or ""), ending == ".svg", "policy")
     picture = xml.etree.ElementTree.parse(os.path.join(folder, "chart.svg")).getroot()
