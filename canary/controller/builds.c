@@ -11,6 +11,8 @@
 /* An alert of a failed build has no end of its own. */
 #define BUILD_ALERT_US UINT64_C(3600000000)
 
+enum { SHORT_ID_SIZE = 8 }; /* of a deployment's id, so much tells it from others */
+
 bool build_is_in_use(const struct steward *steward, const char *deployment)
 {
     const struct rollout *rollout = &steward->engine.rollout;
@@ -113,12 +115,101 @@ static void keep_key(struct controller *controller, const struct admin_rollback 
     change->key = has_key ? key : NULL;
 }
 
+/* The record of a rollback has no place for the log: the trail has. */
+static void audit_log(struct controller *controller, const struct admin_rollback *failure)
+{
+    struct record none;
+    record_init(&none);
+    char *evidence = evidence_of(failure, &none);
+    struct history_audit row = {clock_wall_us(controller->clock), failure->actor, "build.log",
+                                failure->service, evidence};
+    controller_write(controller, &(struct history_change){.audit = &row}, "the build's log",
+                     failure->service);
+    free(evidence);
+}
+
+/* ---- one build, seen by several: a guard around the command, the watch of the platform ---- */
+
+/* One may say the id, the other its beginning. */
+static bool is_same_build(const char *a, const char *b)
+{
+    size_t size = strlen(a) < strlen(b) ? strlen(a) : strlen(b);
+    return strcmp(a, b) == 0 || (size >= SHORT_ID_SIZE && strncmp(a, b, size) == 0);
+}
+
+void controller_note_build(struct controller *controller, struct steward *steward,
+                           const struct admin_rollback *failure, const char *id, json_t *record)
+{
+    struct build_seen *seen = &steward->build_seen;
+    json_decref(seen->record);
+    *seen = (struct build_seen){.at_us = controller_now_us(controller), .record = record};
+    (void)snprintf(seen->name, sizeof seen->name, "%s", label_of(failure));
+    (void)snprintf(seen->actor, sizeof seen->actor, "%s", failure->actor);
+    (void)snprintf(seen->id, sizeof seen->id, "%s", id);
+}
+
+/* Somebody who says it twice means two builds; another one, of the same deployment, the same. */
+static bool was_seen(const struct controller *controller, const struct steward *steward,
+                     const struct admin_rollback *failure)
+{
+    const struct build_seen *seen = &steward->build_seen;
+    bool is_recent =
+        seen->at_us != 0 && controller_now_us(controller) - seen->at_us < BUILD_ALERT_US;
+    return is_recent && strcmp(seen->actor, failure->actor) != 0 &&
+           is_same_build(seen->name, label_of(failure));
+}
+
+static json_t *seen_record(const struct steward *steward)
+{
+    const struct record *record = &steward->engine.rollout.record;
+    const struct build_seen *seen = &steward->build_seen;
+    if (seen->record != NULL) {
+        return json_incref(seen->record);
+    }
+    bool is_rollouts = steward->engine.rollout.has_record && strcmp(record->id, seen->id) == 0;
+    return is_rollouts ? record_to_json(record, steward) : NULL;
+}
+
+/* False: it was not seen before, or what came of that is forgotten. */
+static bool join(struct controller *controller, struct steward *steward,
+                 const struct admin_rollback *failure, struct admin_call *call)
+{
+    json_t *json = was_seen(controller, steward, failure) ? seen_record(steward) : NULL;
+    if (json == NULL) {
+        return false;
+    }
+    struct note text;
+    struct record record;
+    struct history_key key;
+    struct history_change change = {.key = NULL};
+    note_set(&text, "%s (the same build as in %s)", failure->reason, steward->build_seen.id);
+    controller_audit(controller, failure->actor, "build.failure", steward->conf->name, text.text);
+    if (failure->build_log.size > 0) {
+        audit_log(controller, failure);
+    }
+    record_init(&record);
+    (void)snprintf(record.id, sizeof record.id, "%s", steward->build_seen.id);
+    record.decided_wall_us = clock_wall_us(controller->clock);
+    keep_key(controller, failure, &record, &key, &change);
+    if (change.key != NULL) {
+        controller_write(controller, &change, "a key", steward->conf->name);
+    }
+    if (call != NULL) {
+        admin_reply(call, &(struct admin_reply){.result = ADMIN_DONE, .body = json});
+    }
+    json_decref(json);
+    return true;
+}
+
 void controller_record_build(struct controller *controller, struct steward *steward,
                              const struct admin_rollback *failure, struct admin_call *call)
 {
     struct record record;
     struct history_rollback row;
     struct history_key key;
+    if (join(controller, steward, failure, call)) {
+        return;
+    }
     fill_record(controller, failure, &record);
     char *evidence = evidence_of(failure, &record);
     record_to_history(&record, steward, evidence, &row);
@@ -131,6 +222,7 @@ void controller_record_build(struct controller *controller, struct steward *stew
     tell(controller, steward, failure, &record);
     json_t *json = history_rollback_to_json(&row);
     admin_publish(controller->admin, "rollback", steward->conf->name, json_incref(json));
+    controller_note_build(controller, steward, failure, record.id, json_incref(json));
     if (call != NULL) {
         admin_reply(call, &(struct admin_reply){.result = ADMIN_DONE, .body = json});
     }
@@ -158,20 +250,8 @@ static bool roll_back(struct controller *controller, struct steward *steward,
         return false;
     }
     controller_act(controller, steward, &actions, NULL);
+    controller_note_build(controller, steward, failure, id, NULL);
     return true;
-}
-
-/* The record of a rollback has no place for the log: the trail has. */
-static void audit_log(struct controller *controller, const struct admin_rollback *failure)
-{
-    struct record none;
-    record_init(&none);
-    char *evidence = evidence_of(failure, &none);
-    struct history_audit row = {clock_wall_us(controller->clock), failure->actor, "build.log",
-                                failure->service, evidence};
-    controller_write(controller, &(struct history_change){.audit = &row}, "the build's log",
-                     failure->service);
-    free(evidence);
 }
 
 void controller_build_failed(struct controller *controller, struct steward *steward,

@@ -277,8 +277,12 @@ bool build_is_in_use(const struct steward *steward, const char *deployment);
 /* One that rolled nothing back, within the hour, and no other canary since. */
 bool build_has_failed_lately(const struct controller *controller, const struct steward *steward);
 enum { BUILD_LOG_MAX = 16 * 1024 }; /* of a build's log the end is kept */
-/* Nothing is rolled back: it goes into history, audit trail, log and alerts. Answers the call,
- * which may be NULL. */
+/* That build has the record of this id; another observer of it gets no second within the hour.
+ * Takes `record` as JSON; NULL: it is the engine's. */
+void controller_note_build(struct controller *controller, struct steward *steward,
+                           const struct admin_rollback *failure, const char *id, json_t *record);
+/* Nothing is rolled back: it goes into history, audit trail, log and alerts; what another observer
+ * reported already, into the trail alone. Answers the call, which may be NULL. */
 void controller_record_build(struct controller *controller, struct steward *steward,
                              const struct admin_rollback *failure, struct admin_call *call);
 

@@ -171,6 +171,9 @@ static void roll_back(void *context, struct admin_call *call, const struct admin
     if (!rollback->is_dry_run) {
         actions.record = steward->engine.rollout.record;
     }
+    if (rollback->is_build) {
+        controller_note_build(controller, steward, rollback, actions.record.id, NULL);
+    }
     struct history_key key = {rollback->key, rollback->fingerprint, actions.record.id,
                               clock_wall_us(controller->clock)};
     bool has_key = rollback->key != NULL && keys_add(controller->keys, key.key, key.fingerprint,

@@ -141,6 +141,7 @@ void steward_destroy(struct steward *steward)
     checks_finish(&steward->checks);
     drills_finish(&steward->drills);
     witness_destroy(steward->witness);
+    json_decref(steward->build_seen.record);
     free(steward);
 }
 

@@ -5,6 +5,8 @@
  * versions (shared with the snapshots), feeds its engine with their counts each tick, and remembers
  * what the workers have been told. Control only. */
 #pragma once
+#include <jansson.h>
+
 #include "canary/controller/checks.h"
 #include "canary/controller/drills.h"
 #include "canary/controller/lineup.h"
@@ -64,6 +66,15 @@ struct steward_hold {
     uint64_t begun_count; /* times that a worker began to, so far */
 };
 
+/* A failed build that has a record: another observer of the same one gets no second. */
+struct build_seen {
+    uint64_t at_us;                     /* 0: none */
+    char name[CONF_DEPLOYMENT_MAX + 1]; /* of the deployment */
+    char actor[RECORD_ACTOR_SIZE];
+    char id[RECORD_ID_SIZE];
+    json_t *record; /* owned; NULL: a rollback's, which the engine has */
+};
+
 struct steward {
     struct service *service;         /* shared: a reference */
     const struct conf_service *conf; /* borrowed from the base */
@@ -92,6 +103,7 @@ struct steward {
     struct finding told_finding;      /* last told to log and audit trail, */
     uint64_t told_finding_us;         /* ... then; 0: never */
     uint64_t build_failed_us;         /* the last failed build that rolled nothing back; 0: none */
+    struct build_seen build_seen;     /* the last one of all */
     struct steward_hold hold;         /* containment, as it was last told */
     enum rollout_phase kept_phase;    /* the last that kept answers followed */
     uint64_t kept_realms[ROLE_COUNT]; /* and under which they were kept then */

@@ -165,6 +165,52 @@ static void of_a_long_log_the_end_is_kept(void **state)
     assert_string_equal(text, "the end");
 }
 
+static void watch_sees(struct bench *bench, const char *deployment)
+{
+    fail_alone(bench, &(struct admin_rollback){.service = "shop",
+                                               .reason = "the build failed in stage build",
+                                               .is_build = true,
+                                               .deployment = deployment,
+                                               .expect_current = deployment,
+                                               .build_log = BYTES("npm ERR!\n"),
+                                               .actor = "watch"});
+}
+
+static void assert_counts(struct bench *bench, const char *records, const char *rows)
+{
+    char text[256];
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT count(*) FROM rollback WHERE trigger_kind = 'build'", text);
+    assert_string_equal(text, records);
+    bench_look_up(bench, "SELECT count(*) FROM audit WHERE action = 'build.failure'", text);
+    assert_string_equal(text, rows);
+}
+
+/* A guard around the command says it, and the watch of the platform sees it: one build. */
+static void build_that_two_report_has_one_record(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"deployment\":\"c0ffee12\"}", "c0ffee12");
+    watch_sees(bench, "c0ffee12-0000-4000-8000-000000000001");
+    watch_sees(bench, "c0ffee99");
+    assert_only_recorded(bench, "{\"reason\":\"npm: 1\",\"deployment\":\"c0ffee99\"}", "c0ffee99");
+    assert_counts(bench, "2", "4");
+}
+
+static void build_that_rolled_back_is_not_recorded_as_one_that_did_not(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer answer = bench_ask(bench, METHOD_POST, BUILD,
+                                     "{\"reason\":\"smoke: 1\",\"expect_current\":\"c1\"}", NULL);
+    assert_int_equal(answer.status, 202);
+    bench_forget(&answer);
+    watch_sees(bench, "c1");
+    assert_false(is_alerted(bench, "c1"));
+    assert_counts(bench, "1", "1");
+}
+
 static void log_of_a_build_in_use_is_in_the_trail(void **state)
 {
     struct bench *bench = *state;
@@ -198,6 +244,8 @@ int main(void)
         TEST(service_without_a_canary_records_it_too),
         TEST(alert_ends_with_another_deployment),
         TEST(of_a_long_log_the_end_is_kept),
+        TEST(build_that_two_report_has_one_record),
+        TEST(build_that_rolled_back_is_not_recorded_as_one_that_did_not),
         TEST(log_of_a_build_in_use_is_in_the_trail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
