@@ -2,7 +2,7 @@
 # a browser), `make test` runs the suite.
 # Everything else is `cmake --preset NAME && cmake --build --preset NAME` (dev, release, asan, tsan, clang, fuzz).
 .POSIX:
-.PHONY: demo test setup build install package asan tsan fuzz tidy bench ci format clean
+.PHONY: demo test setup build install package reproducible asan tsan fuzz tidy bench ci format clean
 
 demo: build
 	@look='$(LOOK)'; build/release/serin demo $${look:+--look "$$look"}
@@ -19,6 +19,10 @@ install: build
 # build/package/serin_VERSION_ARCH.deb
 package: build
 	@.ci/package build/release build/package
+
+reproducible:
+	@.ci/setup build
+	@.ci/reproducible
 
 test:
 	@.ci/setup test

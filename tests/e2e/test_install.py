@@ -1,5 +1,6 @@
 """What `make install` puts below a folder: a program that runs, documents whose links lead somewhere, pages, completions."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from play import SLOW, bare_environment, case, expect, run  # noqa: E402
 
 SOURCES = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 # What documents link to that is not installed: the sources, and what is about them.
-ELSEWHERE = re.compile(r"(proxy|router|metrics|tests|bench|\.ci|\.github)/|canary/(?!admin/openapi)|CONTRIBUTING\.md|Makefile|Dockerfile")
+ELSEWHERE = re.compile(r"(proxy|router|metrics|tests|bench|\.ci|\.github)/|canary/(?!admin/openapi)|CONTRIBUTING\.md|CODE_OF_CONDUCT\.md|Makefile|Dockerfile")
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -23,11 +24,49 @@ def done(stage, *command, **more):
     return result.stdout
 
 
-def installed(stage):
+def installed(stage, **more):
     """A folder that holds what is installed with the prefix /opt/serin."""
     folder = os.path.join(stage.folder, stage.name)
-    done(stage, "cmake", "--install", os.path.dirname(stage.binary), "--prefix", "/opt/serin", DESTDIR=folder)
+    done(stage, "cmake", "--install", os.path.dirname(stage.binary), "--prefix", "/opt/serin", DESTDIR=folder, **more)
     return os.path.join(folder, "opt", "serin")
+
+
+# What SPDX 2.3 wants of a document, of those parts that are used here (its JSON schema, and clauses 6, 7 and 11).
+SPDX_LICENCE = re.compile(r"(NOASSERTION|NONE|MIT|ISC|curl|Zlib|Apache-2\.0|BSD-[23]-Clause|OLDAP-2\.8|L?GPL-[23]\.[01]-(only|or-later))")
+SPDX_KINDS = {"DESCRIBES", "DYNAMIC_LINK", "STATIC_LINK", "CONTAINS", "DEPENDS_ON"}
+SPDX_PACKAGE = {"name", "SPDXID", "downloadLocation"}
+SPDX_PACKAGE_MORE = {"versionInfo", "filesAnalyzed", "licenseConcluded", "licenseDeclared", "copyrightText", "supplier", "sourceInfo",
+                     "externalRefs", "checksums", "primaryPackagePurpose"}
+
+
+def spdx_faults(document):
+    faults = [name for name in ("name", "packages", "relationships", "documentDescribes") if not document.get(name)]
+    faults += [name for name, value in (("spdxVersion", "SPDX-2.3"), ("dataLicense", "CC0-1.0"), ("SPDXID", "SPDXRef-DOCUMENT"))
+               if document.get(name) != value]
+    if not re.fullmatch(r"https?://[^#\s]+", document.get("documentNamespace", "")):
+        faults.append("documentNamespace")
+    creation = document.get("creationInfo", {})
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", creation.get("created", "")):
+        faults.append("created")
+    faults += [one for one in creation.get("creators", [""]) if not re.match(r"(Tool|Person|Organization): \S", one)]
+    identifiers = [package.get("SPDXID") for package in document["packages"]]
+    faults += [one for one in identifiers if not re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", one or "") or identifiers.count(one) > 1]
+    for package in document["packages"]:
+        names = set(package)
+        if not SPDX_PACKAGE <= names <= SPDX_PACKAGE | SPDX_PACKAGE_MORE:
+            faults.append(f"{package['name']}: {sorted(names)}")
+        faults += [f"{package['name']}: {package[key]}" for key in ("licenseConcluded", "licenseDeclared") if not SPDX_LICENCE.fullmatch(package[key])]
+        if not re.match(r"(NOASSERTION$|Organization: \S|Person: \S)", package.get("supplier", "NOASSERTION")):
+            faults.append(f"{package['name']}: supplier")
+        for reference in package.get("externalRefs", []):
+            if reference["referenceType"] != "purl" or not re.fullmatch(r"pkg:deb/[a-z]+/[a-z0-9.+-]+@[A-Za-z0-9.%~-]+\?arch=\w+&distro=[\w.-]+", reference["referenceLocator"]):
+                faults.append(f"{package['name']}: {reference}")
+    known = {*identifiers, "SPDXRef-DOCUMENT"}
+    for relation in document["relationships"]:
+        ends = {relation["spdxElementId"], relation["relatedSpdxElement"]}
+        if relation["relationshipType"] not in SPDX_KINDS or not ends <= known:
+            faults.append(f"{relation}")
+    return faults + [one for one in document["documentDescribes"] if one not in known]
 
 
 def files_of(root):
@@ -77,6 +116,39 @@ def the_program_says_what_it_is_made_of(stage):
         expect(path in json.dumps(about), False, f"{path} in what it says of itself")
     wrong = subprocess.run([binary, "--version", "--jso"], capture_output=True, text=True, check=False, timeout=30 * SLOW)
     expect((wrong.returncode, wrong.stdout), (2, ""), "an option that there is not")
+
+
+@case(starts_proxy=False)
+def what_it_is_made_of_is_listed(stage):
+    root = installed(stage, SOURCE_DATE_EPOCH="1700000000")
+    binary = os.path.join(root, "bin", "serin")
+    with open(os.path.join(root, "share/doc/serin/serin.spdx.json"), encoding="utf-8") as file:
+        document = json.load(file)
+    expect(spdx_faults(document), [], "what SPDX 2.3 objects to")
+    expect(document["creationInfo"]["created"], "2023-11-14T22:13:20Z", "when, as the build was told")
+    with open(binary, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    packages = {package["name"]: package for package in document["packages"]}
+    expect(packages["serin"]["checksums"], [{"algorithm": "SHA256", "checksumValue": digest}], "of which program")
+    kinds = {relation["relatedSpdxElement"]: relation["relationshipType"] for relation in document["relationships"]}
+    for name, kind in (("libuv1", "DYNAMIC_LINK"), ("libssl3", "DYNAMIC_LINK"), ("libc6", "DYNAMIC_LINK"), ("llhttp", "STATIC_LINK"),
+                       ("dygraphs", "CONTAINS"), ("zlib1g", "DEPENDS_ON")):
+        expect(kinds[packages[name]["SPDXID"]], kind, f"how {name} is in it")
+    version = done(stage, "dpkg-query", "-W", "-f", "${Version}", "libuv1")
+    expect((packages["libuv1"]["versionInfo"], packages["libuv1"]["licenseDeclared"]), (version, "MIT"), "libuv")
+    loaded = re.findall(r"=> (/\S+)", done(stage, "ldd", binary))
+    expect(len(document["packages"]) > 10 and len(loaded) >= len(document["packages"]) - 4, True, "as many packages as are loaded")
+
+
+@case(starts_proxy=False)
+def faults_of_such_a_list_are_found(stage):
+    root = installed(stage)
+    with open(os.path.join(root, "share/doc/serin/serin.spdx.json"), encoding="utf-8") as file:
+        good = file.read()
+    expect(spdx_faults(json.loads(good)), [], "faults of a good one")
+    for wrong, right in (("SPDX-2.2", "SPDX-2.3"), ("SPDXRef-Package-l b", "SPDXRef-Package-libuv1"), ("Beerware", "MIT"),
+                         ("LINKS", "DYNAMIC_LINK"), ("ftp:/x", "https://serin.invalid/")):
+        expect(len(spdx_faults(json.loads(good.replace(right, wrong, 1)))) > 0, True, f"faults with {wrong}")
 
 
 @case(starts_proxy=False)
