@@ -374,12 +374,79 @@ def shop(stage, left):
     return play
 
 
-@case(http2=True)
-def the_library_of_node_makes_every_kind_of_call(stage):
-    left = []
-    stage.origin.play = shop(stage, left)
-    seen = node(stage, "talk")
+class Server:
+    """A real server of gRPC, which speaks nothing but HTTP/2. Ends with the play."""
 
+    def __init__(self):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support", "grpc.cjs")
+        self.process = subprocess.Popen([NODE, script, CLIENTS, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
+        self.left = []
+        self._reader = threading.Thread(target=lambda: self.left.extend(line.strip() for line in self.process.stdout), daemon=True)
+
+    def order(self, word):
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        expect(self.process.stdout.readline().strip(), word, "obeyed")
+
+    def listen(self):
+        """From now on hears of calls that were left; no more orders."""
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(30 * SLOW)
+
+
+def served(stage, stable, canary=None, **more):
+    """A proxy before real servers."""
+    versions = {"previous": {"deployment": "s", "endpoints": [stable.url]}}
+    if canary:
+        versions["current"] = {"deployment": "c", "endpoints": [canary.url]}
+    stage.start_serin({"services": [stage.service(**versions, origin_http2="always", **more)]}, http2=True)
+
+
+@case(starts_proxy=False)
+def the_library_of_node_calls_its_own_server(stage):
+    with Server() as server:
+        server.listen()
+        served(stage, server)
+        makes_every_kind_of_call(stage, node(stage, "talk"), server.left)
+
+
+@case(starts_proxy=False)
+def both_sides_of_a_call_talk_in_turns(stage):
+    with Server() as server:
+        served(stage, server)
+        seen = node(stage, "chat")
+        expect((seen["got"], seen["code"]), (["one", "two", "three", "four"], 0), "what came back")
+
+
+@case(starts_proxy=False)
+def a_real_canary_that_breaks_is_rolled_back(stage):
+    with Server() as stable, Server() as canary:
+        served(stage, stable, canary, weight="50%")
+        client = stage.http2()
+        body = message(b"ask")
+        expect({ends(client, stage, body=body) for _ in range(20)}, {("trailers", 0)}, "while both are well")
+        canary.order("fail")
+        seen = set()
+
+        def is_back():
+            seen.update(ends(client, stage, body=body)[1] for _ in range(20))
+            return stage.serin.service(stage.name)["phase"] == "rolled_back"
+
+        wait_for(is_back, "it is rolled back", 90, 0)
+        expect(seen, {0, INTERNAL}, "what clients saw")
+        expect({ends(client, stage, body=body)[1] for _ in range(20)}, {0}, "and see now")
+        expect(set(stage.failures("current")), {"grpc_status"}, "failures by kind")
+        expect(stage.serin.rollback_of(stage.name)["trigger"], "error_rate", "record")
+
+
+def makes_every_kind_of_call(stage, seen, left):
     def outcome(name):
         return seen[name]["got"], seen[name]["code"]
 
@@ -395,6 +462,13 @@ def the_library_of_node_makes_every_kind_of_call(stage):
     wait_for(lambda: sorted(left) == ["Forever", "Slow"], "the origin is left alone")
     wait_for(lambda: ledger(stage, "previous")[1] == 1, "one failure")
     expect(stage.failures(), {"grpc_status": 1}, "failures by kind")
+
+
+@case(http2=True)
+def the_library_of_node_makes_every_kind_of_call(stage):
+    left = []
+    stage.origin.play = shop(stage, left)
+    makes_every_kind_of_call(stage, node(stage, "talk"), left)
 
 
 @case(http2=True)
