@@ -253,8 +253,9 @@ class Serin:
             return ""
 
     def access_log(self):
+        """The lines so far; one that is being written is none yet, for a reader may see half of a write."""
         with open(self.settings["access_log"]["path"], encoding="utf-8") as file:
-            return [json.loads(line) for line in file]
+            return [json.loads(line) for line in file if line.endswith("\n")]
 
     def rss_kib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as file:
