@@ -191,7 +191,7 @@ const struct conf_section conf_schema_circuit = {
     .size = sizeof(struct conf_circuit),
 };
 
-static const char *const cache_words[] = {"fallback", NULL};
+static const char *const cache_words[] = {"fallback", "full", NULL};
 
 static const struct conf_key cache_keys[] = {
     {.name = "mode",
@@ -199,7 +199,8 @@ static const struct conf_key cache_keys[] = {
      .offset = offsetof(struct conf_cache, mode),
      .fallback = "fallback",
      .choices = cache_words,
-     .help = "`fallback`: what is kept is used only when the origins fail."},
+     .help = "`fallback`: what is kept is used only when the origins fail. `full`: whenever it is "
+             "fresh."},
     {.name = "size",
      .type = CONF_TYPE_SIZE,
      .offset = offsetof(struct conf_cache, size),

@@ -195,9 +195,15 @@ enum metric {
     X(PENDING, "pending")                                                                          \
     X(REQUESTS, "requests")
 
-/* What came of looking for a kept answer. `stale`: the origins failed, and one was given in place
- * of the error; `unavailable`: they failed, and there was none. */
+/* What came of looking for a kept answer. In mode full: `hit`, it was fresh; `collapsed`, it became
+ * so while the request waited; `revalidated`, the origin said that it still holds; `updating`, it
+ * was stale, and another request asks. In both: `stale`: the origins failed, and one was given in
+ * place of the error; `unavailable`: they failed, and there was none. */
 #define METRIC_CACHE_RESULTS(X)                                                                    \
+    X(HIT, "hit")                                                                                  \
+    X(COLLAPSED, "collapsed")                                                                      \
+    X(REVALIDATED, "revalidated")                                                                  \
+    X(UPDATING, "updating")                                                                        \
     X(STALE, "stale")                                                                              \
     X(UNAVAILABLE, "unavailable")
 

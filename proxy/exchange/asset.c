@@ -198,7 +198,7 @@ static bool spend(struct exchange *exchange, enum role other)
 }
 
 /* What the client has cached may be of the other version or of none: it gets the whole asset. */
-static void drop_conditions(struct fields *fields)
+void asset_drop_conditions(struct fields *fields)
 {
     size_t kept = 0;
     for (size_t i = 0; i < fields->count; i++) {
@@ -234,7 +234,7 @@ static void ask(struct exchange *exchange, struct held *held)
     exchange->held = held;
     held->is_asking = true;
     exchange->retry_count = 0;
-    drop_conditions(&exchange->forwarded.fields);
+    asset_drop_conditions(&exchange->forwarded.fields);
     deadline_arm(&exchange->host->loop->wheel, &exchange->watch,
                  exchange->service->conf->rescue.assets.timeout_us);
     exchange_attempt(exchange, BALANCE_NONE, false);

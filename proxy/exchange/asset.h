@@ -33,6 +33,9 @@ bool exchange_ask_asset(struct exchange *exchange, const struct response *respon
 bool exchange_is_asking(const struct exchange *exchange);
 /* The version that is asked; only then. */
 enum role exchange_asked_role(const struct exchange *exchange);
+/* What the client, or the cache, has may be of another version or of none: the whole is asked for.
+ */
+void asset_drop_conditions(struct fields *fields);
 /* The other version's attempt is counted and its connection given up: the client gets the held
  * answer. */
 void exchange_give_held(struct exchange *exchange);

@@ -3,27 +3,14 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/cache/cache_answer.h"
-#include "proxy/cache/cache_fill.h"
 #include "proxy/cache/cache_invalidate.h"
-#include "proxy/cache/cache_status.h"
+#include "proxy/exchange/fresh.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/relay.h"
 
 enum { CACHED_TAG = TAG('c', 'c', 'h', 'd'), SLICE_SIZE = 64 * 1024, SECOND_US = 1000000 };
 
-/* In the exchange's arena. */
-struct cached {
-    unsigned tag;
-    struct cache_request request; /* the client's */
-    struct cache_fill fill;       /* the answer that is being kept */
-    uint64_t mark;                /* of what is being kept */
-    struct cache_entry *entry;    /* the answer that is being served; ours */
-    uint64_t served;              /* where in its body */
-    uint64_t left;                /* bytes of it to go */
-    enum metric_cache result;
-};
-
-static struct cached *cached_of(struct exchange *exchange)
+struct cached *cached_of(struct exchange *exchange)
 {
     struct cached *cached = exchange->cached;
     if (cached != NULL) {
@@ -34,6 +21,8 @@ static struct cached *cached_of(struct exchange *exchange)
     if (cached != NULL) {
         cached->tag = CACHED_TAG;
         cached->result = METRIC_CACHE_COUNT;
+        list_init(&cached->waiting);
+        cached->exchange = exchange;
         cache_request_read(exchange->request, &cached->request);
         exchange->cached = cached;
     }
@@ -45,7 +34,7 @@ enum metric_cache cached_result(const struct exchange *exchange)
     return exchange->cached != NULL ? exchange->cached->result : METRIC_CACHE_COUNT;
 }
 
-static void count_result(struct exchange *exchange, enum metric_cache result)
+void cached_count(struct exchange *exchange, enum metric_cache result)
 {
     exchange->cached->result = result;
     cell_increment(&exchange->service_cells->cache_requests[result]);
@@ -60,7 +49,7 @@ static struct bytes told(const struct exchange *exchange, enum field_id id, stru
     return field != NULL ? field->value : otherwise;
 }
 
-static struct cache_key_facts key_of(const struct exchange *exchange, enum role role)
+struct cache_key_facts cached_key(const struct exchange *exchange, enum role role)
 {
     const struct snapshot_service *service = exchange->service;
     struct bytes scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http");
@@ -74,7 +63,7 @@ static struct cache_key_facts key_of(const struct exchange *exchange, enum role 
 }
 
 /* A version that is kept apart from its answers: there is none, or it was rolled back. */
-static bool is_barred(const struct snapshot_service *service, enum role role)
+bool cached_is_barred(const struct snapshot_service *service, enum role role)
 {
     return service->versions[role].version == NULL ||
            (role == ROLE_CURRENT && service->decide.is_quarantined);
@@ -124,7 +113,7 @@ static enum cache_admission keep(struct exchange *exchange, struct cached *cache
         .store = service->cache,
         .realm = &version->cache_realm,
         .begun_realm = attempt->realm,
-        .key = key_of(exchange, attempt->role),
+        .key = cached_key(exchange, attempt->role),
         .request = &cached->request,
         .response = response,
         .reverse = attempt->target->is_hidden ? &reverse : NULL,
@@ -143,7 +132,8 @@ static bool is_keepable(const struct exchange *exchange, const struct response *
     const struct snapshot_service *service = exchange->service;
     bool is_good = response->status < 400 || service->cache_rules.mode == CACHE_FULL;
     return is_good && exchange->request->method == METHOD_GET && exchange->lasting == NULL &&
-           exchange->request->upgrade.size == 0 && !is_barred(service, exchange->attempt.role);
+           exchange->request->upgrade.size == 0 &&
+           !cached_is_barred(service, exchange->attempt.role);
 }
 
 /* What was written to is not what was kept, in whichever version: they share what is behind them.
@@ -154,7 +144,7 @@ static void invalidate(struct exchange *exchange, const struct response *respons
     struct arena *arena = exchange->responder->arena;
     struct request request = *exchange->request;
     struct bytes targets[CACHE_INVALIDATED_MAX];
-    struct cache_key_facts facts = key_of(exchange, exchange->attempt.role);
+    struct cache_key_facts facts = cached_key(exchange, exchange->attempt.role);
     request.authority = facts.authority;
     size_t count = cache_invalidated(&request, facts.scheme, response, arena, targets);
     for (size_t i = 0; i < count * ROLE_COUNT; i++) {
@@ -163,7 +153,7 @@ static void invalidate(struct exchange *exchange, const struct response *respons
         if (service->versions[role].version == NULL) {
             continue;
         }
-        facts = key_of(exchange, role);
+        facts = cached_key(exchange, role);
         facts.target = targets[i / ROLE_COUNT];
         if (cache_key_make(&facts, cache_store_seed(service->cache), arena, &key) == OK) {
             cache_store_forget(service->cache, realm_of(service, role), &key);
@@ -184,27 +174,48 @@ void cached_on_answer(struct exchange *exchange, const struct response *response
                                     ? service_marks(service->service, host->worker_index)
                                     : NULL;
     if (marks == NULL) {
+        fresh_land(exchange);
         return;
     }
     uint64_t mark = mark_of(exchange, exchange->attempt.role, exchange->request->target);
     uint64_t purges = cache_store_purge_count(service->cache);
     uint64_t now_us = host->loop->now_us;
+    bool is_full = service->cache_rules.mode == CACHE_FULL;
     struct cached *cached =
-        cache_marks_are_due(marks, mark, purges, now_us) ? cached_of(exchange) : NULL;
+        is_full || cache_marks_are_due(marks, mark, purges, now_us) ? cached_of(exchange) : NULL;
     if (cached == NULL) {
         return;
     }
     enum cache_admission admission = keep(exchange, cached, response);
     bool is_short = is_of_request(admission) || cache_fill_is_varied(&cached->fill);
     cached->mark = mark;
-    cache_marks_set(marks, mark, purges, now_us + (is_short ? CACHE_MARK_SHORT_US : CACHE_MARK_US));
+    bool is_kept = admission == CACHE_ADMIT_STORED;
+    if (!is_full || !is_kept) {
+        cache_marks_set(marks, mark, purges,
+                        now_us + (is_short ? CACHE_MARK_SHORT_US : CACHE_MARK_US));
+    }
+    if (!is_kept) {
+        fresh_land(exchange); /* there will be nothing to wait for */
+    }
+}
+
+bool cached_is_hopeless(const struct exchange *exchange)
+{
+    const struct snapshot_service *service = exchange->service;
+    struct cache_marks *marks = service_marks(service->service, exchange->host->worker_index);
+    return marks != NULL &&
+           !cache_marks_are_due(
+               marks, mark_of(exchange, exchange->decision.role, exchange->request->target),
+               cache_store_purge_count(service->cache), exchange->host->loop->now_us);
 }
 
 void cached_on_body(struct exchange *exchange, struct bytes piece)
 {
     struct cached *cached = exchange->cached;
     if (cached->fill.entry != NULL) {
-        (void)cache_fill_append(&cached->fill, piece);
+        if (!cache_fill_append(&cached->fill, piece)) {
+            fresh_land(exchange);
+        }
     }
 }
 
@@ -213,6 +224,7 @@ void cached_on_end(struct exchange *exchange)
     struct cached *cached = exchange->cached;
     if (cached->fill.entry != NULL) {
         (void)cache_fill_finish(&cached->fill, &exchange->request->fields);
+        fresh_land(exchange);
     }
 }
 
@@ -221,26 +233,29 @@ void cached_end(struct exchange *exchange)
     struct cached *cached = exchange->cached;
     if (cached->fill.entry != NULL) {
         cache_fill_abandon(&cached->fill);
-        clear_mark(exchange, cached->mark);
+        if (exchange->service->cache_rules.mode == CACHE_FALLBACK) {
+            clear_mark(exchange, cached->mark);
+        }
     }
     cache_entry_unref(cached->entry);
     cached->entry = NULL;
+    fresh_end(exchange);
 }
 
 /* ---- looking ---- */
 
-static struct cache_entry *find(struct exchange *exchange, enum role role)
+struct cache_entry *cached_find(struct exchange *exchange, enum role role, bool *ret_has_other)
 {
     const struct snapshot_service *service = exchange->service;
     struct cache_store *store = service->cache;
-    struct cache_key_facts facts = key_of(exchange, role);
+    struct cache_key_facts facts = cached_key(exchange, role);
     struct cache_key key;
-    bool has_other;
+    *ret_has_other = false;
     if (cache_key_make(&facts, cache_store_seed(store), exchange->responder->arena, &key) != OK) {
         return NULL;
     }
     return cache_store_find(store, realm_of(service, role), &key, &exchange->request->fields,
-                            &has_other);
+                            ret_has_other);
 }
 
 static bool has_wish(const struct exchange *exchange)
@@ -257,7 +272,10 @@ static struct cache_entry *find_stale(struct exchange *exchange, const struct ca
     enum role roles[] = {exchange->decision.role, ROLE_PREVIOUS};
     size_t count = roles[0] == ROLE_PREVIOUS || has_wish(exchange) ? 1 : 2;
     for (size_t i = 0; i < count; i++) {
-        struct cache_entry *entry = is_barred(service, roles[i]) ? NULL : find(exchange, roles[i]);
+        bool has_other;
+        struct cache_entry *entry = cached_is_barred(service, roles[i])
+                                        ? NULL
+                                        : cached_find(exchange, roles[i], &has_other);
         if (entry != NULL && cache_may_serve_on_error(&entry->meta, &cached->request,
                                                       &service->cache_rules, now_us)) {
             return entry;
@@ -275,21 +293,6 @@ static struct cache_stored stored_of(const struct cache_entry *entry)
                                  .fields = entry->fields,
                                  .body_size = entry->body.size,
                                  .received_s = entry->received_wall_us / SECOND_US};
-}
-
-static struct bytes status_of(const struct exchange *exchange, const struct cache_entry *entry,
-                              char text[CACHE_STATUS_MAX])
-{
-    int64_t ttl_s = cache_ttl_s(&entry->meta, exchange->host->loop->now_us);
-    struct cache_status status = {
-        /* Not for its age: in this mode nothing is answered from what is kept. */
-        .forward = ttl_s > 0 ? CACHE_FORWARD_BYPASS : CACHE_FORWARD_STALE,
-        .forward_status = exchange->attempt.status,
-        .has_ttl = true,
-        .ttl_s = ttl_s,
-        .detail = BYTES(CACHE_STATUS_FALLBACK),
-    };
-    return cache_status_format(&status, text);
 }
 
 /* The head of what this client gets of the entry; the cached's position is set. */
@@ -345,12 +348,16 @@ void cached_go_on(struct exchange *exchange)
     }
 }
 
-static bool serve(struct exchange *exchange, struct cached *cached, struct cache_entry *entry,
-                  enum metric_cache result)
+bool cached_serve(struct exchange *exchange, struct cache_entry *entry, enum metric_cache result,
+                  struct cache_status status)
 {
     char text[CACHE_STATUS_MAX];
+    struct cached *cached = exchange->cached;
     struct response response;
-    if (make_head(exchange, cached, entry, status_of(exchange, entry, text), &response) != OK) {
+    status.has_ttl = true;
+    status.ttl_s = cache_ttl_s(&entry->meta, exchange->host->loop->now_us);
+    struct bytes told_status = cache_status_format(&status, text);
+    if (make_head(exchange, cached, entry, told_status, &response) != OK) {
         return false;
     }
     exchange->is_from_cache = true;
@@ -361,12 +368,22 @@ static bool serve(struct exchange *exchange, struct cached *cached, struct cache
     cached->entry = entry;
     exchange->client_status = response.status;
     exchange->response_bytes = cached->left;
-    count_result(exchange, result);
+    cached_count(exchange, result);
     exchange_enter(exchange, EXCHANGE_SERVING);
     deadline_disarm(&exchange->watch);
     deadline_disarm(&exchange->total);
     cached_go_on(exchange);
     return true;
+}
+
+static bool serve_stale(struct exchange *exchange, struct cache_entry *entry)
+{
+    /* Not for its age while it is fresh: in mode fallback nothing is answered from what is kept. */
+    bool is_stale = cache_ttl_s(&entry->meta, exchange->host->loop->now_us) <= 0;
+    struct cache_status status = {.forward = is_stale ? CACHE_FORWARD_STALE : CACHE_FORWARD_BYPASS,
+                                  .forward_status = exchange->attempt.status,
+                                  .detail = BYTES(CACHE_STATUS_FALLBACK)};
+    return cached_serve(exchange, entry, METRIC_CACHE_STALE, status);
 }
 
 /* Every way to a version's answer has failed: true when the client gets what is kept. */
@@ -380,10 +397,10 @@ static bool stand_in(struct exchange *exchange)
     }
     struct cache_entry *entry = find_stale(exchange, cached);
     if (entry == NULL) {
-        count_result(exchange, METRIC_CACHE_UNAVAILABLE);
+        cached_count(exchange, METRIC_CACHE_UNAVAILABLE);
         return false;
     }
-    if (!serve(exchange, cached, entry, METRIC_CACHE_STALE)) {
+    if (!serve_stale(exchange, entry)) {
         cache_entry_unref(entry);
         return false;
     }
@@ -434,7 +451,7 @@ bool cached_replaces(struct exchange *exchange, const struct response *response)
     attempt->client = NULL;
     seat_drain(attempt->seat, client,
                exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us);
-    if (!serve(exchange, cached, entry, METRIC_CACHE_STALE)) {
+    if (!serve_stale(exchange, entry)) {
         cache_entry_unref(entry);
         exchange_reply(exchange, 503, REJECT_MEMORY);
     }

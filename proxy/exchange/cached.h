@@ -9,7 +9,45 @@
  *
  * Part of the exchange; one worker's loop. Where `cache` is off all of it costs a comparison. */
 #pragma once
+#include "proxy/cache/cache_fill.h"
+#include "proxy/cache/cache_status.h"
 #include "proxy/exchange/exchange_state.h"
+
+struct flight;
+
+/* What an exchange has to do with what is kept; in its arena. */
+struct cached {
+    unsigned tag;
+    struct cache_request request; /* the client's */
+    struct cache_fill fill;       /* the answer that is being kept */
+    uint64_t mark;                /* of what is being kept */
+    struct cache_entry *entry;    /* the answer that is being served; ours */
+    uint64_t served;              /* where in its body */
+    uint64_t left;                /* bytes of it to go */
+    enum metric_cache result;
+    /* fresh.c */
+    struct cache_entry *asked;  /* the origin is asked whether it still holds; ours */
+    enum cache_forward forward; /* why the origin is asked */
+    struct flight *flight;      /* others wait for this exchange's answer; NULL: nobody can */
+    struct exchange *exchange;  /* whose this is */
+    struct list waiting;        /* for another one's */
+    bool has_waited;
+};
+
+/* The exchange's, made when there is none; NULL without memory. */
+struct cached *cached_of(struct exchange *exchange);
+void cached_count(struct exchange *exchange, enum metric_cache result);
+struct cache_key_facts cached_key(const struct exchange *exchange, enum role role);
+/* A version that is kept apart from its answers: there is none, or it was rolled back. */
+bool cached_is_barred(const struct snapshot_service *service, enum role role);
+/* What is kept of the version for this request, to be unref'd; NULL: nothing. */
+struct cache_entry *cached_find(struct exchange *exchange, enum role role, bool *ret_has_other);
+/* Did the version's answer lately turn out to be nothing that is kept? */
+bool cached_is_hopeless(const struct exchange *exchange);
+/* Gives the client what it is to have of the entry: takes that on success. Needs exchange->cached.
+ * The exchange may be over then. */
+bool cached_serve(struct exchange *exchange, struct cache_entry *entry, enum metric_cache result,
+                  struct cache_status status);
 
 /* The answer's head went to the client: is it to be kept too? */
 void cached_on_answer(struct exchange *exchange, const struct response *response);

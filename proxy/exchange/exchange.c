@@ -1,9 +1,9 @@
 #include "proxy/exchange/exchange.h"
 
 #include "proxy/exchange/asset.h"
-#include "proxy/exchange/cached.h"
 #include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/fresh.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/mirror.h"
 #include "proxy/exchange/rpc.h"
@@ -18,7 +18,7 @@ void exchange_enter(struct exchange *exchange, enum exchange_state next)
 {
     static const unsigned allowed[EXCHANGE_STATE_COUNT] = {
         [EXCHANGE_OPEN] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
-                          1u << EXCHANGE_SERVING | 1u << EXCHANGE_CLOSED,
+                          1u << EXCHANGE_SERVING | 1u << EXCHANGE_PENDING | 1u << EXCHANGE_CLOSED,
         [EXCHANGE_CONNECTING] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
                                 1u << EXCHANGE_SERVING | 1u << EXCHANGE_CLOSED,
         [EXCHANGE_WAITING] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
@@ -27,6 +27,8 @@ void exchange_enter(struct exchange *exchange, enum exchange_state next)
         [EXCHANGE_RELAYING] = 1u << EXCHANGE_CLOSED,
         [EXCHANGE_TUNNEL] = 1u << EXCHANGE_CLOSED,
         [EXCHANGE_SERVING] = 1u << EXCHANGE_CLOSED,
+        [EXCHANGE_PENDING] = 1u << EXCHANGE_CONNECTING | 1u << EXCHANGE_WAITING |
+                             1u << EXCHANGE_SERVING | 1u << EXCHANGE_CLOSED,
     };
     CHECK((allowed[exchange->state] >> next & 1) != 0);
     exchange->state = next;
@@ -385,6 +387,10 @@ static void on_watch(struct deadline *deadline)
     struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, watch);
     CHECK(exchange->tag == EXCHANGE_TAG);
     struct attempt *attempt = &exchange->attempt;
+    if (exchange->state == EXCHANGE_PENDING) {
+        fresh_on_late(exchange);
+        return;
+    }
     if (exchange_is_asking(exchange)) {
         exchange_stop_asking(exchange);
         return;
@@ -442,6 +448,25 @@ static bool is_path_excluded(const struct exchange *exchange)
     return false;
 }
 
+void exchange_go_on(struct exchange *exchange)
+{
+    enum err err = forward(exchange, exchange->is_peer_trusted);
+    if (err == OK) {
+        err = fresh_prepare(exchange);
+    }
+    if (err != OK) {
+        bool is_ours = err == ERR_NOMEM;
+        exchange_reply(exchange, is_ours ? 503 : 431,
+                       is_ours ? REJECT_MEMORY : REJECT_TOO_MANY_FIELDS);
+        return;
+    }
+    deadline_arm(&exchange->host->loop->wheel, &exchange->total,
+                 rpc_total_us(exchange, exchange->lease->snapshot->base->conf->timeouts.total_us));
+    struct mirror *mirror = mirror_copy(exchange);
+    exchange_attempt(exchange, BALANCE_NONE, false);
+    mirror_start(mirror);
+}
+
 static void route(struct exchange *exchange)
 {
     struct exchange_host *host = exchange->host;
@@ -475,18 +500,9 @@ static void route(struct exchange *exchange)
     if (exchange->decision.is_judged) {
         cell_increment(&exchange->service_cells->picks[role]);
     }
-    enum err err = forward(exchange, is_trusted);
-    if (err != OK) {
-        bool is_ours = err == ERR_NOMEM;
-        exchange_reply(exchange, is_ours ? 503 : 431,
-                       is_ours ? REJECT_MEMORY : REJECT_TOO_MANY_FIELDS);
-        return;
+    if (!fresh_answers(exchange)) {
+        exchange_go_on(exchange);
     }
-    deadline_arm(&host->loop->wheel, &exchange->total,
-                 rpc_total_us(exchange, snapshot->base->conf->timeouts.total_us));
-    struct mirror *mirror = mirror_copy(exchange);
-    exchange_attempt(exchange, BALANCE_NONE, false);
-    mirror_start(mirror);
 }
 
 /* Without memory for an exchange the client still gets an answer: this one needs none. */
@@ -531,4 +547,5 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
     list_init(&host->upstream.seats);
     list_init(&host->mirrors);
     list_init(&host->lasting);
+    list_init(&host->flights);
 }

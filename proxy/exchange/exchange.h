@@ -38,6 +38,7 @@ struct exchange_host {
     struct inbox *control;         /* borrowed: where leases go home to */
     struct seat_host upstream;     /* of this worker's connections to endpoints */
     struct list mirrors;           /* copies of requests under way; owned */
+    struct list flights;           /* fetches that other requests wait for (fresh.h) */
     struct list lasting;           /* exchanges that may last for hours (lasting.h) */
     bool is_draining;
     size_t exchange_count;

@@ -15,6 +15,7 @@ enum exchange_state {
     EXCHANGE_RELAYING,
     EXCHANGE_TUNNEL,
     EXCHANGE_SERVING,
+    EXCHANGE_PENDING,
     EXCHANGE_CLOSED,
     EXCHANGE_STATE_COUNT
 };
@@ -112,6 +113,8 @@ void exchange_return_lease(struct exchange_host *host, struct lease *lease);
 void exchange_enter(struct exchange *exchange, enum exchange_state next);
 /* Gives the request the Host that this endpoint gets. */
 void exchange_set_host(const struct snapshot_endpoint *target, struct request *out);
+/* The version is decided and nothing is kept for the request: the origin is asked. */
+void exchange_go_on(struct exchange *exchange);
 /* Starts an attempt at the decided version; `avoid` is an endpoint that just failed, or
  * BALANCE_NONE. */
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh);

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "proxy/exchange/asset.h"
-#include "proxy/exchange/cached.h"
 #include "proxy/exchange/edge.h"
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/fresh.h"
 #include "proxy/exchange/lasting.h"
 #include "proxy/exchange/rpc.h"
 #include "proxy/http/authority.h"
@@ -215,6 +215,9 @@ void relay_on_head(void *call, const struct response *response)
     exchange->attempt.head = response;
     exchange_count(exchange, ATTEMPT_HEAD_READ, false);
     exchange->attempt.head = NULL;
+    if (fresh_on_head(exchange, response)) {
+        return;
+    }
     if (response->status >= 500 &&
         (exchange_rescue_answer(exchange) || cached_replaces(exchange, response))) {
         return;
@@ -230,11 +233,17 @@ void relay_on_head(void *call, const struct response *response)
 
 enum err relay_send_head(struct exchange *exchange, const struct response *response)
 {
-    struct field extra[EDGE_FIELDS_MAX + 2];
+    struct field extra[EDGE_FIELDS_MAX + 3];
     char affinity[AFFINITY_SET_COOKIE_MAX];
+    char cache_status[CACHE_STATUS_MAX];
     size_t extra_count = edge_fields(exchange, extra);
     extra_count += sticky_field(exchange, &extra[extra_count]);
     extra_count += exchange_affinity_field(exchange, affinity, &extra[extra_count]);
+    struct bytes status =
+        exchange->is_from_cache ? BYTES("") : fresh_status(exchange, cache_status);
+    if (status.size > 0) {
+        extra[extra_count++] = (struct field){BYTES("Cache-Status"), status, FIELD_OTHER};
+    }
     return forward_head(exchange, response, extra, extra_count, exchange->responder->ops->head);
 }
 

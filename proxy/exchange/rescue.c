@@ -1,5 +1,6 @@
 /* proxy/exchange/rescue.c — what the canary failed is asked of the stable version, once. */
 #include "proxy/exchange/asset.h"
+#include "proxy/exchange/cached.h"
 #include "proxy/exchange/exchange_state.h"
 #include "proxy/upstream/balance.h"
 
@@ -68,6 +69,9 @@ void exchange_rescue(struct exchange *exchange)
     CHECK(!exchange->is_rescued);
     deadline_disarm(&exchange->watch);
     exchange->is_rescued = true;
+    if (exchange->cached != NULL && exchange->cached->asked != NULL) {
+        asset_drop_conditions(&exchange->forwarded.fields); /* they are about the canary's answer */
+    }
     exchange->rescued_from = exchange->attempt.failure;
     exchange->retry_count = 0;
     exchange_attempt(exchange, BALANCE_NONE, false);

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from load import Load, LoadOrigin  # noqa: E402
@@ -153,6 +154,93 @@ def origin_that_answers_errors_is_covered_until_it_is_well(stage):
     stage.origin.reply = page(b"well", status=404)
     expect(stage.ask(target=PAGE).status, 404, "what is no failure is not covered")
     expect(int(stage.failures()["origin_5xx"]), 8, "each was counted against the version")
+
+
+FULL = {"cache": {"mode": "full"}}
+
+
+@case(service=FULL)
+def fresh_page_needs_no_origin(stage):
+    stage.origin.reply = page(b"0123456789", "Cache-Control: max-age=600", 'ETag: "1"')
+    first = stage.ask(target=PAGE)
+    expect("fwd=uri-miss" in first.get("Cache-Status"), True, first.get("Cache-Status"))
+    wait_kept(stage, 1)
+    hit = stage.ask(target=PAGE)
+    expect((hit.status, hit.body, hit.get("Cache-Status").startswith("serin; hit; ttl=")),
+           (200, b"0123456789", True), f"a hit: {hit.get('Cache-Status')}")
+    expect(stage.ask("HEAD", PAGE).get("Content-Length"), "10", "HEAD")
+    part = stage.ask(target=PAGE, fields=["Range: bytes=-3"])
+    expect((part.status, part.body), (206, b"789"), "a range")
+    expect(stage.ask(target=PAGE, fields=['If-None-Match: "1"']).status, 304, "the client has it")
+    expect(len(stage.origin.requests), 1, "requests at the origin")
+    expect(results(stage, "hit"), 4, "hits")
+    expect(stage.ask(target=PAGE, fields=["Cache-Control: no-cache"]).status, 200, "a reload")
+    expect(len(stage.origin.requests), 2, "a reload asks the origin")
+    expect(stage.ask(target="/new", fields=["Cache-Control: only-if-cached"]).status, 504, "only if it is kept")
+    expect(stage.ask(target=PAGE, fields=["Authorization: x"]).get("Cache-Status").startswith("serin; fwd"), True,
+           "who says who he is asks the origin")
+
+
+@case(service=FULL)
+def stale_page_is_asked_about(stage):
+    def reply(request):
+        if request.get("If-None-Match") == '"1"':
+            return answer(304, b"", ['ETag: "1"', "Cache-Control: max-age=0", "X-News: yes"]).replace(b"Content-Length: 0\r\n", b"")
+        return page(b"the page", "Cache-Control: max-age=0", 'ETag: "1"')
+
+    stage.origin.reply = reply
+    stage.ask(target=PAGE)
+    wait_kept(stage, 1)
+    again = stage.ask(target=PAGE)
+    expect((again.status, again.body, again.get("X-News")), (200, b"the page", "yes"), "made fresh by a 304")
+    expect("fwd-status=304" in again.get("Cache-Status"), True, again.get("Cache-Status"))
+    expect(results(stage, "revalidated"), 1, "revalidated")
+    stage.origin.reply = page(b"another page", "Cache-Control: max-age=600")
+    expect(stage.ask(target=PAGE).body, b"another page", "a new one takes its place")
+    wait_for(lambda: stage.ask(target=PAGE).get("Cache-Status").startswith("serin; hit"), "and is kept", 30)
+    stop(stage.origin)
+    expect(stage.ask(target=PAGE, fields=["Cache-Control: no-cache"]).body, b"another page", "when the origin fails")
+
+
+@case(starts_proxy=False)
+def page_that_everybody_wants_is_fetched_once(stage):
+    stage.start_serin({"services": [stage.service(**FULL)]}, workers=1)
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(link):
+        stage.origin.read(link)
+        begun.set()
+        gate.wait(60 * SLOW)
+        link.send(page(b"the page", "Cache-Control: max-age=600"))
+
+    stage.origin.play = slow
+    links = [stage.connect() for _ in range(20)]
+    links[0].send(stage.request(target=PAGE))
+    expect(begun.wait(30 * SLOW), True, "the first one's request is at the origin")
+    for link in links[1:]:
+        link.send(stage.request(target=PAGE))
+    wait_for(lambda: stage.serin.metrics().sum("serin_requests_in_flight", service=stage.name) == 20, "all wait", 30)
+    gate.set()
+    bodies = {link.read_response().body for link in links}
+    expect(bodies, {b"the page"}, "what they got")
+    expect(results(stage, "collapsed") + len(stage.origin.requests), 20, "each waited or asked")
+    expect(results(stage, "collapsed") > 0, True, "who waited long enough got it")
+
+
+@case(service=FULL)
+def purge_makes_the_origin_be_asked_again(stage):
+    stage.origin.reply = page(b"the page", "Cache-Control: max-age=600")
+    for target in ("/a", "/img/1", "/img/2"):
+        stage.ask(target=target)
+    wait_kept(stage, 3)
+    purge = f"/api/v1/services/{stage.name}/cache/purge"
+    expect(stage.serin.admin("POST", purge, {"path": "/img/*"}).json["purged"], 2, "purged beneath /img/")
+    expect(stage.serin.admin("POST", purge, {"path": "img"}).status, 422, "what is no path")
+    expect(stage.ask(target="/a").get("Cache-Status").startswith("serin; hit"), True, "the others are left")
+    expect(stage.serin.admin("POST", purge, {"path": "*"}).json["purged"], 1, "purged all")
+    expect(kept(stage)["entries"], 0, "nothing is left")
+    audit = stage.serin.admin("GET", "/api/v1/audit").body
+    wait_for(lambda: b"cache.purge" in stage.serin.admin("GET", "/api/v1/audit").body, f"the audit trail: {audit}", 30)
 
 
 @case(starts_proxy=False)

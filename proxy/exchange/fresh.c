@@ -1,0 +1,325 @@
+/* proxy/exchange/fresh.c — see fresh.h. */
+#include "proxy/exchange/fresh.h"
+
+#include "proxy/base/clock.h"
+
+enum { WAIT_US = 3000000 };
+
+/* A fetch that others wait for; in the arena of the exchange that fetches. */
+struct flight {
+    struct list link;    /* in the worker's */
+    struct list waiting; /* struct cached */
+    struct bytes key;
+    uint64_t realm;
+};
+
+static bool is_full(const struct exchange *exchange)
+{
+    const struct snapshot_service *service = exchange->service;
+    return service->cache != NULL && service->cache_rules.mode == CACHE_FULL;
+}
+
+/* ---- flights ---- */
+
+static struct flight *find_flight(const struct exchange_host *host, struct bytes key,
+                                  uint64_t realm)
+{
+    for (struct list *link = host->flights.next; link != &host->flights; link = link->next) {
+        struct flight *flight = CONTAINER_OF(link, struct flight, link);
+        if (flight->realm == realm && bytes_equal(flight->key, key)) {
+            return flight;
+        }
+    }
+    return NULL;
+}
+
+static uint64_t realm_of(const struct exchange *exchange)
+{
+    struct version *version = exchange->service->versions[exchange->decision.role].version;
+    return atomic_load_explicit(&version->cache_realm, memory_order_relaxed);
+}
+
+static bool make_key(struct exchange *exchange, struct bytes *ret_key)
+{
+    struct cache_key_facts facts = cached_key(exchange, exchange->decision.role);
+    struct cache_key key;
+    if (cache_key_make(&facts, cache_store_seed(exchange->service->cache),
+                       exchange->responder->arena, &key) != OK) {
+        return false;
+    }
+    *ret_key = key.text;
+    return true;
+}
+
+/* Others may wait for this one from now on. Without memory nobody can. */
+static void take_off(struct exchange *exchange, struct bytes key)
+{
+    struct flight *flight = arena_alloc(exchange->responder->arena, sizeof *flight);
+    if (flight != NULL) {
+        *flight = (struct flight){.key = key, .realm = realm_of(exchange)};
+        list_init(&flight->waiting);
+        list_push_back(&exchange->host->flights, &flight->link);
+        exchange->cached->flight = flight;
+    }
+}
+
+static void join(struct exchange *exchange, struct flight *flight)
+{
+    exchange->cached->has_waited = true;
+    exchange_enter(exchange, EXCHANGE_PENDING);
+    list_push_back(&flight->waiting, &exchange->cached->waiting);
+    deadline_arm(&exchange->host->loop->wheel, &exchange->watch, WAIT_US);
+}
+
+/* It is there now, or will not come. */
+static void wake(struct exchange *exchange)
+{
+    deadline_disarm(&exchange->watch);
+    if (!fresh_answers(exchange)) {
+        exchange_go_on(exchange);
+    }
+}
+
+void fresh_on_late(struct exchange *exchange)
+{
+    list_remove(&exchange->cached->waiting);
+    wake(exchange);
+}
+
+void fresh_land(struct exchange *exchange)
+{
+    struct flight *flight = exchange->cached != NULL ? exchange->cached->flight : NULL;
+    if (flight == NULL) {
+        return;
+    }
+    exchange->cached->flight = NULL;
+    list_remove(&flight->link);
+    struct list *link = list_pop_front(&flight->waiting);
+    for (; link != NULL; link = list_pop_front(&flight->waiting)) {
+        wake(CONTAINER_OF(link, struct cached, waiting)->exchange);
+    }
+}
+
+void fresh_end(struct exchange *exchange)
+{
+    struct cached *cached = exchange->cached;
+    list_remove(&cached->waiting);
+    cache_entry_unref(cached->asked);
+    cached->asked = NULL;
+    fresh_land(exchange);
+}
+
+/* ---- before an origin is asked ---- */
+
+static bool serve(struct exchange *exchange, struct cache_entry *entry, enum metric_cache result)
+{
+    struct cache_status status = {.is_hit = true, .is_collapsed = exchange->cached->has_waited};
+    return cached_serve(exchange, entry, result, status);
+}
+
+/* A part, or a condition of the client's own: what comes is nothing to be kept. */
+static bool is_partial(const struct cached *cached)
+{
+    const struct fields *fields = &cached->request.request->fields;
+    return cached->request.has_range || fields_find_name(fields, BYTES("if-none-match")) != NULL ||
+           fields_find_name(fields, BYTES("if-modified-since")) != NULL;
+}
+
+/* Waits for who fetches it already, or lets others wait. */
+static bool wait_or_fetch(struct exchange *exchange, struct cached *cached)
+{
+    struct bytes key;
+    bool is_alone = cached->has_waited || exchange->request->method != METHOD_GET ||
+                    cached_is_hopeless(exchange) || !make_key(exchange, &key);
+    if (is_alone) {
+        return false;
+    }
+    struct flight *flight = find_flight(exchange->host, key, realm_of(exchange));
+    if (flight != NULL) {
+        join(exchange, flight);
+        return true;
+    }
+    take_off(exchange, key);
+    return false;
+}
+
+/* Stale, and good enough while another one asks. */
+static bool is_updating(struct exchange *exchange)
+{
+    struct bytes key;
+    return make_key(exchange, &key) && find_flight(exchange->host, key, realm_of(exchange)) != NULL;
+}
+
+static bool act(struct exchange *exchange, struct cached *cached, struct cache_entry *entry,
+                enum cache_verdict verdict)
+{
+    switch (verdict) {
+    case CACHE_FRESH:
+        return serve(exchange, entry,
+                     cached->has_waited ? METRIC_CACHE_COLLAPSED : METRIC_CACHE_HIT);
+    case CACHE_STALE_WHILE_REVALIDATE:
+        if (is_updating(exchange) && serve(exchange, entry, METRIC_CACHE_UPDATING)) {
+            return true;
+        }
+        cached->asked = cache_entry_ref(entry);
+        return wait_or_fetch(exchange, cached);
+    case CACHE_STALE_REVALIDATE:
+        cached->asked = cache_entry_ref(entry);
+        return wait_or_fetch(exchange, cached);
+    case CACHE_MISS:
+        return !is_partial(cached) && wait_or_fetch(exchange, cached);
+    case CACHE_GATEWAY_TIMEOUT:
+        exchange_reply(exchange, 504, REJECT_REASON_COUNT);
+        return true;
+    case CACHE_PASS:
+        break;
+    }
+    return false;
+}
+
+bool fresh_answers(struct exchange *exchange)
+{
+    enum role role = exchange->decision.role;
+    struct cached *cached = is_full(exchange) && !cached_is_barred(exchange->service, role)
+                                ? cached_of(exchange)
+                                : NULL;
+    if (cached == NULL || exchange->request->upgrade.size > 0 || exchange->has_request_body) {
+        return false;
+    }
+    bool has_other = false;
+    cache_entry_unref(cached->asked);
+    cached->asked = NULL;
+    struct cache_entry *entry =
+        cached->request.is_reusable ? cached_find(exchange, role, &has_other) : NULL;
+    struct cache_judgement judgement =
+        cache_judge(entry != NULL ? &entry->meta : NULL, &cached->request,
+                    &exchange->service->cache_rules, exchange->host->loop->now_us);
+    bool is_vary_miss = has_other && judgement.forward == CACHE_FORWARD_URI_MISS;
+    cached->forward = is_vary_miss ? CACHE_FORWARD_VARY_MISS : judgement.forward;
+    bool is_answered = act(exchange, cached, entry, judgement.verdict);
+    bool is_served = is_answered && exchange->is_from_cache;
+    if (!is_served) {
+        cache_entry_unref(entry);
+    }
+    return is_answered;
+}
+
+enum err fresh_prepare(struct exchange *exchange)
+{
+    const struct cache_entry *asked = exchange->cached != NULL ? exchange->cached->asked : NULL;
+    if (asked == NULL) {
+        return OK;
+    }
+    size_t room = exchange->forwarded.fields.count + CACHE_FETCH_ADDED_MAX;
+    struct field *items = arena_alloc(exchange->responder->arena, room * sizeof *items);
+    struct request question;
+    if (items == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err =
+        cache_fetch_request(&exchange->forwarded, &asked->fields, items, room, &question);
+    if (err == OK) {
+        exchange->forwarded = question;
+    }
+    return err;
+}
+
+/* ---- its answer ---- */
+
+/* The kept answer with the new head and its old body, put in the place of the old one. NULL: it is
+ * not to be kept any more. */
+static struct cache_entry *freshen(struct exchange *exchange, const struct cache_entry *old,
+                                   const struct response *response)
+{
+    struct cached *cached = exchange->cached;
+    const struct snapshot_service *service = exchange->service;
+    struct cache_times times = {.request_us = exchange->attempt.sent_us,
+                                .response_us = exchange->attempt.head_us,
+                                .wall_us = clock_wall_us(clock_system())};
+    struct response stored = {.status = old->status,
+                              .version = HTTP_1_1,
+                              .fields = old->fields,
+                              .body = BODY_LENGTH,
+                              .content_length = old->body.size};
+    struct cache_parts parts = {.realm = exchange->attempt.realm,
+                                .key = {old->key, old->hash},
+                                .vary = old->vary,
+                                .authority = old->authority,
+                                .target = old->target,
+                                .status = old->status,
+                                .received_wall_us = times.wall_us};
+    char date[REPLY_DATE_SIZE];
+    size_t room = old->fields.count + response->fields.count + CACHE_STORED_ADDED_MAX;
+    struct field *items = arena_alloc(exchange->responder->arena, room * sizeof *items);
+    struct cache_entry *entry = NULL;
+    if (items == NULL ||
+        cache_freshen(&cached->request, &stored, response, &service->cache_rules, &times, date,
+                      items, room, &parts.fields, &parts.meta) != CACHE_ADMIT_STORED ||
+        cache_entry_create(service->cache, &parts, old->body.size, &entry) != OK) {
+        return NULL;
+    }
+    if (cache_entry_append(entry, old->body, old->body.size) != OK) {
+        cache_entry_unref(entry);
+        return NULL;
+    }
+    (void)cache_entry_ref(entry);
+    if (cache_store_put(service->cache, entry, &exchange->request->fields) != OK) {
+        cache_entry_unref(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+static void drain(struct exchange *exchange)
+{
+    struct attempt *attempt = &exchange->attempt;
+    struct client *client = attempt->client;
+    exchange_count(exchange, ATTEMPT_DONE, false);
+    attempt->client = NULL;
+    seat_drain(attempt->seat, client,
+               exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us);
+}
+
+bool fresh_on_head(struct exchange *exchange, const struct response *response)
+{
+    struct cached *cached = exchange->cached;
+    struct cache_entry *asked = cached != NULL ? cached->asked : NULL;
+    if (asked == NULL || response->status != 304) {
+        return false;
+    }
+    bool is_it = exchange->attempt.role == exchange->decision.role &&
+                 cache_selects(&asked->fields, &response->fields);
+    struct cache_entry *entry = is_it ? freshen(exchange, asked, response) : NULL;
+    cached->asked = NULL;
+    drain(exchange);
+    if (!is_it) {
+        cache_store_remove(exchange->service->cache, asked);
+        cache_entry_unref(asked);
+        exchange_reply(exchange, 502, REJECT_REASON_COUNT);
+        return true;
+    }
+    if (entry == NULL) {
+        cache_store_remove(exchange->service->cache, asked);
+        entry = cache_entry_ref(asked);
+    }
+    cache_entry_unref(asked);
+    fresh_land(exchange);
+    struct cache_status status = {.forward = cached->forward, .forward_status = 304};
+    if (!cached_serve(exchange, entry, METRIC_CACHE_REVALIDATED, status)) {
+        cache_entry_unref(entry);
+        exchange_reply(exchange, 503, REJECT_MEMORY);
+    }
+    return true;
+}
+
+struct bytes fresh_status(const struct exchange *exchange, char text[CACHE_STATUS_MAX])
+{
+    const struct cached *cached = exchange->cached;
+    if (cached == NULL || !is_full(exchange) || cached->forward == CACHE_FORWARD_NONE) {
+        return BYTES("");
+    }
+    struct cache_status status = {.forward = cached->forward,
+                                  .forward_status = exchange->attempt.status,
+                                  .is_collapsed = cached->has_waited};
+    return cache_status_format(&status, text);
+}
