@@ -93,7 +93,8 @@ def play(rules):
         for name, (target, (_, status, _, later, is_kept)) in zip(rules, answers.items()):
             response = stage.ask(target=target, fields=later)
             says = response.get("Cache-Status", "")
-            is_served = response.status == status and says.startswith("serin; fwd=") and says.endswith("detail=stale-if-error")
+            is_ours = says.startswith("serin; fwd=") and says.endswith("detail=stale-if-error")
+            is_served = is_ours and response.status == status
             if is_served != is_kept or (not is_served and response.status < 500):
                 wrong.append(f"{name}: {response.status}, {response.get('Cache-Status')}")
             if is_served and (response.body != b"content" or response.get("Age") is None or response.get("X-Mine")):
@@ -181,7 +182,8 @@ def write(method, status, fields, gone):
     def perform(stage):
         pages = ["/a", "/b", "/c"]
         reply = answer(status, b"", fields) if status != 204 else b"HTTP/1.1 204 OK\r\n\r\n"
-        stage.origin.reply = lambda request: reply if request.method == method else answer(200, b"content")
+        page = answer(200, b"content")
+        stage.origin.reply = lambda request: reply if request.method == method else page
         for target in pages:
             expect(stage.ask(target=target).status, 200, f"{target} from its origin")
         expect(stage.ask(method, "/a").status, status, "the write")
@@ -202,7 +204,8 @@ def write_counts_for_both_versions_and_for_all_variants(stage):
     for version in ("current", "previous"):
         for kind in ("a", "b"):
             wanted = [f"Serin-Version: {version}", f"X-Kind: {kind}"]
-            wait_for(lambda: stage.ask(target="/", fields=wanted).status == 200 and kept(stage) > before, "it is kept", 60)
+            wait_for(lambda: stage.ask(target="/", fields=wanted).status == 200 and kept(stage) > before,
+                     "it is kept", 60)
             before = kept(stage)
     expect(before, 4, "kept pages")
     expect(stage.ask("POST", "/", fields=["Serin-Version: previous"]).status, 200, "the write")
@@ -255,6 +258,135 @@ def conditions_and_ranges_are_judged_here(stage):
         expect(response.get("Content-Type"), "text/plain" if has_type else None, f"{name}: Content-Type")
         head = stage.ask("HEAD", "/", asked)
         expect(head.status, 304 if status == 304 else 200, f"{name}: HEAD")
+
+
+# ---- mode full ----
+
+FULL = {"mode": "full", "stale_if_error": "1h", "strict": "on"}
+TAG = 'ETag: "1"'
+HIT, ASKED, FETCHED, REFUSED = "hit", "asked", "fetched", "refused"
+FRESH = ["Cache-Control: max-age=600", TAG]
+OUTDATED = [*STALE, TAG]
+
+# What the first request says, fields of its answer, what the second one says, and where its answer comes from.
+SECOND = {
+    "a fresh answer": ([], FRESH, [], HIT),
+    "an answer that says nothing": ([], [], [], FETCHED),
+    "an answer that expires": ([], ["Expires: Fri, 13 Nov 2099 12:00:00 GMT"], [], HIT),
+    "an answer that expired": ([], ["Expires: 0", TAG], [], ASKED),
+    "a guess": ([], [OLD], [], HIT),
+    "a guess is not for a session": ([], [OLD, TAG], [SESSION], ASKED),
+    "a guess is for Serin's own cookie": ([], [OLD], [STICKY], HIT),
+    "a stale answer": ([], OUTDATED, [], ASKED),
+    "a stale answer with a date": ([], [*STALE, OLD], [], ASKED),
+    "a stale answer that cannot be asked about": ([], STALE, [], FETCHED),
+    "a stale answer with a tag that is none": ([], [*STALE, "ETag: 1"], [], FETCHED),
+    "s-maxage goes before max-age": ([], ["Cache-Control: max-age=0, s-maxage=600"], [], HIT),
+    "max-age goes before Expires": ([], ["Cache-Control: max-age=600", "Expires: 0"], [], HIT),
+    "two lifetimes are none": ([], ["Cache-Control: max-age=600, max-age=900", TAG], [], ASKED),
+    "must-revalidate, while it is fresh": ([], ["Cache-Control: max-age=600, must-revalidate"], [], HIT),
+    "no-cache": ([], ["Cache-Control: no-cache, max-age=600", TAG], [], ASKED),
+    "no-cache that names a field": ([], ['Cache-Control: no-cache="x-mine", max-age=600', "X-Mine: 1"], [], HIT),
+    "no-store": ([], ["Cache-Control: no-store"], [], FETCHED),
+    "private": ([], ["Cache-Control: private, max-age=600", TAG], [], FETCHED),
+    "Set-Cookie": ([], [*FRESH, "Set-Cookie: a=b"], [], FETCHED),
+    "a request that says no-store": (["Cache-Control: no-store"], FRESH, [], FETCHED),
+    "a reload": ([], FRESH, ["Cache-Control: no-cache"], ASKED),
+    "a reload in its old form": ([], FRESH, ["Pragma: no-cache"], ASKED),
+    "a reload of its other kind": ([], FRESH, ["Cache-Control: max-age=0"], ASKED),
+    "a client for whom it is young enough": ([], FRESH, ["Cache-Control: max-age=500"], HIT),
+    "a client that wants it fresh for longer": ([], FRESH, ["Cache-Control: min-fresh=900"], ASKED),
+    "a client that wants what is stored, and it is": ([], FRESH, ["Cache-Control: only-if-cached"], HIT),
+    "a client that wants what is stored, and it is stale": ([], OUTDATED, ["Cache-Control: only-if-cached"], REFUSED),
+    "a client that wants what is stored, and nothing is": ([], ["Cache-Control: no-store"], ["Cache-Control: only-if-cached"],
+                                                           REFUSED),
+    "a login": ([], FRESH, [LOGIN], ASKED),
+    "a login, for what is public": ([], ["Cache-Control: public, max-age=600"], [LOGIN], HIT),
+    "Vary, and another value": (["X-Kind: a"], [*FRESH, "Vary: X-Kind"], ["X-Kind: b"], FETCHED),
+    "Vary, and the same value": (["X-Kind: a"], [*FRESH, "Vary: X-Kind"], ["X-Kind: a"], HIT),
+    "Vary: *": ([], [*FRESH, "Vary: *"], [], FETCHED),
+    "a condition that only its origin can judge": ([], FRESH, ['If-Match: "1"'], FETCHED),
+}
+
+
+def origin_of(answers):
+    """Answers as told, and a condition that holds by a 304."""
+
+    def reply(request):
+        fields = answers[request.target]
+        holds = request.get("If-None-Match") == '"1"' or request.get("If-Modified-Since") == OLD.split(": ", 1)[1]
+        if not holds:
+            return answer(200, b"content", fields)
+        kept = [line for line in fields if not line.startswith("Age")]
+        return "\r\n".join(["HTTP/1.1 304 OK", *kept]).encode() + b"\r\n\r\n"
+
+    return reply
+
+
+def way_of(stage, target, asked):
+    """Where an answer comes from, as its origin saw it."""
+    before = len(stage.origin.requests)
+    response = stage.ask(target=target, fields=asked)
+    seen = [request for request in stage.origin.requests[before:] if request.target == target]
+    if response.status == 504:
+        return REFUSED, response
+    if not seen:
+        return HIT, response
+    conditions = [seen[0].get("If-None-Match"), seen[0].get("If-Modified-Since")]
+    return (ASKED if any(conditions) else FETCHED), response
+
+
+@case(service={"cache": FULL}, workers=1)
+def second_request_is_answered_as_the_rules_say(stage):
+    answers = {f"/{number}": rule[1] for number, rule in enumerate(SECOND.values())}
+    stage.origin.reply = origin_of(answers)
+    wrong = []
+    for (name, (first, _, second, wanted)), target in zip(SECOND.items(), answers):
+        expect(stage.ask(target=target, fields=first).status, 200, f"{name}: the first")
+        way, response = way_of(stage, target, second)
+        if way != wanted:
+            wrong.append(f"{name}: {way}, {response.get('Cache-Status')}")
+        if way != REFUSED and (response.status, response.body) != (200, b"content"):
+            wrong.append(f"{name}: {response.status} {response.body}")
+        is_hit = "; hit" in response.get("Cache-Status", "")
+        if is_hit != (way == HIT):
+            wrong.append(f"{name}: {way}, but {response.get('Cache-Status')}")
+    expect(wrong, [], "rules that did not hold")
+
+
+@case(service={"cache": FULL}, workers=1)
+def what_a_304_says_is_kept(stage):
+    stage.origin.reply = answer(200, b"content", [*OUTDATED, "X-A: old", "Content-Type: text/plain"])
+    stage.ask(target="/")
+    stage.origin.reply = (b"HTTP/1.1 304 OK\r\nETag: \"1\"\r\nCache-Control: max-age=600\r\nX-A: new\r\n"
+                          b"Content-Type: text/html\r\n\r\n")
+    for wanted in (ASKED, HIT):
+        way, response = way_of(stage, "/", [])
+        expect((way, response.status, response.body), (wanted, 200, b"content"), "the page")
+        expect((response.get("X-A"), response.get("Content-Type")), ("new", "text/plain"), "its fields")
+
+
+@case(service={"cache": FULL}, workers=1)
+def write_that_worked_makes_the_next_request_a_fetch(stage):
+    stage.origin.reply = answer(200, b"content", FRESH)
+    stage.ask(target="/")
+    expect(way_of(stage, "/", [])[0], HIT, "before")
+    stage.ask("POST", "/")
+    expect(way_of(stage, "/", [])[0], FETCHED, "after")
+
+
+@case(service={"cache": FULL}, workers=1)
+def clients_condition_is_judged_by_what_is_kept(stage):
+    stage.origin.reply = answer(200, b"0123456789", FRESH)
+    stage.ask(target="/")
+    before = len(stage.origin.requests)
+    same = stage.ask(target="/", fields=['If-None-Match: "1"'])
+    part = stage.ask(target="/", fields=["Range: bytes=2-3"])
+    head = stage.ask("HEAD", "/")
+    expect((same.status, same.body), (304, b""), "the client has it")
+    expect((part.status, part.body), (206, b"23"), "a part")
+    expect((head.status, head.get("Content-Length")), (200, "10"), "HEAD")
+    expect(len(stage.origin.requests), before, "no request went to the origin")
 
 
 if __name__ == "__main__":
