@@ -200,7 +200,7 @@ def forwarding_fields_of_strangers_are_replaced(stage):
     expect((seen.get("Forwarded"), seen.get("X-Forwarded-Port")), (None, None), "the others")
 
 
-@case(http2=True)
+@case(http2=True, service={"cache": "off"})
 def an_answer_cannot_smuggle_either(stage):
     """What an origin puts into its fields reaches the client as fields of its stream, or not at all."""
     stage.expects_origin_failures = True

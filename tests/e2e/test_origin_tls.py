@@ -309,9 +309,9 @@ def reload(serin):
 def other_settings_share_neither_connection_nor_session(stage):
     """What was let through without verification is not used once it is on."""
     back = Back(stage, names="DNS:elsewhere.test")
-    serin = back.start(origin_tls={"verify": "off"})
+    serin = back.start(origin_tls={"verify": "off"}, cache="off")
     expect(stage.ask().status, 200, "unverified")
-    serin.change({"services": [back.service()]})
+    serin.change({"services": [back.service(cache="off")]})
     reload(serin)
     expect(stage.ask().status, 502, "verified")
     expect(stage.failures(), {"tls": 1}, "failures")
@@ -324,7 +324,7 @@ def other_settings_share_neither_connection_nor_session(stage):
 @case(starts_proxy=False)
 def a_new_authority_in_the_file_counts_from_the_reload_on(stage):
     back = Back(stage)
-    serin = back.start()
+    serin = back.start(cache="off")
     expect(stage.ask().status, 200, "before")
     other = Authority(os.path.join(stage.folder, stage.name, "others"))
     os.replace(other.path("ca.pem"), back.authority.path("ca.pem"))

@@ -123,7 +123,7 @@ def other_addresses_serve_as_ever(stage):
 @case(starts_proxy=False)
 def browsers_are_told_on_every_answer_over_tls(stage):
     stage.origin.reply = answer(fields=["Strict-Transport-Security: max-age=1", "strict-transport-security: max-age=2"])
-    site = Site(stage, service={"hsts": {"max_age": "730d", "include_subdomains": True, "preload": True}})
+    site = Site(stage, service={"cache": "off", "hsts": {"max_age": "730d", "include_subdomains": True, "preload": True}})
     link = site.secure()
     for _ in range(2):
         response = site.ask(link)

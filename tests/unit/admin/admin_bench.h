@@ -27,7 +27,7 @@ struct admin_bench {
     unsigned answers;
     unsigned status;
     char content_type[64];
-    char body[65536];
+    char body[131072];
     char etag[64];
     char location[256];
     char allow[64];

@@ -39,6 +39,10 @@ static void status_shows_every_service_as_promised(void **state)
         "\"contained\":false,\"started\":false,\"mirror\":{\"share\":5.0,\"active\":true,"
         "\"requests\":120,"
         "\"dropped\":3},"
+        "\"cache\":{\"mode\":\"fallback\",\"bytes\":4096,\"size\":1048576,\"entries\":2,"
+        "\"requests\":{"
+        "\"hit\":0,\"collapsed\":0,\"revalidated\":0,\"updating\":0,\"stale\":5,\"unavailable\":0}}"
+        ","
         "\"verification\":null,"
         "\"current\":{\"deployment\":\"d7a3f2b\",\"url\":\"http://127.0.0.1:81\","
         "\"endpoints\":{\"all\":2,\"live\":1},\"requests\":120,\"failures\":34,"
@@ -268,7 +272,7 @@ static void description_names_only_what_exists(void **state)
             }
         }
     }
-    assert_int_equal(count, 29);
+    assert_int_equal(count, 30);
     json_decref(document);
 }
 

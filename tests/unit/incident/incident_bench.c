@@ -27,7 +27,8 @@ struct failure_record bench_failure(const char *path)
         .request_head = BYTES("GET / HTTP/1.1\nHost: shop.test\n"),
         .response_head = BYTES("HTTP/1.1 500 Oops\n"),
         .kind = METRIC_FAILURE_ORIGIN_5XX,
-        .canary = {500, 100, 2000, 3000, 6},
+        .canary =
+            {.status = 500, .connect_us = 100, .first_byte_us = 2000, .total_us = 3000, .size = 6},
         .client_status = 500,
         .is_bad_for_client = true,
         .has_bucket = true,
