@@ -159,7 +159,7 @@ def weight_changes_under_load_lose_nothing_and_keep_no_memory(stage):
     load = None
     try:
         serin = stage.start_serin({"services": [stage.service(
-            weight="1%", **ALERT, previous={"deployment": "s", "endpoints": [stable.url]},
+            weight="1%", cache="off", **ALERT, previous={"deployment": "s", "endpoints": [stable.url]},
             current={"deployment": "c", "endpoints": [canary.url]})]})
         load = Load(serin.port, stage.host, connections=16)
         load.start()
