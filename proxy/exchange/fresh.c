@@ -111,10 +111,16 @@ void fresh_end(struct exchange *exchange)
 
 /* ---- before an origin is asked ---- */
 
+/* With a reference of its own: the caller keeps its one, and must not look at the exchange to tell
+ * whether it is still needed. After true another request may be where the exchange was. */
 static bool serve(struct exchange *exchange, struct cache_entry *entry, enum metric_cache result)
 {
     struct cache_status status = {.is_hit = true, .is_collapsed = exchange->cached->has_waited};
-    return cached_serve(exchange, entry, result, status);
+    if (!cached_serve(exchange, cache_entry_ref(entry), result, status)) {
+        cache_entry_unref(entry);
+        return false;
+    }
+    return true;
 }
 
 /* A part, or a condition of the client's own: what comes is nothing to be kept. */
@@ -197,10 +203,7 @@ bool fresh_answers(struct exchange *exchange)
     bool is_vary_miss = has_other && judgement.forward == CACHE_FORWARD_URI_MISS;
     cached->forward = is_vary_miss ? CACHE_FORWARD_VARY_MISS : judgement.forward;
     bool is_answered = act(exchange, cached, entry, judgement.verdict);
-    bool is_served = is_answered && exchange->is_from_cache;
-    if (!is_served) {
-        cache_entry_unref(entry);
-    }
+    cache_entry_unref(entry);
     return is_answered;
 }
 
