@@ -26,6 +26,7 @@ WEIGHTS = (10, 50, 100, 20, 0)
 REGULARS = 3
 # How many come at each weight, and how many of those stay.
 NEWCOMERS = {10: (2, 2), 50: (6, 2), 100: (1, 0), 20: (1, 0), 0: (1, 0)}
+UNTOLD_MAX = 0.02
 WORKERS = 2
 REQUESTS_OF_A_PAGE = 8
 
@@ -232,14 +233,20 @@ def counters_are_what_the_browser_saw(edge):
         codes[code] = codes.get(code, 0) + 1
         versions[answer["fields"]["x-deployment"]] += 1
     metrics = edge.serin.metrics()
-    expect(metrics.by("serin_requests_total", "code", service=edge.name), codes, "answers by code")
+    counted = metrics.by("serin_requests_total", "code", service=edge.name)
+    expect(set(counted), set(codes), "codes of answers")
+    # A browser may ask for a thing whose answer it tells nobody of: its page was closed, or had the thing meanwhile.
+    untold = {code: counted[code] - seen for code, seen in codes.items()}
+    surplus = sum(untold.values())
+    expect(min(untold.values()) >= 0 and surplus <= UNTOLD_MAX * sum(codes.values()), True, f"answers {counted}, seen {codes}")
     rescued = edge.rescues()
     expect(set(rescued) <= {"asset_success", "asset_not_asked"}, True, f"rescues {rescued}")
     attempts = {name: metrics.sum("serin_upstream_requests_total", service=edge.name, role=role) for name, role in ROLES.items()}
     looked_up = rescued.get("asset_success", 0)
-    expect(sum(attempts.values()) - looked_up, sum(versions.values()), f"attempts {attempts}, seen {versions}, rescued {rescued}")
+    expect(sum(attempts.values()) - looked_up, sum(counted.values()), f"attempts {attempts}, answers {counted}, rescued {rescued}")
     for name, count in versions.items():
-        expect(count <= attempts[name] <= count + looked_up, True, f"attempts at {name}: {attempts}, seen {versions}, rescued {rescued}")
+        expect(count <= attempts[name] <= count + looked_up + surplus, True,
+               f"attempts at {name}: {attempts}, seen {versions}, rescued {rescued}")
     expect(metrics.by("serin_upstream_failures_total", "kind", service=edge.name), {}, "failures")
     expect(metrics.sum("serin_client_bad_responses_total", service=edge.name), 0, "bad answers")
     expect(metrics.by("serin_rejected_requests_total", "reason"), {}, "refusals")
