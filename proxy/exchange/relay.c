@@ -185,10 +185,22 @@ static bool is_accepted(const struct exchange *exchange, const struct response *
     return key != NULL && accept != NULL && websocket_is_accepted(key->value, accept->value);
 }
 
-/* RFC 9110 section 7.8: the request comes to its end before the protocol changes. */
-static bool may_switch(const struct exchange *exchange, const struct response *response)
+/* RFC 9110 section 7.8: the request comes to its end before the protocol changes. Many origins
+ * switch at the head all the same, so a client that asks and keeps its body back could make any
+ * version fail: the request is what was bad. */
+static bool refuses_switch(struct exchange *exchange, const struct response *response)
 {
-    return exchange->is_request_done && is_accepted(exchange, response);
+    if (!is_accepted(exchange, response)) {
+        refuse_answer(exchange, ATTEMPT_BAD_RESPONSE, 502);
+        return true;
+    }
+    if (exchange->is_request_done) {
+        return false;
+    }
+    exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
+    exchange_release_client(exchange);
+    exchange_reply(exchange, 400, REJECT_REASON_COUNT);
+    return true;
 }
 
 /* To a CONNECT by HTTP/2 every 2xx says that the tunnel is there (RFC 8441 section 4). An origin
@@ -202,8 +214,7 @@ static bool would_mislead(const struct exchange *exchange, const struct response
 void relay_on_head(void *call, const struct response *response)
 {
     struct exchange *exchange = exchange_of(call);
-    if (response->status == 101 && !may_switch(exchange, response)) {
-        refuse_answer(exchange, ATTEMPT_BAD_RESPONSE, 502);
+    if (response->status == 101 && refuses_switch(exchange, response)) {
         return;
     }
     exchange->attempt.status = response->status;

@@ -141,6 +141,25 @@ def refused_upgrade_is_an_ordinary_answer(stage):
     expect(link.read_response().body, b"ok", "the connection lives on")
 
 
+@case(service={"weight": "100%", "rollback": {"on_breach": "alert", "max_bad_responses": 20}}, workers=1)
+def clients_that_keep_their_body_back_are_no_evidence(stage):
+    """An origin that switches at the head did what most do."""
+    def play(link):
+        link.read_until(b"\r\n\r\n")
+        link.send(SWITCH)
+        link.read_to_end()
+
+    stage.canary.play = play
+    for _ in range(25):
+        link = stage.connect()
+        link.send(stage.request("POST", fields=[*ASK, "Content-Length: 5"]))
+        expect(link.read_response().status, 400, "status")
+    version = stage.serin.service(stage.name)["current"]
+    expect((version["requests"], version["failures"], version["client_bad"]), (0, 0, 0), "requests, failures, bad answers")
+    expect((stage.failures("current"), stage.serin.metrics().sum("serin_contained", service=stage.name)), ({}, 0),
+           "failures by kind, workers that hold it back")
+
+
 @case()
 def upgrade_of_a_1_0_client_is_not_forwarded(stage):
     response = stage.ask(fields=ASK, version="HTTP/1.0")

@@ -568,14 +568,18 @@ static void a_tunnel_that_breaks_is_no_failure(void **state)
     assert_int_equal(cell_read(&stage_service(&stage)->client_bad_responses[ROLE_CURRENT]), 0);
 }
 
-static void a_switch_before_the_request_has_ended_is_502(void **state)
+static void a_switch_before_the_request_has_ended_is_the_clients_fault(void **state)
 {
     (void)state;
     ask("POST / HTTP/1.1\r\nHost: shop.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n"
         "Content-Length: 9\r\n\r\npart",
         ROLE_CURRENT, "part");
     peer_send(&stage.loop, &origin, SWITCH);
-    peer_expect(&stage.loop, &client, "HTTP/1.1 502 ");
+    peer_expect(&stage.loop, &client, "HTTP/1.1 400 ");
+    assert_int_equal(err_of(ROLE_CURRENT), 0);
+    assert_int_equal(ok_of(ROLE_CURRENT), 0);
+    assert_int_equal(failures(METRIC_FAILURE_BAD_RESPONSE), 0);
+    assert_int_equal(cell_read(&stage_version(&stage, ROLE_CURRENT)->client_bad), 0);
 }
 
 /* ---- snapshots ---- */
@@ -715,7 +719,7 @@ int main(void)
         PLAY(a_tunnel_carries_both_ways_and_ends_at_both),
         PLAY(the_client_goes_on_when_the_origin_has_finished),
         PLAY(a_tunnel_that_breaks_is_no_failure),
-        PLAY(a_switch_before_the_request_has_ended_is_502),
+        PLAY(a_switch_before_the_request_has_ended_is_the_clients_fault),
         PLAY(a_lease_comes_home_with_its_last_request),
         PLAY(an_endpoint_no_longer_named_is_let_go),
         PLAY(a_request_under_way_keeps_no_connection_behind),
