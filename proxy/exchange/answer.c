@@ -3,6 +3,12 @@
 #include "proxy/exchange/rpc.h"
 #include "proxy/http/reply.h"
 
+/* An origin that does not care for WebSockets gave a good answer: only we could not pass it on. */
+static bool is_bad(const struct answer *answer)
+{
+    return answer->status >= 500 && answer->reason != REJECT_NOT_SWITCHED;
+}
+
 void exchange_answer(struct exchange *exchange, const struct answer *answer)
 {
     struct exchange_host *host = exchange->host;
@@ -10,7 +16,7 @@ void exchange_answer(struct exchange *exchange, const struct answer *answer)
     if (answer->reason != REJECT_REASON_COUNT) {
         cell_increment(&host->cells->rejected_requests[answer->reason]);
     }
-    if (answer->status >= 500) {
+    if (is_bad(answer)) {
         exchange->is_bad_for_client = true;
         exchange_count_client_bad(exchange);
     }

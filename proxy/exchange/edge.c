@@ -18,10 +18,13 @@ bool edge_answers_challenge(struct exchange *exchange)
     if (!acme->is_on || !challenge_path(matcher_path_of(exchange->request->target), &token)) {
         return false;
     }
-    bool is_read =
+    /* By HTTP/2 a 200 would be a WebSocket (RFC 8441). */
+    bool is_connect = exchange->request->version == HTTP_2 && exchange->request->upgrade.size > 0;
+    bool is_get =
         exchange->request->method == METHOD_GET || exchange->request->method == METHOD_HEAD;
+    bool is_read = is_get && !is_connect;
     struct answer answer = {
-        .status = is_read ? 404 : 405,
+        .status = is_get ? 404 : 405,
         .reason = REJECT_ACME_CHALLENGE,
         .content_type = BYTES("application/octet-stream"),
     };

@@ -256,6 +256,29 @@ def a_2xx_that_is_no_switch_would_be_taken_for_one(stage):
     expect((stage.failures(), stage.rejected().get("not_switched")), ({}, 3), "failures, refusals")
 
 
+@case(http2=True, service=WHOLE, workers=1)
+def a_canary_that_does_not_switch_did_clients_no_harm(stage):
+    seen = stage.http2()
+    expect(seen.read_answer(Tunnel(seen, stage.host).stream).status, 502, "status")
+    wait_for(lambda: stage.serin.service(stage.name)["current"]["requests"] == 1, "it is counted")
+    version = stage.serin.service(stage.name)["current"]
+    expect((version["failures"], version["client_bad"]), (0, 0), "failures, bad answers")
+    expect(stage.serin.metrics().sum("serin_client_bad_responses_total", service=stage.name), 0, "bad answers in metrics")
+
+
+@case(http2=True, starts_proxy=False)
+def no_file_of_a_challenge_is_taken_for_a_socket(stage):
+    path = "/.well-known/acme-challenge/token"
+    webroot = os.path.join(stage.folder, stage.name, "webroot")
+    os.makedirs(os.path.dirname(webroot + path))
+    with open(webroot + path, "w", encoding="ascii") as out:
+        out.write("token.thumb")
+    stage.start_serin({"acme": {"webroot": webroot}}, http2=True)
+    client = stage.http2()
+    expect(client.read_answer(Tunnel(client, stage.host, path).stream).status, 404, "a WebSocket")
+    expect(client.read_answer(client.ask(stage.host, path=path)).body, b"token.thumb", "a request")
+
+
 def add_bad_switch(name, make):
     def play(stage):
         stage.origin.play = lambda link: (link.send(make(stage.origin.read(link))), until_end(link))
