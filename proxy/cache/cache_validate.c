@@ -11,18 +11,19 @@ enum { SECOND_US = 1000000 };
 static_assert(FIELD_ID_COUNT <= 64, "ids fit in one mask");
 
 /* Belong to one connection (RFC 9111 section 3.1), or are made anew by whoever answers. */
-static const uint64_t never_stored = BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) |
-                                     BIT(PROXY_AUTHENTICATE) | BIT(PROXY_AUTHORIZATION) | BIT(TE) |
-                                     BIT(TRAILER) | BIT(TRANSFER_ENCODING) | BIT(UPGRADE) |
-                                     BIT(HTTP2_SETTINGS) | BIT(CONTENT_LENGTH) | BIT(AGE);
+static const uint64_t never_stored =
+    BIT(CONNECTION) | BIT(KEEP_ALIVE) | BIT(PROXY_CONNECTION) | BIT(PROXY_AUTHENTICATE) |
+    BIT(PROXY_AUTHORIZATION) | BIT(TE) | BIT(TRAILER) | BIT(TRANSFER_ENCODING) | BIT(UPGRADE) |
+    BIT(HTTP2_SETTINGS) | BIT(CONTENT_LENGTH) | BIT(AGE) | BIT(X_REQUEST_ID);
 
 /* What the client says for its own copy; the store asks for itself. */
 static const uint64_t client_conditions =
     BIT(IF_NONE_MATCH) | BIT(IF_MODIFIED_SINCE) | BIT(IF_RANGE) | BIT(RANGE);
 
-/* A 304 does not change how the stored content is to be read. */
-static const uint64_t never_updated =
-    BIT(CONTENT_ENCODING) | BIT(CONTENT_TYPE) | BIT(CONTENT_RANGE) | BIT(CONTENT_LENGTH);
+/* A 304 does not change how the stored content is to be read. Its tag is the stored one, but may be
+ * strong where that is weak: the content that was compressed on its way is not what it names. */
+static const uint64_t never_updated = BIT(CONTENT_ENCODING) | BIT(CONTENT_TYPE) |
+                                      BIT(CONTENT_RANGE) | BIT(CONTENT_LENGTH) | BIT(ETAG);
 
 static bool is_one_of(uint64_t ids, enum field_id id)
 {
@@ -142,8 +143,9 @@ bool cache_selects(const struct fields *stored, const struct fields *not_modifie
     struct cache_tag theirs;
     if (fields_find(not_modified, FIELD_ETAG) != NULL) {
         bool is_readable = cache_read_tag(stored, &ours) && cache_read_tag(not_modified, &theirs);
-        return is_readable && ours.is_weak == theirs.is_weak &&
-               bytes_equal(ours.opaque, theirs.opaque);
+        /* Weakly, as the one tag that was sent is compared (RFC 9110 section 13.1.2): servers that
+         * compress say W/"x" with the content and "x" without it. */
+        return is_readable && bytes_equal(ours.opaque, theirs.opaque);
     }
     const struct field *modified = fields_find(not_modified, FIELD_LAST_MODIFIED);
     if (modified != NULL) {

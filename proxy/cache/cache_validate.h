@@ -12,9 +12,9 @@ enum { CACHE_STORED_ADDED_MAX = 1, CACHE_FETCH_ADDED_MAX = 2 };
 
 /* The fields of an answer that are kept: without those of one connection and those that Connection
  * names, Proxy-*, Age, Content-Length and Transfer-Encoding (whoever answers makes them anew),
- * Cache-Status, those that private or no-cache name, and Set-Cookie unless it is to be stored. A
- * Date is added when there is none (`date` is room for it, and must live as long as the fields are
- * read). ERR_LIMIT when they do not fit. */
+ * Cache-Status, X-Request-Id (it names one request), those that private or no-cache name, and
+ * Set-Cookie unless it is to be stored. A Date is added when there is none (`date` is room for it,
+ * and must live as long as the fields are read). ERR_LIMIT when they do not fit. */
 MUST_USE enum err cache_stored_fields(const struct response *response,
                                       const struct cache_rules *rules,
                                       const struct cache_times *times, char date[REPLY_DATE_SIZE],
@@ -29,11 +29,13 @@ MUST_USE enum err cache_fetch_request(const struct request *request, const struc
                                       struct field *items, size_t items_max,
                                       struct request *ret_request);
 
-/* Does a 304 with these fields speak of the stored answer (section 4.3.4)? */
+/* Does a 304 with these fields speak of the stored answer (section 4.3.4)? Only that was asked
+ * about, so tags are compared weakly. */
 bool cache_selects(const struct fields *stored, const struct fields *not_modified);
 
 /* The stored answer after a 304 that selects it: each field that the 304 has replaces the stored
- * ones of that name, but for those that say how the stored content is coded (section 3.2). Then it
+ * ones of that name, but for the tag and those that say how the stored content is coded
+ * (section 3.2). Then it
  * is admitted anew: by the same rules, with the new lifetime and age. `stored` is the stored head:
  * its status and fields. `ret_fields` is what this request is answered with; when the result is not
  * CACHE_ADMIT_STORED it is not to be kept and the stored answer is to go. CACHE_ADMIT_TOO_LARGE:

@@ -94,8 +94,7 @@ static void clear_mark(struct exchange *exchange, uint64_t mark)
     }
 }
 
-/* What is held against an answer may be the request's fault: then another one may fare better. */
-static bool is_of_request(enum cache_admission admission)
+bool cached_is_of_request(enum cache_admission admission)
 {
     return admission == CACHE_ADMIT_METHOD || admission == CACHE_ADMIT_REQUEST ||
            admission == CACHE_ADMIT_AUTHORIZATION || admission == CACHE_ADMIT_COOKIE ||
@@ -187,7 +186,7 @@ void cached_on_answer(struct exchange *exchange, const struct response *response
         return;
     }
     enum cache_admission admission = keep(exchange, cached, response);
-    bool is_short = is_of_request(admission) || cache_fill_is_varied(&cached->fill);
+    bool is_short = cached_is_of_request(admission) || cache_fill_is_varied(&cached->fill);
     cached->mark = mark;
     bool is_kept = admission == CACHE_ADMIT_STORED;
     if (!is_full || !is_kept) {

@@ -42,6 +42,9 @@ struct cache_key_facts cached_key(const struct exchange *exchange, enum role rol
 bool cached_is_barred(const struct snapshot_service *service, enum role role);
 /* What is kept of the version for this request, to be unref'd; NULL: nothing. */
 struct cache_entry *cached_find(struct exchange *exchange, enum role role, bool *ret_has_other);
+/* What is held against an answer may be the request's fault, or ours: another one may fare better.
+ */
+bool cached_is_of_request(enum cache_admission admission);
 /* Did the version's answer lately turn out to be nothing that is kept? */
 bool cached_is_hopeless(const struct exchange *exchange);
 /* Gives the client what it is to have of the entry: takes that on success. Needs exchange->cached.

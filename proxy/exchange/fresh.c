@@ -2,6 +2,8 @@
 #include "proxy/exchange/fresh.h"
 
 #include "proxy/base/clock.h"
+#include "proxy/exchange/asset.h"
+#include "proxy/upstream/balance.h"
 
 enum { WAIT_US = 3000000 };
 
@@ -167,6 +169,10 @@ static bool act(struct exchange *exchange, struct cached *cached, struct cache_e
         if (is_updating(exchange) && serve(exchange, entry, METRIC_CACHE_UPDATING)) {
             return true;
         }
+        if (!cached->request.is_storing) {
+            return false; /* its answer could not renew anything */
+        }
+        cached->forward = CACHE_FORWARD_STALE;
         cached->asked = cache_entry_ref(entry);
         return wait_or_fetch(exchange, cached);
     case CACHE_STALE_REVALIDATE:
@@ -229,13 +235,13 @@ enum err fresh_prepare(struct exchange *exchange)
 
 /* ---- its answer ---- */
 
-/* The kept answer with the new head and its old body, put in the place of the old one. NULL: it is
- * not to be kept any more. */
-static struct cache_entry *freshen(struct exchange *exchange, const struct cache_entry *old,
-                                   const struct response *response)
+/* The kept answer with the new head and its old body, in the realm that it was found in: what was
+ * dropped since is not found again by it. */
+static enum cache_admission remake(struct exchange *exchange, const struct cache_entry *old,
+                                   const struct response *response, struct cache_entry **ret_entry)
 {
-    struct cached *cached = exchange->cached;
     const struct snapshot_service *service = exchange->service;
+    struct arena *arena = exchange->responder->arena;
     struct cache_times times = {.request_us = exchange->attempt.sent_us,
                                 .response_us = exchange->attempt.head_us,
                                 .wall_us = clock_wall_us(clock_system())};
@@ -244,31 +250,62 @@ static struct cache_entry *freshen(struct exchange *exchange, const struct cache
                               .fields = old->fields,
                               .body = BODY_LENGTH,
                               .content_length = old->body.size};
-    struct cache_parts parts = {.realm = exchange->attempt.realm,
+    struct cache_parts parts = {.realm = old->realm,
                                 .key = {old->key, old->hash},
-                                .vary = old->vary,
                                 .authority = old->authority,
                                 .target = old->target,
                                 .status = old->status,
                                 .received_wall_us = times.wall_us};
     char date[REPLY_DATE_SIZE];
     size_t room = old->fields.count + response->fields.count + CACHE_STORED_ADDED_MAX;
-    struct field *items = arena_alloc(exchange->responder->arena, room * sizeof *items);
-    struct cache_entry *entry = NULL;
-    if (items == NULL ||
-        cache_freshen(&cached->request, &stored, response, &service->cache_rules, &times, date,
-                      items, room, &parts.fields, &parts.meta) != CACHE_ADMIT_STORED ||
-        cache_entry_create(service->cache, &parts, old->body.size, &entry) != OK) {
-        return NULL;
+    struct field *items = arena_alloc(arena, room * sizeof *items);
+    if (items == NULL) {
+        return CACHE_ADMIT_NOMEM;
+    }
+    enum cache_admission admission =
+        cache_freshen(&exchange->cached->request, &stored, response, &service->cache_rules, &times,
+                      date, items, room, &parts.fields, &parts.meta);
+    if (admission != CACHE_ADMIT_STORED) {
+        return admission;
+    }
+    /* The new head may vary by something else. */
+    enum err err = cache_vary_make(&parts.fields, &exchange->request->fields, arena, &parts.vary);
+    if (err != OK) {
+        return err == ERR_NOMEM ? CACHE_ADMIT_NOMEM : CACHE_ADMIT_VARY;
+    }
+    struct cache_entry *entry;
+    if (cache_entry_create(service->cache, &parts, old->body.size, &entry) != OK) {
+        return CACHE_ADMIT_NOMEM;
     }
     if (cache_entry_append(entry, old->body, old->body.size) != OK) {
         cache_entry_unref(entry);
-        return NULL;
+        return CACHE_ADMIT_NOMEM;
     }
-    (void)cache_entry_ref(entry);
-    if (cache_store_put(service->cache, entry, &exchange->request->fields) != OK) {
-        cache_entry_unref(entry);
-        return NULL;
+    *ret_entry = entry;
+    return CACHE_ADMIT_STORED;
+}
+
+/* A 304 speaks of the kept answer, which is taken: gives what the client is to have, the renewed
+ * one if there could be one. What is not to be kept any more goes, but not for what is only this
+ * request's fault, or ours. */
+static struct cache_entry *renew(struct exchange *exchange, struct cache_entry *asked,
+                                 const struct response *response)
+{
+    struct cache_store *store = exchange->service->cache;
+    struct cache_entry *entry = NULL;
+    enum cache_admission admission = remake(exchange, asked, response, &entry);
+    if (admission != CACHE_ADMIT_STORED) {
+        if (!cached_is_of_request(admission)) {
+            cache_store_remove(store, asked);
+        }
+        return asked;
+    }
+    bool is_current = realm_of(exchange) == asked->realm;
+    cache_entry_unref(asked);
+    if (is_current) {
+        /* Without room for it the client gets it all the same. */
+        enum err err = cache_store_put(store, cache_entry_ref(entry), &exchange->request->fields);
+        (void)err;
     }
     return entry;
 }
@@ -283,6 +320,23 @@ static void drain(struct exchange *exchange)
                exchange->lease->snapshot->base->conf->timeouts.upstream_idle_us);
 }
 
+/* A 304 about something that is not kept: its origin holds another one, which is fetched. */
+static void ask_again(struct exchange *exchange, struct cache_entry *asked)
+{
+    bool is_own = exchange->attempt.role == exchange->decision.role;
+    drain(exchange);
+    if (!is_own) { /* the stable version was asked without a condition */
+        cache_entry_unref(asked);
+        exchange_reply(exchange, 502, REJECT_REASON_COUNT);
+        return;
+    }
+    cache_store_remove(exchange->service->cache, asked);
+    cache_entry_unref(asked);
+    deadline_disarm(&exchange->watch);
+    asset_drop_conditions(&exchange->forwarded.fields);
+    exchange_attempt(exchange, BALANCE_NONE, false);
+}
+
 bool fresh_on_head(struct exchange *exchange, const struct response *response)
 {
     struct cached *cached = exchange->cached;
@@ -290,22 +344,14 @@ bool fresh_on_head(struct exchange *exchange, const struct response *response)
     if (asked == NULL || response->status != 304) {
         return false;
     }
-    bool is_it = exchange->attempt.role == exchange->decision.role &&
-                 cache_selects(&asked->fields, &response->fields);
-    struct cache_entry *entry = is_it ? freshen(exchange, asked, response) : NULL;
     cached->asked = NULL;
-    drain(exchange);
-    if (!is_it) {
-        cache_store_remove(exchange->service->cache, asked);
-        cache_entry_unref(asked);
-        exchange_reply(exchange, 502, REJECT_REASON_COUNT);
+    if (exchange->attempt.role != exchange->decision.role ||
+        !cache_selects(&asked->fields, &response->fields)) {
+        ask_again(exchange, asked);
         return true;
     }
-    if (entry == NULL) {
-        cache_store_remove(exchange->service->cache, asked);
-        entry = cache_entry_ref(asked);
-    }
-    cache_entry_unref(asked);
+    struct cache_entry *entry = renew(exchange, asked, response);
+    drain(exchange);
     fresh_land(exchange);
     struct cache_status status = {.forward = cached->forward, .forward_status = 304};
     if (!cached_serve(exchange, entry, METRIC_CACHE_REVALIDATED, status)) {

@@ -366,6 +366,78 @@ def what_a_304_says_is_kept(stage):
         expect((response.get("X-A"), response.get("Content-Type")), ("new", "text/plain"), "its fields")
 
 
+def not_modified(*fields):
+    return "\r\n".join(["HTTP/1.1 304 OK", *fields]).encode() + b"\r\n\r\n"
+
+
+@case(service={"cache": FULL}, workers=1)
+def tag_that_lost_its_weakness_is_the_same(stage):
+    """Servers that compress weaken the tag of the content, and not the one of a 304."""
+    stage.origin.reply = answer(200, b"content", [*STALE, 'ETag: W/"1"'])
+    stage.ask(target="/")
+    stage.origin.reply = not_modified('ETag: "1"', "Cache-Control: max-age=600")
+    for wanted in (ASKED, HIT):
+        way, response = way_of(stage, "/", [])
+        expect((way, response.status, response.body, response.get("ETag")), (wanted, 200, b"content", 'W/"1"'), "the page")
+
+
+@case(service={"cache": FULL}, workers=1)
+def answer_about_another_tag_is_followed_by_a_fetch(stage):
+    stage.origin.reply = answer(200, b"old", OUTDATED)
+    stage.ask(target="/")
+    stage.origin.reply = lambda request: (not_modified('ETag: "2"') if request.get("If-None-Match")
+                                          else answer(200, b"new", ["Cache-Control: max-age=600", 'ETag: "2"']))
+    before = len(stage.origin.requests)
+    response = stage.ask(target="/")
+    expect((response.status, response.body), (200, b"new"), "the page")
+    asked = [request.get("If-None-Match") for request in stage.origin.requests[before:]]
+    expect(asked, ['"1"', None], "what the origin was asked")
+    expect(way_of(stage, "/", [])[0], HIT, "it is kept")
+
+
+# Who may not have what is kept, or whose answer cannot be kept, takes it from nobody.
+OTHERS = {
+    "a login": (FRESH, "GET", [LOGIN]),
+    "a login, for a stale answer": (OUTDATED, "GET", [LOGIN]),
+    "a session, for a guess": ([OLD, TAG], "GET", [SESSION]),
+    "a client that must not be kept": (FRESH, "GET", ["Cache-Control: no-cache, no-store"]),
+    "HEAD": (["Cache-Control: max-age=60, stale-while-revalidate=9999", "Age: 100", TAG], "HEAD", []),
+    "a part": (["Cache-Control: max-age=60, stale-while-revalidate=9999", "Age: 100", TAG], "GET", ["Range: bytes=0-1"]),
+}
+
+
+@case(service={"cache": FULL}, workers=1)
+def requests_that_are_unfit_leave_what_is_kept(stage):
+    answers = {f"/{number}": rule[0] for number, rule in enumerate(OTHERS.values())}
+    stage.origin.reply = origin_of(answers)
+    for (name, (_, method, asked)), target in zip(OTHERS.items(), answers):
+        expect(stage.ask(target=target).status, 200, f"{name}: the first")
+        before = kept(stage)
+        expect(stage.ask(method, target, asked).status in (200, 206), True, f"{name}: the second")
+        expect(kept(stage), before, f"{name}: kept pages")
+        expect(stage.ask(target=target).body, b"content", f"{name}: the third")
+
+
+@case(service={"cache": FULL}, workers=1)
+def answer_that_varies_since_a_304_is_kept_for_its_like(stage):
+    stage.origin.reply = answer(200, b"content", OUTDATED)
+    stage.ask(target="/", fields=["X-Kind: a"])
+    stage.origin.reply = lambda request: (not_modified(*FRESH, "Vary: X-Kind") if request.get("If-None-Match")
+                                          else answer(200, b"for b", [*FRESH, "Vary: X-Kind"]))
+    expect(way_of(stage, "/", ["X-Kind: a"])[0], ASKED, "when it is stale")
+    expect(way_of(stage, "/", ["X-Kind: a"])[0], HIT, "its like")
+    way, response = way_of(stage, "/", ["X-Kind: b"])
+    expect((way, response.body), (FETCHED, b"for b"), "others")
+
+
+@case(service={"cache": FULL}, workers=1)
+def name_of_one_request_is_not_told_to_another(stage):
+    stage.origin.reply = lambda request: answer(200, b"content", [*FRESH, f"X-Request-Id: {request.get('X-Request-Id')}"])
+    expect(stage.ask(target="/").get("X-Request-Id") is not None, True, "the first has its own")
+    way, response = way_of(stage, "/", [])
+    expect((way, response.get("X-Request-Id")), (HIT, None), "the second")
+
+
 @case(service={"cache": FULL}, workers=1)
 def write_that_worked_makes_the_next_request_a_fetch(stage):
     stage.origin.reply = answer(200, b"content", FRESH)
