@@ -265,8 +265,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
         http2_guard_earn(&connection->guard, METRIC_HTTP2_WINDOW_UPDATE, WINDOW_UPDATES_PER_DATA);
+        http2_guard_earn(&connection->guard, METRIC_HTTP2_PING, 1);
         break;
     case NGHTTP2_HEADERS:
+        http2_guard_earn(&connection->guard, METRIC_HTTP2_PING, 1);
         if (call != NULL) {
             call->is_head_sent = true;
         }

@@ -10,7 +10,7 @@ static const struct {
     uint64_t per_second;
 } budgets[HTTP2_BUDGETS] = {
     [METRIC_HTTP2_RAPID_RESET] = {200, 33},     /* a page left early cancels all its requests */
-    [METRIC_HTTP2_PING] = {200, 20},            /* some clients measure the path's bandwidth so */
+    [METRIC_HTTP2_PING] = {200, 20},            /* besides those that our frames earn */
     [METRIC_HTTP2_SETTINGS] = {32, 1},          /* one at the start, hardly any after it */
     [METRIC_HTTP2_EMPTY_DATA] = {100, 10},      /* DATA without a byte that does not end a body */
     [METRIC_HTTP2_PRIORITY] = {500, 100},       /* browsers build whole trees, ignored here */

@@ -115,6 +115,26 @@ for flood_name, (flood_kind, flood_frames) in table_of_floods().items():
 
 
 @case(http2=True)
+def a_client_that_measures_the_path_is_no_flood(stage):
+    """gRPC's clients send a PING for DATA that they get, to learn how much is under way. Nothing is saved up by that."""
+    before = violations(stage).get("ping", 0)
+    stage.origin.reply = answer(body=b"x" * (1000 * 16384))
+    client = stage.http2()
+    client.link.transcript = type(stage.transcript)()
+    stream, pings = client.ask(stage.host), 0
+    while not client.answer(stream).has_ended:
+        if client.read_frame().kind == h2.DATA:
+            client.ping()
+            pings += 1
+    expect(client.answer(stream).size, 1000 * 16384, "bytes")
+    expect(pings >= 1000, True, f"{pings} PINGs")
+    client.synchronise()
+    expect(violations(stage).get("ping", 0), before, "violations")
+    stage.origin.reply = answer(body=b"ok")
+    flood(stage, "ping", h2.Http2.frame_bytes(h2.PING, 0, 0, b"12345678") * 100, client)
+
+
+@case(http2=True)
 def empty_data_flood_is_stopped(stage):
     client = stage.http2()
     stream = client.ask(stage.host, "POST", is_last=False)

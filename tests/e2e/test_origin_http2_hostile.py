@@ -454,6 +454,33 @@ def add_flood(name, kind, one):
 
 
 @case(**SETUP)
+def an_origin_that_measures_the_path_is_no_flood(stage):
+    """gRPC's servers send a PING for DATA that they get, to learn how much is under way."""
+    back = Http2Origin(stage.origin)
+    pings = []
+
+    def measure(served):
+        served.link.transcript = type(stage.transcript)()  # too much to be told
+        asked = served.next_head()
+        while not asked.has_ended:
+            if served.read_frame().kind == h2.DATA:
+                served.ping()
+                pings.append(asked.stream)
+        served.respond(asked.stream, body=b"measured")
+        back.polite(served)
+
+    back.play = measure
+    link = stage.connect()
+    link.transcript = type(stage.transcript)()
+    link.send(stage.request("POST", "/", body=b"x" * (1000 * 16384)))
+    expect(link.read_response("POST").body, b"measured", "body")
+    expect(len(pings) >= 1000, True, f"{len(pings)} PINGs")
+    expect(violations(stage), {}, "violations")
+    expect(stage.ask().status, 200, "the next one")
+    expect(len(stage.origin.links), 1, "connections")
+
+
+@case(**SETUP)
 def a_head_that_unpacks_to_megabytes_ends_the_connection(stage):
     """HPACK: one entry of the dynamic table, named again and again in a byte each."""
     back = Http2Origin(stage.origin)
