@@ -253,6 +253,20 @@ static bool has_body(const struct request *request)
            (request->body == BODY_LENGTH && request->content_length > 0);
 }
 
+/* More than the origin would read (RFC 9113 section 6.5.2)? There are some that end the connection
+ * over it, and everybody's calls. */
+static bool is_too_large(const struct http2_call *call, const nghttp2_nv *fields, size_t count)
+{
+    enum { FIELD_EXTRA = 32 };
+    size_t most = nghttp2_session_get_remote_settings(call->connection->session,
+                                                      NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE);
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++) {
+        size += fields[i].namelen + fields[i].valuelen + FIELD_EXTRA;
+    }
+    return size > most;
+}
+
 /* RFC 9113 section 8.3.1; nghttp2 copies what it is given. */
 static int32_t write_head(struct http2_call *call, const struct request *request,
                           nghttp2_nv *fields)
@@ -279,7 +293,8 @@ static int32_t write_head(struct http2_call *call, const struct request *request
             http2_name_value(BYTES("content-length"),
                              http2_write_decimal(length + sizeof length, request->content_length));
     }
-    return submit(call, fields, count, has_body(request));
+    return is_too_large(call, fields, count) ? NGHTTP2_ERR_FRAME_SIZE_ERROR
+                                             : submit(call, fields, count, has_body(request));
 }
 
 static enum err send_head(struct client *client, const struct request *request)
@@ -342,6 +357,9 @@ static void send_end(struct client *client, const struct fields *trailers)
         call->reset_code = NGHTTP2_INTERNAL_ERROR;
         reset(call);
         return;
+    }
+    if (has_trailers && is_too_large(call, call->out.trailers, call->out.trailer_count)) {
+        call->out.trailer_count = 0; /* any hop may drop them (RFC 9110 section 6.5.1) */
     }
     call->out.is_ended = true;
     (void)nghttp2_session_resume_data(call->connection->session, call->id);

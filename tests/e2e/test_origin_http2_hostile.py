@@ -310,6 +310,36 @@ def trailers_with_a_fault_break_the_answer_off(stage):
     wait_for(lambda: stage.failures() == {"bad_response": 3}, "all count")
 
 
+@case(**SETUP)
+def a_head_larger_than_the_origin_reads_is_not_sent(stage):
+    """Many an origin ends the connection over it, and all that others asked there."""
+    back = Http2Origin(stage.origin, settings=[(h2.MAX_HEADER_LIST_SIZE, 8192)])
+
+    def play(served):
+        held = served.next_request()
+        back.answer_one(served)
+        served.respond(held.stream, body=b"unharmed")
+        back.polite(served)
+
+    back.play = play
+    large = [f"X-Large-{number}: {'y' * 4000}" for number in range(3)]
+    held = stage.connect()
+    held.send(stage.request(target="/held"))
+    wait_for(lambda: back.served and len(back.served[0].answers) == 1, "it is asked")
+    before = stage.rejected().get("head_too_long", 0)
+    expect(stage.ask(fields=large).status, 431, "status")
+    expect(stage.rejected().get("head_too_long", 0), before + 1, "refused")
+    expect(stage.ask(fields=large[:1]).status, 200, "a smaller one")
+    expect(held.read_response().body, b"unharmed", "the other call")
+    expect(stage.failures(), {}, "failures")
+    trailers = "".join(f"{line}\r\n" for line in large).encode()
+    link = stage.connect()
+    link.send(stage.request("POST", "/", ["Transfer-Encoding: chunked"]) + b"1\r\nx\r\n0\r\n" + trailers + b"\r\n")
+    expect(link.read_response("POST").status, 200, "with trailers that are too large")
+    expect((back.asked[-1].body, back.asked[-1].trailers), (b"x", None), "they are left out")
+    expect(len(stage.origin.links), 1, "connections")
+
+
 # ---- stalling ----
 
 @case(service=ALWAYS, proxy=QUICKLY, workers=1)
