@@ -16,8 +16,8 @@
  * The keeper lists connections and owns them between calls. One loop's thread, inside an event.
  *
  *     CONNECTING --> GREETING --> SERVING --> LEAVING --> CLOSED
- *      TCP, TLS      SETTINGS                 no new calls: GOAWAY was read
- *      due           due                      CLOSED from anywhere
+ *      TCP, TLS      SETTINGS                 no new calls: GOAWAY was read, or
+ *      due           due                      many were reset. CLOSED from anywhere
  */
 #pragma once
 #include "metrics/catalog.h"

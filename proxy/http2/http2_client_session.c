@@ -9,6 +9,7 @@ enum {
     INFORMATIONAL_MAX = 16,        /* 1xx answers before the final one */
     REQUEST_HEAD_MAX = 512 * 1024, /* more than limits.header_size lets a client say */
     WINDOW_UPDATES_PER_DATA = 3,   /* an origin may answer each DATA frame of ours with so many */
+    RESETS_MAX = 100,              /* of streams, by us, on one connection */
     PUSHED_BACK = NGHTTP2_ERR_CALLBACK_FAILURE
 };
 
@@ -256,6 +257,17 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t siz
     return (ssize_t)size;
 }
 
+/* Clients that leave are what a rapid reset looks like to an origin (CVE-2023-44487): nghttp2's
+ * servers end the connection after some thousand, Netty's after 200 in half a minute, and all that
+ * was under way is lost. Before that the next call opens another one. */
+static void count_reset(struct http2_client *connection)
+{
+    connection->reset_count++;
+    if (connection->reset_count == RESETS_MAX) {
+        http2_client_leave(connection);
+    }
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
     struct http2_client *connection = context;
@@ -274,6 +286,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         }
         break;
     case NGHTTP2_RST_STREAM:
+        count_reset(connection);
         if (call != NULL && !call->is_reset) { /* by nghttp2 itself: against the protocol */
             call->is_objected = true;
             connection->keeper->on_violation(connection->keeper, METRIC_HTTP2_PROTOCOL);

@@ -40,6 +40,7 @@ struct http2_client {
     struct list due;          /* calls that settle has to look at */
     uint32_t waiting_count;   /* calls that wait for the connection */
     uint32_t call_count;      /* calls that it carries */
+    uint32_t reset_count;     /* streams that we reset */
     struct deadline deadline; /* idle, or a look at whether the origin lives */
     uint64_t idle_us;
     uint64_t heard_us; /* when bytes last came */

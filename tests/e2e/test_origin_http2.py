@@ -135,6 +135,32 @@ def answers_without_a_body_end_where_they_are(stage):
     expect(len(back.served), 1, "connections")
 
 
+@case(service=ALWAYS, proxy=PATIENTLY, workers=1, http2=True)
+def many_that_leave_wear_no_connection_out(stage):
+    """Origins end a connection on which too many streams are reset, with whatever else is under way there."""
+    back = Http2Origin(stage.origin)
+    back.play = lambda served: served.read_to_end(600)
+    held, client = stage.connect(), stage.http2()
+    held.send(stage.request(target="/held"))
+    wait_for(lambda: back.served and len(back.served[0].answers) == 1, "it is asked")
+
+    def seen(is_so):
+        return sum(is_so(asked) for served in list(back.served) for asked in list(served.answers.values()))
+
+    for number in range(10, 131, 10):
+        streams = [client.ask(stage.host) for _ in range(10)]
+        wait_for(lambda: seen(lambda asked: asked.has_ended) == number + 1, "all are asked")  # noqa: B023
+        for stream in streams:
+            client.reset(stream)
+        wait_for(lambda: seen(lambda asked: asked.reset == h2.CANCEL) == number, "all are cancelled")  # noqa: B023
+    first, second = back.served
+    expect([len(first.answers), len(second.answers)], [1 + 100, 30], "calls on the connections")
+    first.respond(1, body=b"unharmed")
+    expect(held.read_response().body, b"unharmed", "the call that stayed")
+    wait_for(lambda: [frame.code for frame in first.goaways] == [h2.NO_ERROR], "and then it is ended")
+    expect(stage.failures(), {}, "failures")
+
+
 # ---- which protocol ----
 
 @case(starts_proxy=False)
