@@ -620,7 +620,8 @@ static const struct conf_key service_keys[] = {
          "HTTP/1.1 otherwise and with `http` endpoints. `always`: HTTP/2 alone, with `http` "
          "endpoints without asking first (h2c by prior knowledge); an `https` endpoint that does "
          "not choose it is a failed handshake. `off`: HTTP/1.1. Health checks and mirrored "
-         "requests speak the same; upgrades (WebSocket) are made by HTTP/1.1 in any case."},
+         "requests speak the same. Upgrades (WebSocket) are made by HTTP/1.1; with `always` there "
+         "are none."},
     {.name = "hide_origin",
      SERVICE(CONF_TYPE_CHOICE, hide_origin),
      .fallback = "auto",

@@ -341,7 +341,16 @@ struct proxy_ends exchange_ends(const struct exchange *exchange)
 enum client_speech exchange_speech(const struct request *request,
                                    const struct snapshot_endpoint *target)
 {
-    return request->upgrade.size > 0 ? CLIENT_HTTP1 : target->speech;
+    bool is_http1_wanted = request->upgrade.size > 0 && target->speech != CLIENT_HTTP2;
+    return is_http1_wanted ? CLIENT_HTTP1 : target->speech;
+}
+
+/* An upgrade of HTTP/1.1 is an offer that may be passed over (RFC 9110 section 7.8); a CONNECT is
+ * not. */
+static bool is_beyond(const struct request *request, const struct snapshot_endpoint *target)
+{
+    return request->version == HTTP_2 && request->upgrade.size > 0 &&
+           target->speech == CLIENT_HTTP2;
 }
 
 /* What is left of the time to connect; at least 1. */
@@ -406,6 +415,10 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
     }
     if (index == BALANCE_NONE) {
         exchange_fail(exchange, 503, REJECT_NO_ENDPOINT);
+        return;
+    }
+    if (is_beyond(exchange->request, &version->endpoints[index])) {
+        exchange_reply(exchange, 501, REJECT_PROTOCOL_UNKNOWN);
         return;
     }
     bool is_new = is_fresh || version->proxy_protocol != PROXY_PROTOCOL_NONE;

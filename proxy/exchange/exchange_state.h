@@ -151,7 +151,8 @@ bool exchange_is_bad_status(const struct exchange *exchange, unsigned status);
 struct proxy_ends exchange_ends(const struct exchange *exchange);
 /* What the attempt's progress means is counted, once. */
 void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_retried);
-/* How a request goes to this endpoint: upgrades are HTTP/1.1's alone. */
+/* How a request goes to this endpoint: upgrades by HTTP/1.1, unless HTTP/2 is all that it may be
+ * spoken to; what is asked for is passed over then. */
 enum client_speech exchange_speech(const struct request *request,
                                    const struct snapshot_endpoint *target);
 /* Gives the attempt's connection back or ends it. */

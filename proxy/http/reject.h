@@ -12,7 +12,7 @@
     X(METHOD_SYNTAX, "method_syntax", 400)           /* the method is no token */                  \
     X(METHOD_UNKNOWN, "method_unknown", 501)         /* a token that METHOD_LIST lacks */          \
     X(METHOD_CONNECT, "method_connect", 405)         /* Serin is no tunnel */                      \
-    X(PROTOCOL_UNKNOWN, "protocol_unknown", 501)     /* HTTP/2: not `:protocol: websocket` */      \
+    X(PROTOCOL_UNKNOWN, "protocol_unknown", 501)     /* HTTP/2: CONNECT for what nobody speaks */  \
     X(TARGET, "target", 400)                         /* a target no method of ours may have */     \
     X(TARGET_TOO_LONG, "target_too_long", 414)       /* the request line is over its limit */      \
     X(VERSION, "version", 505)                       /* neither HTTP/1.0 nor HTTP/1.1 */           \

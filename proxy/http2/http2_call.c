@@ -267,7 +267,8 @@ static bool is_too_large(const struct http2_call *call, const nghttp2_nv *fields
     return size > most;
 }
 
-/* RFC 9113 section 8.3.1; nghttp2 copies what it is given. */
+/* RFC 9113 section 8.3.1; nghttp2 copies what it is given. An upgrade is not written: it is an
+ * offer that may be passed over (RFC 9110 section 7.8). */
 static int32_t write_head(struct http2_call *call, const struct request *request,
                           nghttp2_nv *fields)
 {
@@ -304,7 +305,6 @@ static enum err send_head(struct client *client, const struct request *request)
     nghttp2_nv on_stack[NAME_VALUES_ON_STACK];
     size_t most = request->fields.count + EXTRA;
     CHECK(call->id == 0);
-    CHECK(request->upgrade.size == 0);
     if (!is_live(call)) {
         return OK; /* its end is on its way */
     }

@@ -256,6 +256,30 @@ def an_upgrade_is_made_by_http1(stage):
     expect(back.protocols, ["h2", "http/1.1"], "protocols")
 
 
+@case(service=ALWAYS, proxy=PATIENTLY, workers=1, http2=True)
+def where_http1_is_not_spoken_no_upgrade_is_made(stage):
+    """A client may offer one at any time: it says nothing about the origin."""
+    back = Http2Origin(stage.origin)
+    link = stage.connect()
+    websocket = ["Connection: upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
+    for method, fields, body in (("GET", ["Connection: upgrade", "Upgrade: x"], b""), ("GET", websocket, b""),
+                                 ("POST", ["Connection: upgrade", "Upgrade: h2c"], b"body")):
+        link.send(stage.request(method, "/", fields, body))
+        answer = link.read_response(method)
+        expect((answer.status, answer.body), (200, b"ok"), f"{fields[1]}")
+        asked = back.asked[-1]
+        expect((asked.method, asked.body, asked.get("upgrade"), asked.get("connection")), (method, body, None, None), "asked")
+    before = stage.rejected().get("protocol_unknown", 0)
+    client = stage.http2()
+    expect(h2.Tunnel(client, stage.host).read_head().status, 501, "CONNECT")
+    expect(stage.rejected().get("protocol_unknown", 0), before + 1, "refused")
+    expect(client.read_answer(client.ask(stage.host)).status, 200, "the next one")
+    expect(stage.failures(), {}, "failures")
+    expect(stage.serin.metrics().sum("serin_upstream_requests_total", service=stage.name, role="previous"), 4, "attempts")
+    expect(len(stage.origin.links), 1, "connections")
+
+
 @case(starts_proxy=False)
 def a_reload_changes_the_protocol(stage):
     back, service = sealed(stage, BOTH)
