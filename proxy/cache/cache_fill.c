@@ -47,7 +47,7 @@ static enum err make_entry(const struct cache_fill_facts *facts, struct arena *a
 enum cache_admission cache_fill_begin(const struct cache_fill_facts *facts, struct arena *arena,
                                       struct cache_fill *fill)
 {
-    *fill = (struct cache_fill){NULL, NULL, 0};
+    *fill = (struct cache_fill){.entry = NULL};
     struct cache_parts parts = {
         .realm = facts->begun_realm,
         .authority = facts->key.authority,
@@ -68,6 +68,7 @@ enum cache_admission cache_fill_begin(const struct cache_fill_facts *facts, stru
         return admission_of(err);
     }
     fill->realm = facts->realm;
+    fill->begun_era = facts->begun_era;
     fill->body_max = facts->body_max;
     return CACHE_ADMIT_STORED;
 }
@@ -95,7 +96,7 @@ bool cache_fill_finish(struct cache_fill *fill, const struct fields *request)
         cache_entry_unref(entry);
         return false;
     }
-    return cache_store_put(entry->store, entry, request) == OK;
+    return cache_store_put_since(entry->store, entry, request, fill->begun_era) == OK;
 }
 
 void cache_fill_abandon(struct cache_fill *fill)

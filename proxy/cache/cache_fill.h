@@ -2,8 +2,8 @@
  *
  * Begun with the answer's head, given each piece of its body, and finished when that is whole: then
  * the entry is put. An answer that breaks off, grows too large, or whose version was dropped
- * meanwhile is abandoned: nothing of it is ever found. Embedded in whoever relays the answer; one
- * worker's. */
+ * meanwhile is abandoned: nothing of it is ever found. Nor is one that was asked for before a
+ * purge, or before a write forgot its page. Embedded in whoever relays the answer; one worker's. */
 #pragma once
 #include "proxy/cache/cache_store.h"
 #include "proxy/cache/cache_validate.h"
@@ -12,6 +12,7 @@
 struct cache_fill {
     struct cache_entry *entry;     /* ours; NULL: nothing is being kept */
     const _Atomic uint64_t *realm; /* the version's present one; borrowed while it is filled */
+    uint64_t begun_era;
     uint64_t body_max;
 };
 
@@ -20,6 +21,7 @@ struct cache_fill_facts {
     struct cache_store *store;
     const _Atomic uint64_t *realm;
     uint64_t begun_realm; /* the version's when its answer was asked for */
+    uint64_t begun_era;   /* the store's, then */
     struct cache_key_facts key;
     const struct cache_request *request;
     const struct response *response;     /* as the origin said it */

@@ -11,6 +11,7 @@
 #include "proxy/base/check.h"
 #include "proxy/cache/cache_fields.h"
 #include "proxy/http/authority.h"
+#include "proxy/http/forward.h"
 #include "proxy/http/token.h"
 #include "router/cookie.h"
 
@@ -258,7 +259,8 @@ enum err cache_vary_make(const struct fields *response, const struct fields *req
         struct bytes rest = response->items[i].value;
         struct bytes name;
         while (response->items[i].id == FIELD_VARY && token_next(&rest, &name)) {
-            if (bytes_equal(name, BYTES("*")) || !token_is_all(name, TOKEN_TCHAR)) {
+            if (bytes_equal(name, BYTES("*")) || !token_is_all(name, TOKEN_TCHAR) ||
+                forward_is_remade(name)) {
                 return ERR_UNSUPPORTED;
             }
             if (has_pair(bytes_make(out, size), name)) {

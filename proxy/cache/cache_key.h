@@ -37,8 +37,9 @@ static inline bool cache_key_equal(const struct cache_key *a, const struct cache
 }
 
 /* Writes the secondary key of an answer: the names in its Vary and what the request (as the client
- * sent it) said in each. In the arena; empty when there is no Vary. ERR_UNSUPPORTED for `*` and for
- * what is no list of names: no request ever matches. ERR_LIMIT past the bounds above, ERR_NOMEM. */
+ * sent it) said in each. In the arena; empty when there is no Vary. ERR_UNSUPPORTED for `*`, for
+ * what is no list of names, and for names of what Serin tells an origin in the client's stead (its
+ * address, an id): no request ever matches. ERR_LIMIT past the bounds above, ERR_NOMEM. */
 MUST_USE enum err cache_vary_make(const struct fields *response, const struct fields *request,
                                   struct arena *arena, struct bytes *ret_vary);
 

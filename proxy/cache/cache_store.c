@@ -12,13 +12,15 @@ enum {
     CHAINS_MIN = 16, /* of a shard */
     CHAINS_MAX = 1 << 20,
     BODY_ROOM_MIN = 4096,
-    EVICTIONS_MAX = 64 /* under one lock */
+    EVICTIONS_MAX = 64, /* under one lock */
+    TRACES = 64         /* of what was forgotten, in each shard */
 };
 
 struct shard {
     pthread_mutex_t lock; /* rank 1 */
     struct list recency;  /* the last used first */
     struct cache_entry **chains;
+    uint64_t forgotten[TRACES]; /* the last era that began with this, by hash; keys share them */
 } __attribute__((aligned(CACHE_LINE)));
 
 struct cache_store {
@@ -26,6 +28,8 @@ struct cache_store {
     struct hash_key hash_key;
     size_t chain_count; /* of each shard; a power of two */
     _Atomic uint64_t size;
+    _Atomic uint64_t era;    /* with every request */
+    _Atomic uint64_t purged; /* the last era that began with a purge */
     _Atomic uint64_t held_bytes;
     _Atomic uint64_t loose_bytes;
     _Atomic uint64_t entry_count;
@@ -188,19 +192,30 @@ static void fill_head(struct cache_entry *entry, const struct cache_parts *parts
     entry->fields = (struct fields){items, parts->fields.count};
 }
 
+/* More is loose, if that may be. */
+static bool take_loose(struct cache_store *store, uint64_t amount)
+{
+    uint64_t before = atomic_fetch_add_explicit(&store->loose_bytes, amount, memory_order_relaxed);
+    bool is_within = before + amount <= load(&store->size);
+    if (!is_within) {
+        sub(&store->loose_bytes, amount);
+    }
+    return is_within;
+}
+
 enum err cache_entry_create(struct cache_store *store, const struct cache_parts *parts,
                             uint64_t body_size, struct cache_entry **ret_entry)
 {
     size_t head_size =
         sizeof(struct cache_entry) + parts->fields.count * sizeof(struct field) + text_size(parts);
-    uint64_t size = load(&store->size);
     uint64_t needed = head_size + body_size + 2 * (uint64_t)ALLOCATOR_EXTRA;
-    if (needed > size || load(&store->loose_bytes) > size) {
+    if (!take_loose(store, needed)) {
         return ERR_LIMIT;
     }
     struct cache_entry *entry = malloc(head_size);
     char *body = body_size > 0 ? malloc(body_size) : NULL;
     if (entry == NULL || (body_size > 0 && body == NULL)) {
+        sub(&store->loose_bytes, needed);
         free(entry);
         free(body);
         return ERR_NOMEM;
@@ -219,23 +234,24 @@ enum err cache_entry_create(struct cache_store *store, const struct cache_parts 
     atomic_init(&entry->reference_count, 1);
     list_init(&entry->recency);
     fill_head(entry, parts);
-    add(&store->loose_bytes, entry->size);
     *ret_entry = entry;
     return OK;
 }
 
 static enum err set_room(struct cache_entry *entry, size_t room)
 {
+    _Atomic uint64_t *loose_bytes = &entry->store->loose_bytes;
+    size_t growth = room > entry->body_room ? room - entry->body_room : 0;
+    if (growth > 0 && !take_loose(entry->store, growth)) {
+        return ERR_LIMIT;
+    }
     char *data = realloc((char *)(uintptr_t)entry->body.data, room);
     if (data == NULL) {
+        sub(loose_bytes, growth);
         return ERR_NOMEM;
     }
     entry->body.data = data;
-    if (room > entry->body_room) {
-        add(&entry->store->loose_bytes, room - entry->body_room);
-    } else {
-        sub(&entry->store->loose_bytes, entry->body_room - room);
-    }
+    sub(loose_bytes, entry->body_room + growth - room);
     entry->size = entry->size - entry->body_room + room;
     entry->body_room = room;
     return OK;
@@ -251,8 +267,9 @@ enum err cache_entry_append(struct cache_entry *entry, struct bytes piece, uint6
         size_t room = entry->body_room > BODY_ROOM_MIN ? entry->body_room * 2 : BODY_ROOM_MIN;
         room = room < needed ? needed : room;
         room = room > body_max ? body_max : room;
-        if (set_room(entry, room) != OK) {
-            return ERR_NOMEM;
+        enum err err = set_room(entry, room);
+        if (err != OK) {
+            return err;
         }
     }
     if (piece.size > 0) {
@@ -430,8 +447,36 @@ static void trim(struct cache_entry *entry)
     }
 }
 
+uint64_t cache_store_era(const struct cache_store *store)
+{
+    return load(&store->era);
+}
+
+static uint64_t begin_era(struct cache_store *store)
+{
+    return atomic_fetch_add_explicit(&store->era, 1, memory_order_relaxed) + 1;
+}
+
+static uint64_t *trace_of(struct cache_store *store, uint64_t hash)
+{
+    return &shard_of(store, hash)->forgotten[hash / CACHE_SHARDS % TRACES];
+}
+
+/* Under the shard's lock: a purge begins its era before it takes any, so that it either is seen
+ * here or comes by later. */
+static bool is_outdated(struct cache_store *store, const struct cache_entry *entry, uint64_t era)
+{
+    return load(&store->purged) > era || *trace_of(store, entry->hash) > era;
+}
+
 enum err cache_store_put(struct cache_store *store, struct cache_entry *entry,
                          const struct fields *request)
+{
+    return cache_store_put_since(store, entry, request, UINT64_MAX);
+}
+
+enum err cache_store_put_since(struct cache_store *store, struct cache_entry *entry,
+                               const struct fields *request, uint64_t era)
 {
     struct cache_entry *gone[CACHE_VARIANTS_MAX];
     CHECK(entry->store == store);
@@ -444,6 +489,11 @@ enum err cache_store_put(struct cache_store *store, struct cache_entry *entry,
     uint64_t hash = entry->hash;
     struct shard *shard = shard_of(store, hash);
     lock(shard);
+    if (is_outdated(store, entry, era)) {
+        unlock(shard);
+        cache_entry_unref(entry);
+        return ERR_STATE;
+    }
     size_t gone_count = replace(store, entry, request, gone);
     struct cache_entry **chain = chain_of(store, hash);
     entry->next = *chain;
@@ -464,6 +514,7 @@ void cache_store_forget(struct cache_store *store, uint64_t realm, const struct 
     size_t gone_count = 0;
     struct shard *shard = shard_of(store, key->hash);
     lock(shard);
+    *trace_of(store, key->hash) = begin_era(store);
     struct cache_entry **link = chain_of(store, key->hash);
     while (*link != NULL) {
         if (is_of(*link, realm, key)) {
@@ -544,6 +595,7 @@ size_t cache_store_purge(struct cache_store *store, cache_condemns *condemns, co
 {
     size_t count = 0;
     size_t step = step_of(store);
+    atomic_store_explicit(&store->purged, begin_era(store), memory_order_relaxed);
     add(&store->purge_count, 1);
     for (size_t s = 0; s < CACHE_SHARDS; s++) {
         for (size_t from = 0; from < store->chain_count; from += step) {

@@ -12,7 +12,8 @@
  *
  * Memory is accounted exactly: an entry counts with its head, its body and what the allocator adds,
  * `held` while it can be found and `loose` before and after, while it is filled or still served.
- * `held` never passes the store's size; nothing is begun while `loose` is above it. When room is
+ * `held` never passes the store's size, and nothing is begun or grows that takes `loose` past it,
+ * however many fills there are and however slow their clients. When room is
  * wanted, the entry of the shard that was used the longest ago goes, of the next shard when there
  * is none. */
 #pragma once
@@ -78,7 +79,8 @@ uint64_t cache_store_new_realm(struct cache_store *store);
  * Any thread, as all below. */
 MUST_USE enum err cache_entry_create(struct cache_store *store, const struct cache_parts *parts,
                                      uint64_t body_size, struct cache_entry **ret_entry);
-/* More of its body; only before it is put. ERR_LIMIT beyond `body_max`; ERR_NOMEM. */
+/* More of its body; only before it is put. ERR_LIMIT beyond `body_max`, or when too much is being
+ * filled; ERR_NOMEM. */
 MUST_USE enum err cache_entry_append(struct cache_entry *entry, struct bytes piece,
                                      uint64_t body_max);
 struct cache_entry *cache_entry_ref(struct cache_entry *entry);
@@ -95,6 +97,13 @@ struct cache_entry *cache_store_find(struct cache_store *store, uint64_t realm,
  * and gone. */
 MUST_USE enum err cache_store_put(struct cache_store *store, struct cache_entry *entry,
                                   const struct fields *request);
+/* Where the store is in the story of what was purged and forgotten. */
+uint64_t cache_store_era(const struct cache_store *store);
+/* As cache_store_put, for an answer that was asked for in `era`. ERR_STATE: something was purged
+ * since, or what is kept under the same key was forgotten, and this may be what was meant; the
+ * entry is gone. */
+MUST_USE enum err cache_store_put_since(struct cache_store *store, struct cache_entry *entry,
+                                        const struct fields *request, uint64_t era);
 /* Takes out all entries of a key, whatever they vary by. */
 void cache_store_forget(struct cache_store *store, uint64_t realm, const struct cache_key *key);
 /* Takes the entry out; nothing happens when it is not in. */

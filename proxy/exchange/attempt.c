@@ -65,7 +65,10 @@ static void note_for_ejection(struct exchange *exchange, const struct outcome *o
     const struct eject_policy *policy = &exchange->service->eject;
     bool is_well = !outcome->is_unwell && outcome->is_request && exchange->attempt.status < 500;
     if (outcome->is_unwell || is_well) {
-        seat->is_failing = outcome->is_unwell;
+        /* Where nothing answers it is no page's fault. */
+        bool is_silent = exchange->attempt.status == 0 || outcome->is_connect;
+        uint32_t count = is_silent ? SEAT_FAILURES_MAX : seat->failure_count + 1;
+        seat->failure_count = is_well ? 0 : count < SEAT_FAILURES_MAX ? count : SEAT_FAILURES_MAX;
     }
     if (policy->consecutive == 0) {
         return;
@@ -249,6 +252,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
 {
     struct exchange_host *host = exchange->host;
     const struct snapshot_endpoint *target = &version->endpoints[index];
+    const struct cache_store *store = exchange->service->cache;
     bool is_elsewhere = exchange->is_rescued || exchange_is_asking(exchange);
     exchange->attempt = (struct attempt){
         .target = target,
@@ -257,6 +261,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
         .role = role_of(exchange),
         .proxy_protocol = version->proxy_protocol,
         .realm = atomic_load_explicit(&version->version->cache_realm, memory_order_relaxed),
+        .era = store != NULL ? cache_store_era(store) : 0,
         .started_us = host->loop->now_us,
         .failure = METRIC_FAILURE_COUNT,
         .grpc_status = GRPC_NONE,

@@ -112,6 +112,7 @@ static enum cache_admission keep(struct exchange *exchange, struct cached *cache
         .store = service->cache,
         .realm = &version->cache_realm,
         .begun_realm = attempt->realm,
+        .begun_era = attempt->era,
         .key = cached_key(exchange, attempt->role),
         .request = &cached->request,
         .response = response,
@@ -323,10 +324,15 @@ static void finish(struct exchange *exchange, struct cached *cached)
     struct cache_entry *entry = cached->entry;
     struct bytes rest = bytes_slice(entry->body, cached->served, cached->left);
     cached->entry = NULL;
+    /* The entry's store belongs to the snapshot. */
+    struct exchange_host *host = exchange->host;
+    struct lease *lease = exchange->lease;
+    lease_acquire(lease);
     exchange_close(exchange);
     responder->ops->body(responder, rest);
     responder->ops->end(responder, NULL);
     cache_entry_unref(entry);
+    exchange_return_lease(host, lease);
 }
 
 void cached_go_on(struct exchange *exchange)
@@ -406,14 +412,15 @@ static bool stand_in(struct exchange *exchange)
     return true;
 }
 
-/* Does this worker know of no endpoint that did well the last time? */
+/* Does this worker know of no endpoint that does well? One answer, which may be one page's, says
+ * nothing of an endpoint yet. */
 static bool is_failing(const struct exchange *exchange, enum role role)
 {
     const struct snapshot_version *version = &exchange->service->versions[role];
     for (size_t i = 0; i < version->endpoint_count; i++) {
         const struct snapshot_endpoint *target = &version->endpoints[i];
         const struct endpoint_seat *seat = exchange_seat(exchange->host, target->endpoint);
-        if (endpoint_is_healthy(target->endpoint) && !seat->is_failing) {
+        if (endpoint_is_healthy(target->endpoint) && seat->failure_count < SEAT_FAILURES_MAX) {
             return false;
         }
     }

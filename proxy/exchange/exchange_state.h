@@ -31,6 +31,7 @@ struct attempt {
     enum role role;
     enum proxy_protocol proxy_protocol; /* what its connection begins with */
     uint64_t realm; /* the version's, when it began: what it answers is kept under that */
+    uint64_t era;   /* its service's store's, then */
     uint64_t started_us;
     uint64_t sent_us; /* when its head was given to a connection; 0: never */
     uint64_t head_us; /* when the answer's head was in; 0: never */

@@ -101,6 +101,14 @@ static bool is_edge_field(const struct field *field)
            bytes_equal_nocase(bytes_slice(field->name, 0, 3), BYTES("cf-"));
 }
 
+bool forward_is_remade(struct bytes name)
+{
+    const uint64_t named = BIT(HOST) | BIT(X_FORWARDED_PROTO) | BIT(X_FORWARDED_HOST);
+    struct field field = {.name = name, .id = field_id_of(name)};
+    return (((remade | ours) & ~named) >> field.id & 1) != 0 || is_forwarded_kin(&field) ||
+           is_edge_field(&field);
+}
+
 /* The one field with this id that was not nominated away; NULL when there is none or more than one.
  */
 static const struct field *only(const struct fields *fields, const struct dropped *dropped,

@@ -39,6 +39,10 @@ MUST_USE enum err forward_request(const struct request *in, const struct forward
                                   struct random *random, struct field *out_items, size_t out_max,
                                   struct arena *arena, struct request *ret_out);
 
+/* Does an origin learn in this field of a request what Serin makes of it, and not what its client
+ * said? Not so of the host and the scheme, which go by what the client named. */
+bool forward_is_remade(struct bytes name);
+
 /* Names another origin in a request that forward_request made (a retry or rescue elsewhere). */
 void forward_set_host(struct request *out, struct bytes authority);
 

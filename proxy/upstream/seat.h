@@ -23,6 +23,9 @@ struct seat_host {
     uint32_t open_max;                     /* this worker's connections to one endpoint */
 };
 
+/* So many failures in a row are the endpoint's; a single one may be one page's. */
+enum { SEAT_FAILURES_MAX = 2 };
+
 /* Zeroed memory is a seat that was never used. */
 struct endpoint_seat {
     struct client_keeper keeper;
@@ -41,7 +44,8 @@ struct endpoint_seat {
     struct cell open_count; /* connections, idle or not; control waits for its end */
     uint64_t epoch;         /* the newest snapshot that is known to name the endpoint */
     bool is_retired;        /* the configuration has forgotten it: connections are not kept */
-    bool is_failing;        /* the last attempt that said anything of it failed */
+    uint32_t failure_count; /* attempts that failed since it last did well, at most
+                               SEAT_FAILURES_MAX; so many at once when nothing answered */
     struct eject_state eject;
     struct tls_resume resume; /* its connections' newest TLS session */
     bool is_tls_trouble_told; /* why handshakes fail was logged; until one goes well */

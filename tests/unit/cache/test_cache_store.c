@@ -248,14 +248,39 @@ static void too_much_at_a_time_is_not_begun(void **state)
 {
     (void)state;
     struct cache_parts parts = {.realm = REALM, .key = key_of(&bench.arena, "/a"), .status = 200};
-    struct cache_entry *entries[3];
+    struct cache_entry *entries[2];
     struct cache_entry *entry = NULL;
     assert_int_equal(cache_entry_create(bench.store, &parts, SIZE, &entry), ERR_LIMIT);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(cache_entry_create(bench.store, &parts, SIZE * 2 / 5, &entries[i]), OK);
     }
-    assert_int_equal(cache_entry_create(bench.store, &parts, 10, &entry), ERR_LIMIT);
-    for (int i = 0; i < 3; i++) {
+    assert_int_equal(cache_entry_create(bench.store, &parts, SIZE / 4, &entry), ERR_LIMIT);
+    for (int i = 0; i < 2; i++) {
+        cache_entry_unref(entries[i]);
+    }
+    assert_int_equal(usage().loose_bytes, 0);
+}
+
+/* Clients that read slowly, each of an answer whose size nobody has said. */
+static void bodies_that_grow_together_stay_within_the_stores_size(void **state)
+{
+    (void)state;
+    enum { FILLS = 40 };
+    struct cache_parts parts = {.realm = REALM, .key = key_of(&bench.arena, "/a"), .status = 200};
+    struct cache_entry *entries[FILLS];
+    static const char piece[50000];
+    size_t refused_count = 0;
+    for (size_t i = 0; i < FILLS; i++) {
+        assert_int_equal(cache_entry_create(bench.store, &parts, 0, &entries[i]), OK);
+    }
+    for (size_t i = 0; i < FILLS; i++) {
+        enum err err = cache_entry_append(entries[i], bytes_make(piece, sizeof piece), SIZE);
+        assert_true(err == OK || err == ERR_LIMIT);
+        assert_true(usage().loose_bytes <= SIZE);
+        refused_count += err != OK;
+    }
+    assert_in_range(refused_count, 1, FILLS - 1);
+    for (size_t i = 0; i < FILLS; i++) {
         cache_entry_unref(entries[i]);
     }
     assert_int_equal(usage().loose_bytes, 0);
@@ -319,6 +344,28 @@ static void purge_takes_what_it_condemns(void **state)
     assert_int_equal(cache_store_purge_count(bench.store), before + 1);
     assert_true(has(REALM, "/b"));
     assert_int_equal(usage().entries, 1);
+}
+
+static enum err put_since(const char *target, uint64_t era)
+{
+    struct cache_entry *entry = make(&bench.arena, REALM, target, 10);
+    return cache_store_put_since(bench.store, entry, &nothing, era);
+}
+
+static void answer_that_a_purge_or_a_write_overtook_is_not_put(void **state)
+{
+    (void)state;
+    uint64_t before_write = cache_store_era(bench.store);
+    struct cache_key key = key_of(&bench.arena, "/a");
+    cache_store_forget(bench.store, REALM, &key);
+    uint64_t after_write = cache_store_era(bench.store);
+    assert_int_equal(put_since("/a", before_write), ERR_STATE);
+    assert_int_equal(put_since("/a", after_write), OK);
+    (void)cache_store_purge(bench.store, is_under, "/else");
+    assert_int_equal(put_since("/b", after_write), ERR_STATE);
+    assert_int_equal(put_since("/b", cache_store_era(bench.store)), OK);
+    assert_int_equal(usage().entries, 2);
+    assert_int_equal(usage().loose_bytes, 0);
 }
 
 static void want_of_memory_leaves_nothing_behind(void **state)
@@ -463,6 +510,7 @@ static enum cache_admission begin(struct fill_bench *one, const char *asked, con
         .store = bench.store,
         .realm = &one->realm,
         .begun_realm = REALM,
+        .begun_era = cache_store_era(bench.store),
         .key = {BYTES("shop"), BYTES("new"), BYTES("https"), BYTES("shop.test"), BYTES("/a")},
         .request = &one->asked,
         .response = &one->response,
@@ -512,6 +560,33 @@ static void answer_of_a_version_that_was_dropped_meanwhile_is_not_put(void **sta
     atomic_store(&one.realm, cache_store_new_realm(bench.store) + REALM);
     assert_false(cache_fill_finish(&one.fill, &one.request.fields));
     assert_int_equal(usage().entries + usage().loose_bytes, 0);
+}
+
+static void answer_that_was_asked_for_before_a_purge_is_not_put(void **state)
+{
+    (void)state;
+    struct fill_bench one;
+    assert_int_equal(begin(&one, "Accept: a", "ETag: \"1\"", 0), CACHE_ADMIT_STORED);
+    (void)cache_store_purge(bench.store, is_under, "/");
+    assert_false(cache_fill_finish(&one.fill, &one.request.fields));
+    assert_int_equal(usage().entries + usage().loose_bytes, 0);
+}
+
+/* What Serin tells the origin there is not what the client said: all would share one variant. */
+static void answer_that_varies_by_what_serin_says_is_not_kept(void **state)
+{
+    (void)state;
+    static const char *const theirs[] = {"X-Forwarded-For", "forwarded",        "x-request-id",
+                                         "Traceparent",     "X-Forwarded-Port", "CF-IPCountry"};
+    struct fill_bench one;
+    char vary[NAME_SIZE * 2];
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+        (void)snprintf(vary, sizeof vary, "Vary: Accept, %s", theirs[i]);
+        assert_int_equal(begin(&one, "Accept: a", vary, 4), CACHE_ADMIT_VARY);
+    }
+    assert_int_equal(begin(&one, "Accept: a", "Vary: Host, X-Forwarded-Proto", 4),
+                     CACHE_ADMIT_STORED);
+    cache_fill_abandon(&one.fill);
 }
 
 static void what_may_not_be_kept_is_not_begun(void **state)
@@ -573,15 +648,19 @@ int main(void)
         PLAY(what_was_used_the_longest_ago_goes_first),
         PLAY(entry_in_use_outlives_its_eviction),
         PLAY(too_much_at_a_time_is_not_begun),
+        PLAY(bodies_that_grow_together_stay_within_the_stores_size),
         PLAY(body_of_unknown_size_grows_to_its_bound_and_is_trimmed),
         PLAY(dropped_realm_is_never_found_and_is_swept),
         PLAY(purge_takes_what_it_condemns),
+        PLAY(answer_that_a_purge_or_a_write_overtook_is_not_put),
         PLAY(want_of_memory_leaves_nothing_behind),
         PLAY(threads_share_it_and_every_byte_is_accounted_for),
         PLAY(mark_holds_for_its_time_and_until_a_purge),
         PLAY(answer_that_is_whole_is_put),
         PLAY(answer_that_breaks_off_leaves_nothing),
         PLAY(answer_of_a_version_that_was_dropped_meanwhile_is_not_put),
+        PLAY(answer_that_was_asked_for_before_a_purge_is_not_put),
+        PLAY(answer_that_varies_by_what_serin_says_is_not_kept),
         PLAY(what_may_not_be_kept_is_not_begun),
         PLAY(more_body_than_is_kept_is_given_up),
         PLAY(fill_without_memory_leaves_nothing),
