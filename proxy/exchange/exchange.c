@@ -120,6 +120,7 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
                                                              .line_max = conf->limits.header_line,
                                                              .fields_max = conf->limits.headers};
     host->upstream.settings.streams_max = (uint32_t)conf->limits.origin_streams;
+    host->upstream.settings.idle_us = conf->timeouts.upstream_idle_us;
     uint64_t share = conf->limits.upstream_connections / snapshot->worker_count;
     host->upstream.open_max = share > 0 ? (uint32_t)share : 1;
     retire_seats(host, snapshot);

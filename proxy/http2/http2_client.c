@@ -6,9 +6,11 @@
 #include "proxy/tls/tls_stream.h"
 
 enum {
-    QUIET_US = 10 * 1000 * 1000, /* without a byte while calls are under way: a PING */
+    QUIET_US = 10 * 1000 * 1000, /* without a byte though something was asked: a PING */
     PING_US = 10 * 1000 * 1000,  /* without a byte after that: nobody is there any more */
-    PARTS = 2                    /* to close: the stream, our turn */
+    CALM_US = 310 * 1000 * 1000, /* gRPC servers put up with a PING in 300 s, whatever happens */
+    PINGS_MAX = 2, /* more often, between two answers: the third is a strike too many */
+    PARTS = 2      /* to close: the stream, our turn */
 };
 
 static struct http2_client *client_of(struct stream *stream)
@@ -47,7 +49,7 @@ uint32_t http2_client_capacity(const struct http2_client *connection)
 
 bool http2_client_has_room(const struct http2_client *connection)
 {
-    return connection->state == HTTP2_CLIENT_SERVING &&
+    return connection->state == HTTP2_CLIENT_SERVING && !connection->stream->is_broken &&
            !(connection->is_announced && connection->has_carried) &&
            connection->call_count < http2_client_capacity(connection) &&
            nghttp2_session_check_request_allowed(connection->session) != 0;
@@ -91,13 +93,12 @@ void http2_client_schedule(struct http2_client *connection, struct http2_call *c
     }
 }
 
-static void pump(struct http2_client *connection)
+/* False: nghttp2 is out of memory and has lost frames, so the connection has to go. */
+static bool pump(struct http2_client *connection)
 {
     connection->is_pump_due = false;
-    if (connection->session != NULL && connection->state != HTTP2_CLIENT_CLOSED &&
-        nghttp2_session_send(connection->session) != 0) {
-        stream_break(connection->stream);
-    }
+    return connection->session == NULL || connection->state == HTTP2_CLIENT_CLOSED ||
+           nghttp2_session_send(connection->session) == 0;
 }
 
 /* ---- ending ---- */
@@ -162,7 +163,7 @@ static void end_with(struct http2_client *connection, uint32_t code, enum client
     if (connection->session != NULL && connection->state != HTTP2_CLIENT_CLOSED) {
         connection->is_busy = true;
         (void)nghttp2_session_terminate_session(connection->session, code);
-        pump(connection);
+        (void)pump(connection);
         connection->is_busy = was_busy;
         stream_flush(connection->stream);
     }
@@ -210,16 +211,37 @@ void http2_client_let_go(struct http2_client *connection)
 static void watch_over(struct http2_client *connection)
 {
     if (connection->state == HTTP2_CLIENT_SERVING && connection->call_count == 0) {
-        deadline_arm(&connection->loop->wheel, &connection->deadline, connection->idle_us);
+        deadline_arm(&connection->loop->wheel, &connection->deadline,
+                     connection->settings->idle_us);
     } else if (is_open(connection)) {
         deadline_arm(&connection->loop->wheel, &connection->deadline,
                      connection->ping_us > 0 ? PING_US : QUIET_US);
     }
 }
 
+/* May the origin be asked for a sign of life? Servers of gRPC end a connection on which PINGs come
+ * less than 5 minutes apart, but forgive two of them whenever they have sent HEADERS or DATA. */
+static bool may_ping(const struct http2_client *connection, uint64_t now_us)
+{
+    bool is_calm = now_us >= connection->calm_us;
+    if (connection->has_spoken) {
+        return is_calm || connection->ping_count < PINGS_MAX;
+    }
+    return is_calm && now_us >= connection->heard_us + CALM_US;
+}
+
+static void ping(struct http2_client *connection, uint64_t now_us)
+{
+    connection->ping_us = now_us;
+    connection->calm_us = now_us + CALM_US;
+    connection->ping_count++;
+    (void)nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);
+    http2_client_schedule(connection, NULL);
+}
+
 /* A shared connection whose other end has vanished without a word would fail one call after another
- * by its deadline: while calls are under way and nothing is heard, the origin is asked for a sign
- * of life. */
+ * by its deadline: while calls are under way and what was sent goes unheard, the origin is asked
+ * for a sign of life. An origin that has nothing to say, and nobody to say it to, is let be. */
 static void on_deadline(struct deadline *deadline)
 {
     struct http2_client *connection = CONTAINER_OF(deadline, struct http2_client, deadline);
@@ -230,16 +252,17 @@ static void on_deadline(struct deadline *deadline)
         return;
     }
     bool is_silent = now_us >= connection->heard_us + QUIET_US;
-    if (connection->ping_us > connection->heard_us && now_us >= connection->ping_us + PING_US) {
+    bool is_asked = connection->ping_us > connection->heard_us;
+    bool is_lost = (is_asked && now_us >= connection->ping_us + PING_US) ||
+                   (is_silent && connection->stream->is_broken);
+    if (is_lost) {
         close_connection(connection, CLIENT_RESET);
         return;
     }
     if (!is_silent) {
         connection->ping_us = 0;
-    } else if (connection->ping_us <= connection->heard_us) {
-        connection->ping_us = now_us;
-        (void)nghttp2_submit_ping(connection->session, NGHTTP2_FLAG_NONE, NULL);
-        http2_client_schedule(connection, NULL);
+    } else if (!is_asked && may_ping(connection, now_us)) {
+        ping(connection, now_us);
     }
     watch_over(connection);
 }
@@ -248,7 +271,7 @@ static void on_deadline(struct deadline *deadline)
 
 static void carry(struct http2_client *connection, struct http2_call *call)
 {
-    call->base.is_reused = connection->has_carried;
+    call->base.is_reused = connection->has_answered;
     connection->has_carried = true;
     connection->call_count++;
     if (connection->call_count == 1) {
@@ -322,8 +345,8 @@ static void settle(struct http2_client *connection)
         struct list *link = list_pop_front(&connection->due);
         if (link != NULL) {
             http2_call_attend(CONTAINER_OF(link, struct http2_call, due));
-        } else {
-            pump(connection);
+        } else if (!pump(connection)) {
+            close_connection(connection, CLIENT_MEMORY);
         }
     }
     if (connection->state == HTTP2_CLIENT_CLOSED) {
@@ -331,7 +354,8 @@ static void settle(struct http2_client *connection)
     }
     connection->is_busy = false;
     if (is_broken_off(connection)) {
-        close_connection(connection, connection->is_dismissed ? CLIENT_RESET : CLIENT_MALFORMED);
+        bool is_orderly = connection->is_dismissed && !connection->has_objected;
+        close_connection(connection, is_orderly ? CLIENT_RESET : CLIENT_MALFORMED);
     } else if (!is_needed(connection)) {
         end_with(connection, NGHTTP2_NO_ERROR, CLIENT_RESET);
     } else if (connection->call_count == 0 && is_open(connection) && !connection->is_idle_told) {
@@ -372,6 +396,7 @@ static void on_read(struct stream *stream, struct bytes bytes)
         return;
     }
     connection->heard_us = connection->loop->now_us;
+    connection->has_spoken = false;
     enum metric_http2_violation kind =
         http2_guard_read(&connection->guard, bytes, connection->loop->now_us);
     if (kind != METRIC_HTTP2_COUNT) {
@@ -489,6 +514,8 @@ static void greet(struct http2_client *connection)
     }
     connection->state = HTTP2_CLIENT_GREETING;
     connection->heard_us = connection->loop->now_us;
+    /* Answers and GOAWAY that came before the origin hung up are read, whatever we still write. */
+    stream_set_patient(connection->stream, true);
     stream_read_start(connection->stream);
     http2_client_schedule(connection, NULL);
 }
@@ -602,12 +629,4 @@ enum err http2_client_call(struct http2_client *connection, const struct client_
     }
     *ret_client = &call->base;
     return OK;
-}
-
-void http2_client_set_idle(struct http2_client *connection, uint64_t idle_us)
-{
-    connection->idle_us = idle_us;
-    if (connection->is_idle_told) {
-        watch_over(connection);
-    }
 }

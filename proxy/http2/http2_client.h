@@ -28,10 +28,11 @@ enum { HTTP2_CALL_WINDOW = 256 * 1024, HTTP2_CLIENT_WINDOW = 4 * 1024 * 1024 };
 
 struct http2_client;
 
-/* What the configuration says; read afresh for each call. */
+/* What the configuration says; read afresh for each call, and after the last. */
 struct http2_client_settings {
     struct framing_limits limits; /* of an answer's head */
     uint32_t streams_max;         /* calls at once on a connection */
+    uint64_t idle_us;             /* without calls it is kept for so long; 0: for ever */
 };
 
 struct http2_keeper {
@@ -80,8 +81,6 @@ uint32_t http2_client_capacity(const struct http2_client *connection);
 bool http2_client_is_idle(const struct http2_client *connection);
 /* Was it made as `tls` would make it now? */
 bool http2_client_is_sealed_by(const struct http2_client *connection, const struct tls_client *tls);
-/* Without calls it is kept for so long; 0: for ever. */
-void http2_client_set_idle(struct http2_client *connection, uint64_t idle_us);
 /* Takes no more calls and closes with the last of them, at once when it is idle. The keeper is told
  * on_ended. */
 void http2_client_end(struct http2_client *connection);

@@ -8,7 +8,6 @@
 enum {
     INFORMATIONAL_MAX = 16,        /* 1xx answers before the final one */
     REQUEST_HEAD_MAX = 512 * 1024, /* more than limits.header_size lets a client say */
-    WINDOW_UPDATES_PER_DATA = 3,   /* an origin may answer each DATA frame of ours with so many */
     RESETS_MAX = 100,              /* of streams, by us, on one connection */
     PUSHED_BACK = NGHTTP2_ERR_CALLBACK_FAILURE
 };
@@ -44,8 +43,9 @@ static int break_off(struct http2_client *connection, enum metric_http2_violatio
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *context)
 {
+    struct http2_client *connection = context;
     struct http2_call *call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    (void)context;
+    connection->has_answered = true;
     if (is_heard(call)) {
         call->base.has_bytes = true;
         http2_head_init(&call->head, call->has_head ? HTTP2_TRAILERS : HTTP2_RESPONSE_HEAD,
@@ -188,11 +188,13 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
+        connection->ping_count = 0;
         if (call != NULL && is_last) {
             finish_body(call);
         }
         return 0;
     case NGHTTP2_HEADERS:
+        connection->ping_count = 0;
         if (call != NULL) {
             on_headers(call, is_last);
         }
@@ -276,10 +278,12 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
                                 : NULL;
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        http2_guard_earn(&connection->guard, METRIC_HTTP2_WINDOW_UPDATE, WINDOW_UPDATES_PER_DATA);
+        connection->has_spoken = true;
+        http2_guard_earn_data(&connection->guard, frame->hd.length);
         http2_guard_earn(&connection->guard, METRIC_HTTP2_PING, 1);
         break;
     case NGHTTP2_HEADERS:
+        connection->has_spoken = true;
         http2_guard_earn(&connection->guard, METRIC_HTTP2_PING, 1);
         if (call != NULL) {
             call->is_head_sent = true;
@@ -293,6 +297,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
         }
         break;
     case NGHTTP2_GOAWAY:
+        connection->has_objected = frame->goaway.error_code != NGHTTP2_NO_ERROR;
         if (frame->goaway.error_code != NGHTTP2_NO_ERROR &&
             frame->goaway.error_code != NGHTTP2_ENHANCE_YOUR_CALM &&
             frame->goaway.error_code != NGHTTP2_INTERNAL_ERROR) {

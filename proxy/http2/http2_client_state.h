@@ -42,15 +42,19 @@ struct http2_client {
     uint32_t call_count;      /* calls that it carries */
     uint32_t reset_count;     /* streams that we reset */
     struct deadline deadline; /* idle, or a look at whether the origin lives */
-    uint64_t idle_us;
-    uint64_t heard_us; /* when bytes last came */
-    uint64_t ping_us;  /* when the origin was asked for a sign of life; 0: was not */
+    uint64_t heard_us;        /* when bytes last came */
+    uint64_t ping_us;         /* when the origin was asked for a sign of life; 0: was not */
+    uint64_t calm_us;         /* from when on a PING cannot be too early */
+    unsigned ping_count;      /* since the origin's latest HEADERS or DATA */
     struct http2_guard guard;
     enum metric_http2_violation violation; /* why it is being ended; METRIC_HTTP2_COUNT: is not */
     unsigned closed_parts;
     bool may_be_http1;
     bool is_announced; /* a PROXY header names its one client */
     bool has_carried;  /* a call */
+    bool has_answered; /* a head, or the beginning of one */
+    bool has_spoken;   /* HEADERS or DATA went out since bytes last came */
+    bool has_objected; /* we said GOAWAY with an error */
     bool is_greeted;   /* the origin's first SETTINGS have come */
     bool is_idle_told;
     bool is_ended_told;

@@ -2,7 +2,13 @@
 
 #include "proxy/base/check.h"
 
-enum { EVENT = 1000, US_PER_MS = 1000, CREDIT_MAX = 1000 };
+enum {
+    EVENT = 1000,
+    US_PER_MS = 1000,
+    CREDIT_MAX = 1000,
+    UPDATES_PER_DATA = 3,
+    BYTES_PER_UPDATE = 2048
+};
 
 /* Events at once, and events per second ever after. */
 static const struct {
@@ -40,6 +46,12 @@ void http2_guard_earn(struct http2_guard *guard, enum metric_http2_violation kin
     CHECK((size_t)kind < HTTP2_BUDGETS);
     uint64_t earned = (uint64_t)count * EVENT;
     guard->level[kind] -= earned < guard->level[kind] ? earned : guard->level[kind];
+}
+
+void http2_guard_earn_data(struct http2_guard *guard, size_t size)
+{
+    http2_guard_earn(guard, METRIC_HTTP2_WINDOW_UPDATE,
+                     UPDATES_PER_DATA + (unsigned)(size / BYTES_PER_UPDATE));
 }
 
 void http2_guard_allow(struct http2_guard *guard, enum metric_http2_violation kind, unsigned count)

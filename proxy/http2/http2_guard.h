@@ -42,5 +42,8 @@ bool http2_guard_spend(struct http2_guard *guard, enum metric_http2_violation ki
                        uint64_t now_us);
 /* It did something useful that asks for `count` such events in return: what was spent is less. */
 void http2_guard_earn(struct http2_guard *guard, enum metric_http2_violation kind, unsigned count);
+/* We sent DATA of `size` bytes, for which WINDOW_UPDATE is due: some for the frame, and as many as
+ * come from one who gives back the windows of stream and connection for every 4 KiB it reads. */
+void http2_guard_earn_data(struct http2_guard *guard, size_t size);
 /* We did what may bring `count` such events, at once or ever: they will cost nothing. */
 void http2_guard_allow(struct http2_guard *guard, enum metric_http2_violation kind, unsigned count);

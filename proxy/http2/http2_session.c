@@ -7,7 +7,6 @@
 enum {
     DISCARDED_MAX = 64 * 1024,
     ANSWER_HEAD_MAX = 512 * 1024, /* more than limits.header_size lets an origin say */
-    WINDOW_UPDATES_PER_DATA = 3,  /* a client may answer each DATA frame of ours with so many */
     PUSHED_BACK = NGHTTP2_ERR_CALLBACK_FAILURE
 };
 
@@ -370,7 +369,7 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
     struct http2_stream *stream = stream_of(session, frame->hd.stream_id);
     switch (frame->hd.type) {
     case NGHTTP2_DATA:
-        http2_guard_earn(&server->guard, METRIC_HTTP2_WINDOW_UPDATE, WINDOW_UPDATES_PER_DATA);
+        http2_guard_earn_data(&server->guard, frame->hd.length);
         http2_guard_earn(&server->guard, METRIC_HTTP2_PING, 1);
         note_said(stream, frame->hd.flags);
         break;

@@ -300,10 +300,6 @@ void seat_drop(struct endpoint_seat *seat, struct client *client)
 void seat_checkin(struct endpoint_seat *seat, struct client *client, uint64_t idle_us)
 {
     struct http1_client *own = http1_client_of(client);
-    struct http2_client *shared = own == NULL ? http2_client_of(client) : NULL;
-    if (shared != NULL) {
-        http2_client_set_idle(shared, idle_us);
-    }
     if (own == NULL || seat->is_retired || !http1_client_is_reusable(own)) {
         seat_drop(seat, client);
         return;

@@ -21,7 +21,7 @@ enum {
     FIELDS_MAX = 64
 };
 
-static const struct http2_client_settings settings = {{8192, 4096, 30}, 4};
+static const struct http2_client_settings settings = {{8192, 4096, 30}, 4, 0};
 
 struct call {
     struct client *client; /* NULL: over */

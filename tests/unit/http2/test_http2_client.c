@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "proxy/http2/http2_client.h"
+#include "proxy/http2/http2_client_state.h"
 #include "tests/support/alloc_fail.h"
 #include "tests/support/loop_play.h"
 
@@ -51,7 +51,7 @@ static struct {
     size_t violations;
 } told;
 
-static const struct http2_client_settings settings = {{4096, 1024, 100}, 3};
+static struct http2_client_settings settings;
 
 /* ---- who keeps the connection ---- */
 
@@ -255,6 +255,7 @@ static int set_up(void **state)
     play_begin(&loop);
     memset(calls, 0, sizeof calls);
     memset(&told, 0, sizeof told);
+    settings = (struct http2_client_settings){{4096, 1024, 100}, 3, 0};
     keeper = (struct http2_keeper){on_http1, on_ready,  on_idle,     on_busy,
                                    on_ended, on_closed, on_violation};
     listening = play_listen(&port);
@@ -319,7 +320,7 @@ static void calls_join_and_more_than_fit_are_turned_away(void **state)
     assert_int_equal(http2_client_capacity(connection), 2);
     assert_false(http2_client_has_room(connection));
     assert_false(calls[0].client->is_reused);
-    assert_true(calls[1].client->is_reused);
+    assert_false(calls[1].client->is_reused); /* the connection has proved nothing yet */
 }
 
 static void an_origin_without_room_refuses(void **state)
@@ -400,6 +401,38 @@ static void the_connections_end_is_a_reset_or_a_truncation(void **state)
     assert_int_equal(calls[1].failure, CLIENT_RESET);
 }
 
+/* The origin says what it has done and hangs up for good, all before the loop looks. */
+static void what_came_before_a_write_failed_is_read(void **state)
+{
+    static const char frames[] = HEAD_200("\x01", LAST) GOAWAY("\x03");
+    (void)state;
+    begin();
+    join(1);
+    send_request(1, BODY_CHUNKED);
+    join(2);
+    send_request(2, BODY_CHUNKED);
+    assert_int_equal(send(origin.fd, frames, sizeof frames - 1, 0), sizeof frames - 1);
+    peer_reset(&origin);
+    loop_enter(&loop);
+    stream_write_one(connection->stream, BYTES("what finds out"));
+    loop_leave(&loop);
+    play_until(&loop, calls[1].failure != NO_FAILURE);
+    assert_int_equal(calls[0].end_count, 1);
+    assert_int_equal(calls[0].status, 200);
+    assert_int_equal(calls[1].failure, CLIENT_RESET);
+    assert_int_equal(calls[2].failure, CLIENT_UNPROCESSED);
+}
+
+static void against_the_rules_is_so_after_goaway_too(void **state)
+{
+    (void)state;
+    begin();
+    says(GOAWAY("\x01") DATA_ABC("\0", "\0"));
+    play_until(&loop, calls[0].failure != NO_FAILURE);
+    assert_int_equal(calls[0].failure, CLIENT_MALFORMED);
+    assert_int_equal(told.violations, 1);
+}
+
 static void a_whole_answer_outlives_its_connection(void **state)
 {
     (void)state;
@@ -429,6 +462,7 @@ static void what_is_given_up_is_cancelled(void **state)
     expect_frame(CANCEL);
     assert_int_equal(told.ended, 0);
     join(1);
+    assert_true(calls[1].client->is_reused);
     send_request(1, BODY_NONE);
     says(HEAD_200("\x03", LAST));
     play_until(&loop, calls[1].end_count == 1);
@@ -494,15 +528,37 @@ static void bodies_wait_for_the_origins_window(void **state)
     assert_false(client_is_blocked(calls[0].client));
 }
 
+/* As one does that gives back the windows of stream and connection for every 4 KiB it reads. */
+static void a_fast_upload_may_be_answered_by_many_windows(void **state)
+{
+    enum { FRAME = 16384, FRAMES = 600 };
+    static const char body[FRAME];
+    (void)state;
+    says(SETTINGS SETTINGS_ACK);
+    play_until(&loop, calls[0].is_connected);
+    send_request(0, BODY_CHUNKED);
+    for (size_t i = 0; i < FRAMES; i++) {
+        loop_enter(&loop);
+        client_send_body(calls[0].client, bytes_make(body, sizeof body));
+        loop_leave(&loop);
+        play_settle(&loop);
+        peer_look(&origin);
+        peer_clear(&origin);
+        for (size_t at = 0; at < FRAME; at += 4096) {
+            says(WINDOW("\x01", "\x10") WINDOW("\0", "\x10"));
+        }
+        assert_int_equal(calls[0].failure, NO_FAILURE);
+    }
+    assert_int_equal(told.violations, 0);
+}
+
 /* ---- keeping ---- */
 
 static void an_idle_connection_goes_in_time(void **state)
 {
     (void)state;
     begin();
-    loop_enter(&loop);
-    http2_client_set_idle(connection, SECOND_US);
-    loop_leave(&loop);
+    settings.idle_us = SECOND_US;
     says(HEAD_200("\x01", LAST));
     play_until(&loop, told.idle == 1);
     join(1);
@@ -526,11 +582,86 @@ static void an_origin_that_vanished_is_found_out(void **state)
     expect_frame("\0\0\x08\x06\0\0\0\0\0");
     says("\0\0\x08\x06\x01\0\0\0\0\0\0\0\0\0\0\0\0");
     play_settle(&loop);
+    join(1);
+    send_request(1, BODY_NONE);
     play_turn(&loop, 9000);
     assert_int_equal(calls[0].failure, NO_FAILURE);
     play_turn(&loop, 10100);
     play_turn(&loop, 10100);
     play_until(&loop, calls[0].failure == CLIENT_RESET);
+}
+
+#define PING     "\0\0\x08\x06\0\0\0\0\0"
+#define PING_ACK "\0\0\x08\x06\x01\0\0\0\0\0\0\0\0\0\0\0\0"
+
+static size_t ping_count(void)
+{
+    static const char frame[] = PING;
+    size_t count = 0;
+    play_settle(&loop);
+    peer_look(&origin);
+    for (size_t at = 0; at + sizeof frame - 1 <= origin.size; at++) {
+        count += memcmp(origin.text + at, frame, sizeof frame - 1) == 0;
+    }
+    return count;
+}
+
+/* Time goes by until the origin is asked once more; it says that it is there. */
+static void acknowledge(size_t pings)
+{
+    for (size_t i = 0; i < 3 && ping_count() < pings; i++) {
+        play_turn(&loop, 5000);
+    }
+    assert_int_equal(ping_count(), pings);
+    says(PING_ACK);
+    play_settle(&loop);
+}
+
+/* Servers of gRPC take PINGs less than 5 minutes apart for an attack. */
+static void an_origin_that_has_nothing_to_say_is_hardly_asked(void **state)
+{
+    (void)state;
+    begin();
+    play_turn(&loop, 10100);
+    acknowledge(1);
+    for (size_t i = 0; i < 30; i++) {
+        play_turn(&loop, 10000);
+        assert_int_equal(ping_count(), 1);
+    }
+    play_turn(&loop, 5000);
+    acknowledge(2);
+    play_turn(&loop, 10100);
+    assert_int_equal(calls[0].failure, NO_FAILURE);
+}
+
+static void a_word(size_t i)
+{
+    loop_enter(&loop);
+    client_send_body(calls[i].client, BYTES("word"));
+    loop_leave(&loop);
+    play_settle(&loop);
+    play_turn(&loop, 10100);
+}
+
+static void an_origin_that_only_listens_is_asked_twice(void **state)
+{
+    (void)state;
+    says(SETTINGS SETTINGS_ACK);
+    play_until(&loop, calls[0].is_connected);
+    send_request(0, BODY_CHUNKED);
+    a_word(0);
+    acknowledge(1);
+    a_word(0);
+    acknowledge(2);
+    for (size_t i = 0; i < 5; i++) {
+        a_word(0);
+        assert_int_equal(ping_count(), 2);
+    }
+    says(HEAD_200("\x01", MORE));
+    play_until(&loop, calls[0].status == 200);
+    a_word(0);
+    acknowledge(3);
+    assert_int_equal(calls[0].failure, NO_FAILURE);
 }
 
 /* ---- without memory ---- */
@@ -581,13 +712,18 @@ int main(void)
         PLAY(ends_of_one_call_are_no_ends_of_the_other),
         PLAY(goaway_leaves_what_is_above_it_undone),
         PLAY(the_connections_end_is_a_reset_or_a_truncation),
+        PLAY(what_came_before_a_write_failed_is_read),
+        PLAY(against_the_rules_is_so_after_goaway_too),
         PLAY(a_whole_answer_outlives_its_connection),
         PLAY(what_is_given_up_is_cancelled),
         PLAY(a_deadline_ends_its_call_alone),
         PLAY(windows_open_as_the_user_takes),
         PLAY(bodies_wait_for_the_origins_window),
+        PLAY(a_fast_upload_may_be_answered_by_many_windows),
         PLAY(an_idle_connection_goes_in_time),
         PLAY(an_origin_that_vanished_is_found_out),
+        PLAY(an_origin_that_has_nothing_to_say_is_hardly_asked),
+        PLAY(an_origin_that_only_listens_is_asked_twice),
         PLAY(every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,20 @@ static void what_is_earned_may_be_spent(void **state)
     assert_in_range(burst_of(&guard, METRIC_HTTP2_WINDOW_UPDATE, 1), burst, burst + 2);
 }
 
+static void windows_given_back_for_every_4_KiB_are_earned(void **state)
+{
+    enum { FRAME = 16384 };
+    (void)state;
+    struct http2_guard guard = {.continuations = 0};
+    for (unsigned i = 0; i < 10000; i++) {
+        http2_guard_earn_data(&guard, FRAME);
+        for (unsigned at = 0; at < FRAME; at += 4096) {
+            assert_true(http2_guard_spend(&guard, METRIC_HTTP2_WINDOW_UPDATE, 1));
+            assert_true(http2_guard_spend(&guard, METRIC_HTTP2_WINDOW_UPDATE, 1));
+        }
+    }
+}
+
 static size_t put_frame(char *out, unsigned type, unsigned flags, size_t size)
 {
     const unsigned char head[HTTP2_FRAME_HEAD_SIZE] = {0, (unsigned char)(size >> 8),
@@ -174,6 +188,7 @@ int main(void)
         cmocka_unit_test(every_budget_has_an_end_and_comes_back),
         cmocka_unit_test(an_honest_pace_is_never_stopped),
         cmocka_unit_test(what_is_earned_may_be_spent),
+        cmocka_unit_test(windows_given_back_for_every_4_KiB_are_earned),
         cmocka_unit_test(what_we_asked_for_is_free_of_charge),
         cmocka_unit_test(every_frame_is_weighed_however_it_is_cut),
         cmocka_unit_test(another_head_may_go_on_as_often_again),
