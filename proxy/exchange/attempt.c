@@ -37,7 +37,8 @@ static void judge_outcome(struct exchange *exchange, const struct outcome *outco
         return;
     }
     outcome_enter(outcome, facts, cells);
-    bool is_timing = (facts->end == ATTEMPT_HEAD_READ && !outcome->is_failure) ||
+    bool is_head = facts->end == ATTEMPT_HEAD_READ;
+    bool is_timing = (is_head && !outcome->is_failure && !facts->is_no_evidence) ||
                      facts->end == ATTEMPT_HEAD_TIMEOUT || facts->end == ATTEMPT_CONNECT_TIMEOUT ||
                      facts->end == ATTEMPT_TLS_TIMEOUT;
     if (is_timing && !attempt->is_latency_counted) {
@@ -133,6 +134,7 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         .is_excused = attempt->is_excused,
         .is_failing_rpc = !attempt->is_rpc_counted && rpc_has_failed(exchange),
         .is_unwell_rpc = rpc_is_unwell(attempt),
+        .is_no_evidence = rpc_is_no_evidence(exchange, end),
         .is_reused = attempt->client != NULL && attempt->client->is_reused,
         .has_response_bytes = attempt->client != NULL && attempt->client->has_bytes,
         .is_unprocessed = attempt->is_unprocessed,
@@ -480,6 +482,14 @@ static void tell_tls_trouble(const struct attempt *attempt)
     }
 }
 
+/* gRPC's servers end a call whose time is over with a reset, many of them. */
+static bool has_left_in_time(const struct exchange *exchange, enum client_failure failure)
+{
+    bool is_cut =
+        failure == CLIENT_RESET || failure == CLIENT_STREAM_RESET || failure == CLIENT_TRUNCATED;
+    return is_cut && rpc_is_past_deadline(exchange);
+}
+
 static void on_failed(void *call, enum client_failure failure)
 {
     struct exchange *exchange = call;
@@ -496,6 +506,10 @@ static void on_failed(void *call, enum client_failure failure)
         exchange_count(exchange, ATTEMPT_DONE, false);
         exchange_release_client(exchange);
         exchange_abandon(exchange);
+        return;
+    }
+    if (has_left_in_time(exchange, failure)) {
+        rpc_time_out(exchange);
         return;
     }
     struct attempt *attempt = &exchange->attempt;

@@ -22,7 +22,8 @@
  * its kind.
  *
  * A 200 of gRPC whose status is listed has 1 1 0 and the kind `grpc_status` where that comes to be
- * known, at the head or the end; one more after a counted success.
+ * known, at the head or the end; one more after a counted success. Once its client's own time is
+ * over it has 0 0 0 and no kind, whatever its status.
  *
  * n, e and x are zero for attempts that are not judged; failure kind and client status are the same
  * for all. */
@@ -96,7 +97,7 @@ static struct outcome outcome_of_status(const struct attempt_facts *facts)
                                 .is_unwell = facts->is_unwell_rpc,
                                 .failure = METRIC_FAILURE_GRPC_STATUS};
     }
-    if (facts->is_counted) {
+    if (facts->is_counted || facts->is_no_evidence) {
         return (struct outcome){.failure = METRIC_FAILURE_COUNT};
     }
     bool is_head = facts->end == ATTEMPT_HEAD_READ;

@@ -38,6 +38,7 @@ struct attempt_facts {
     bool is_failing_rpc;     /* it ended with a status of gRPC that the service calls a failure, and
                                 this has not counted yet */
     bool is_unwell_rpc;      /* ... with one that says that its origin is not well */
+    bool is_no_evidence;     /* a call of gRPC that ended because its client's time was over */
     bool is_excused;         /* another version has the asset that this one lacks: no failure */
     bool is_reused;          /* the connection came from the pool and had carried a request */
     bool is_unprocessed;     /* the origin says that it has not looked at the request at all */

@@ -162,6 +162,8 @@ static void weigh_answer(struct exchange *exchange)
         exchange_is_bad_status(exchange, exchange->attempt.status) || rpc_has_failed(exchange);
     if (exchange->is_bad_for_client) {
         count_bad_answer(exchange);
+    } else if (rpc_is_no_evidence(exchange, ATTEMPT_DONE)) {
+        return;
     }
     exchange_weigh(exchange, exchange->is_bad_for_client);
 }

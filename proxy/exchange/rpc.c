@@ -5,7 +5,7 @@
 #include "proxy/http/reply.h"
 
 enum {
-    DEADLINE_PART = 8 /* an origin that gives up by this part earlier went by the same clock */
+    DEADLINE_PART = 8 /* who gives up by this part earlier went by the same clock */
 };
 
 void rpc_note_request(struct exchange *exchange)
@@ -25,6 +25,13 @@ uint64_t rpc_total_us(struct exchange *exchange, uint64_t total_us)
     uint64_t own_us = exchange->rpc_timeout_us;
     exchange->is_client_deadline = own_us > 0 && (total_us == 0 || own_us < total_us);
     return exchange->is_client_deadline ? own_us : total_us;
+}
+
+bool rpc_is_past_deadline(const struct exchange *exchange)
+{
+    uint64_t passed_us = exchange->host->loop->now_us - exchange->started_us;
+    uint64_t timeout_us = exchange->rpc_timeout_us;
+    return timeout_us > 0 && passed_us + timeout_us / DEADLINE_PART >= timeout_us;
 }
 
 void rpc_time_out(struct exchange *exchange)
@@ -75,23 +82,22 @@ bool rpc_is_open(const struct attempt *attempt)
     return attempt->is_rpc && attempt->grpc_status == GRPC_NONE;
 }
 
-/* Was it the client's own deadline that the origin went by? */
-static bool is_clients_deadline(const struct exchange *exchange)
+static bool has_listed_status(const struct exchange *exchange)
 {
-    uint64_t passed_us = exchange->host->loop->now_us - exchange->started_us;
-    uint64_t timeout_us = exchange->rpc_timeout_us;
-    return exchange->attempt.grpc_status == GRPC_DEADLINE_EXCEEDED && timeout_us > 0 &&
-           passed_us + timeout_us / DEADLINE_PART >= timeout_us;
+    const struct attempt *attempt = &exchange->attempt;
+    return attempt->is_rpc && attempt->grpc_status > GRPC_OK &&
+           (exchange->service->grpc_failures >> attempt->grpc_status & 1) != 0;
 }
 
 bool rpc_has_failed(const struct exchange *exchange)
 {
-    const struct attempt *attempt = &exchange->attempt;
-    if (!attempt->is_rpc || attempt->grpc_status <= GRPC_OK) {
-        return false;
-    }
-    bool is_listed = (exchange->service->grpc_failures >> attempt->grpc_status & 1) != 0;
-    return is_listed && !is_clients_deadline(exchange);
+    return has_listed_status(exchange) && !rpc_is_past_deadline(exchange);
+}
+
+bool rpc_is_no_evidence(const struct exchange *exchange, enum attempt_end end)
+{
+    bool is_left = end == ATTEMPT_CLIENT_GONE && rpc_is_open(&exchange->attempt);
+    return (is_left || has_listed_status(exchange)) && rpc_is_past_deadline(exchange);
 }
 
 bool rpc_is_unwell(const struct attempt *attempt)

@@ -3,10 +3,11 @@
  * A call of gRPC that failed is a 200, and says so in a field: of its trailers, or of its head when
  * it has nothing else to say. So what counts as a failure is known at the end of an answer, for
  * which reason these answers neither count nor weigh as good at their heads. A client's own
- * deadline
- * (`grpc-timeout`) ends a call like the client's leaving: it is no evidence, or clients could make
- * a version fail. What Serin has to say itself is said in gRPC's words. Shared by the files of this
- * room and nobody else. */
+ * deadline (`grpc-timeout`) ends a call like the client's leaving: it is no evidence, or clients
+ * could make a version fail. Origins know it too, and mostly give up before our clock does: with
+ * any status, or with a reset. What they say then is no evidence either, neither bad nor good. A
+ * client so only takes its own calls out of the count. What Serin has to say itself is said in
+ * gRPC's words. Shared by the files of this room and nobody else. */
 #pragma once
 #include "proxy/exchange/exchange_state.h"
 
@@ -14,6 +15,9 @@
 void rpc_note_request(struct exchange *exchange);
 /* The deadline of the whole exchange: the client's, where that is the nearer one. 0: none. */
 uint64_t rpc_total_us(struct exchange *exchange, uint64_t total_us);
+/* Is the client's deadline over, or so nearly that an origin may have gone by it? false: there is
+ * none. */
+bool rpc_is_past_deadline(const struct exchange *exchange);
 /* It has passed, and it was the client's. The last call. */
 void rpc_time_out(struct exchange *exchange);
 
@@ -27,6 +31,8 @@ bool rpc_is_open(const struct attempt *attempt);
 bool rpc_has_failed(const struct exchange *exchange);
 /* The same for outlier ejection: as a 5xx of HTTP, whatever the service calls a failure. */
 bool rpc_is_unwell(const struct attempt *attempt);
+/* Did the call end that way because its client's time was over? */
+bool rpc_is_no_evidence(const struct exchange *exchange, enum attempt_end end);
 
 /* Answers in gRPC's words, where the client is one and `answer` a failure; false: it is not. The
  * last call. */

@@ -9,6 +9,7 @@ import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from clients import CLIENTS, NODE  # noqa: E402
+from http2_origin import Http2Origin  # noqa: E402
 from play import SLOW, Closed, answer, case, expect, run, wait_for  # noqa: E402
 
 HALF = {"weight": "50%", "rollback": {"on_breach": "alert"}}
@@ -305,6 +306,42 @@ def an_origin_that_went_by_the_clients_deadline_has_not_failed(stage):
     expect(ledger(stage)[1], 0, "failures")
     ends(client, stage, fields=[("grpc-timeout", "1H")])
     expect(ledger(stage)[1], 1, "failures")
+
+
+@case(http2=True, service=WHOLE)
+def whatever_an_origin_says_when_the_clients_time_is_over_is_no_evidence(stage):
+    """Handlers that wrap what their context says end with `unknown` or `internal`. Good evidence it is not either: else
+    clients could hide the failures of others behind their own."""
+    client = stage.http2()
+    for status in (UNKNOWN, INTERNAL, UNAVAILABLE, DEADLINE_EXCEEDED):
+        for stage.canary.reply in (unary(status), trailers_only(status)):
+            _, got = ends(client, stage, fields=[("grpc-timeout", "1n")])
+            expect(got in (status, DEADLINE_EXCEEDED), True, f"{got}: the origin's status, or the deadline's")
+    expect((stage.failures("current"), ledger(stage)), ({}, (0, 0, 0)), "failures, ledger")
+    stage.canary.reply = unary(INTERNAL)
+    ends(client, stage, fields=[("grpc-timeout", "1H")])
+    expect(ledger(stage), (1, 1, 1), "in time it is one: ledger")
+
+
+@case(http2=True, service={**WHOLE, "origin_http2": "always"})
+def an_origin_that_resets_the_call_when_the_clients_time_is_over_has_not_failed(stage):
+    """As servers of Java do."""
+    back = Http2Origin(stage.canary)
+
+    def cancel(served, stream, asked):
+        if asked.get("x-begins"):
+            served.headers([(":status", "200"), ("content-type", "application/grpc")], False, stream)
+            served.data(stream, message(b"1"))
+        served.reset(stream)
+
+    back.reply = cancel
+    client = stage.http2()
+    for fields in ([], [("x-begins", "yes")]):
+        _, got = ends(client, stage, fields=[("grpc-timeout", "1n"), *fields])
+        expect(got, DEADLINE_EXCEEDED, "status")
+    expect((stage.failures("current"), ledger(stage)), ({}, (0, 0, 0)), "failures, ledger")
+    expect(ends(client, stage, fields=[("grpc-timeout", "1H")]), ("head", UNAVAILABLE), "in time: answer")
+    expect((stage.failures("current"), ledger(stage)), ({"reset": 1}, (1, 1, 1)), "failures, ledger")
 
 
 @case(http2=True, service=WHOLE, proxy={"timeouts": {"total": f"{int(500 * SLOW)}ms"}})

@@ -228,6 +228,17 @@ static void failing_status_of_grpc_counts_when_it_is_known(void **state)
     }
 }
 
+static void a_call_whose_clients_time_is_over_counts_nothing(void **state)
+{
+    (void)state;
+    const enum attempt_end ends[] = {ATTEMPT_HEAD_READ, ATTEMPT_DONE, ATTEMPT_CLIENT_GONE};
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        const struct outcome_case row = {
+            {.end = ends[i], .status = 200, .is_no_evidence = true}, "", NONE, 0};
+        assert_case(&row);
+    }
+}
+
 static void a_status_of_grpc_speaks_for_its_endpoint_only_when_it_means_to(void **state)
 {
     (void)state;
@@ -248,6 +259,7 @@ int main(void)
         cmocka_unit_test(unlisted_5xx_is_good_but_keeps_its_kind),
         cmocka_unit_test(ejection_goes_by_5xx_whatever_the_list_says),
         cmocka_unit_test(failing_status_of_grpc_counts_when_it_is_known),
+        cmocka_unit_test(a_call_whose_clients_time_is_over_counts_nothing),
         cmocka_unit_test(a_status_of_grpc_speaks_for_its_endpoint_only_when_it_means_to),
         cmocka_unit_test(broken_body_is_a_failure_before_and_after_it_settled),
     };
