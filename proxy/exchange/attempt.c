@@ -40,7 +40,7 @@ static void judge_outcome(struct exchange *exchange, const struct outcome *outco
     bool is_head = facts->end == ATTEMPT_HEAD_READ;
     bool is_timing = (is_head && !outcome->is_failure && !facts->is_no_evidence) ||
                      facts->end == ATTEMPT_HEAD_TIMEOUT || facts->end == ATTEMPT_CONNECT_TIMEOUT ||
-                     facts->end == ATTEMPT_TLS_TIMEOUT;
+                     facts->end == ATTEMPT_TLS_TIMEOUT || rpc_is_slow(exchange, facts->end);
     if (is_timing && !attempt->is_latency_counted) {
         histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
         attempt->is_latency_counted = true;

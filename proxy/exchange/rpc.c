@@ -100,6 +100,18 @@ bool rpc_is_no_evidence(const struct exchange *exchange, enum attempt_end end)
     return (is_left || has_listed_status(exchange)) && rpc_is_past_deadline(exchange);
 }
 
+/* The slow limit is asked of the moment: it may have come to be known since the call began. */
+bool rpc_is_slow(const struct exchange *exchange, enum attempt_end end)
+{
+    const struct attempt *attempt = &exchange->attempt;
+    uint64_t limit_us =
+        atomic_load_explicit(&exchange->service->service->slow_limit_us, memory_order_relaxed);
+    uint64_t passed_us = exchange->host->loop->now_us - attempt->started_us;
+    return end == ATTEMPT_CLIENT_GONE && attempt->status == 0 && limit_us > 0 &&
+           exchange->rpc_timeout_us >= limit_us && passed_us >= limit_us &&
+           rpc_is_past_deadline(exchange);
+}
+
 bool rpc_is_unwell(const struct attempt *attempt)
 {
     return attempt->is_rpc &&

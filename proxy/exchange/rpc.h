@@ -33,6 +33,10 @@ bool rpc_has_failed(const struct exchange *exchange);
 bool rpc_is_unwell(const struct attempt *attempt);
 /* Did the call end that way because its client's time was over? */
 bool rpc_is_no_evidence(const struct exchange *exchange, enum attempt_end end);
+/* Did its client wait for longer than the judge calls slow, and in vain? Such calls are no
+ * failures, but are latencies, of either version: a canary that hangs is not to be seen otherwise,
+ * and one that answers as late as the stable version is not slow. */
+bool rpc_is_slow(const struct exchange *exchange, enum attempt_end end);
 
 /* Answers in gRPC's words, where the client is one and `answer` a failure; false: it is not. The
  * last call. */
