@@ -162,6 +162,24 @@ static void invalidate(struct exchange *exchange, const struct response *respons
     }
 }
 
+bool cached_is_of_use(const struct exchange *exchange, const struct cache_meta *meta)
+{
+    bool may_be_stale = !meta->is_stale_forbidden && meta->stale_while_revalidate_s > 0;
+    return !meta->is_no_cache &&
+           (may_be_stale || cache_ttl_s(meta, exchange->host->loop->now_us) > 0);
+}
+
+void cached_give_hope_up(struct exchange *exchange, uint64_t for_us)
+{
+    struct cache_marks *marks =
+        service_marks(exchange->service->service, exchange->host->worker_index);
+    if (marks != NULL) {
+        cache_marks_set(marks, mark_of(exchange, exchange->attempt.role, exchange->request->target),
+                        cache_store_purge_count(exchange->service->cache),
+                        exchange->host->loop->now_us + for_us);
+    }
+}
+
 void cached_on_answer(struct exchange *exchange, const struct response *response)
 {
     const struct snapshot_service *service = exchange->service;
@@ -189,12 +207,13 @@ void cached_on_answer(struct exchange *exchange, const struct response *response
     enum cache_admission admission = keep(exchange, cached, response);
     bool is_short = cached_is_of_request(admission) || cache_fill_is_varied(&cached->fill);
     cached->mark = mark;
-    bool is_kept = admission == CACHE_ADMIT_STORED;
-    if (!is_full || !is_kept) {
+    bool is_awaited =
+        admission == CACHE_ADMIT_STORED && cached_is_of_use(exchange, &cached->fill.entry->meta);
+    if (!is_full || !is_awaited) {
         cache_marks_set(marks, mark, purges,
                         now_us + (is_short ? CACHE_MARK_SHORT_US : CACHE_MARK_US));
     }
-    if (!is_kept) {
+    if (!is_awaited) {
         fresh_land(exchange); /* there will be nothing to wait for */
     }
 }
@@ -214,6 +233,7 @@ void cached_on_body(struct exchange *exchange, struct bytes piece)
     struct cached *cached = exchange->cached;
     if (cached->fill.entry != NULL) {
         if (!cache_fill_append(&cached->fill, piece)) {
+            cached_give_hope_up(exchange, CACHE_MARK_US);
             fresh_land(exchange);
         }
     }
@@ -376,7 +396,8 @@ bool cached_serve(struct exchange *exchange, struct cache_entry *entry, enum met
     cached_count(exchange, result);
     exchange_enter(exchange, EXCHANGE_SERVING);
     deadline_disarm(&exchange->watch);
-    deadline_disarm(&exchange->total);
+    exchange_bound(exchange);
+    fresh_land(exchange); /* the client may take its time */
     cached_go_on(exchange);
     return true;
 }

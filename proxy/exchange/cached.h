@@ -47,6 +47,10 @@ struct cache_entry *cached_find(struct exchange *exchange, enum role role, bool 
 bool cached_is_of_request(enum cache_admission admission);
 /* Did the version's answer lately turn out to be nothing that is kept? */
 bool cached_is_hopeless(const struct exchange *exchange);
+/* So it turned out now, by the attempt's answer: that holds for so long. */
+void cached_give_hope_up(struct exchange *exchange, uint64_t for_us);
+/* Can an answer of this kind, just in, be given to others without asking again? */
+bool cached_is_of_use(const struct exchange *exchange, const struct cache_meta *meta);
 /* Gives the client what it is to have of the entry: takes that on success. Needs exchange->cached.
  * The exchange may be over then. */
 bool cached_serve(struct exchange *exchange, struct cache_entry *entry, enum metric_cache result,

@@ -342,7 +342,8 @@ static bool is_client_slow(const struct exchange *exchange)
 {
     const struct client *client = exchange->attempt.client;
     if (exchange->client_status != 0) {
-        return exchange->responder->ops->is_blocked(exchange->responder);
+        return exchange->state == EXCHANGE_SERVING ||
+               exchange->responder->ops->is_blocked(exchange->responder);
     }
     bool is_sending = exchange->state == EXCHANGE_WAITING && !exchange->is_request_done;
     return is_sending && !client_is_blocked(client);
@@ -449,22 +450,32 @@ static bool is_path_excluded(const struct exchange *exchange)
     return false;
 }
 
+void exchange_bound(struct exchange *exchange)
+{
+    if (!deadline_is_armed(&exchange->total)) {
+        deadline_arm(
+            &exchange->host->loop->wheel, &exchange->total,
+            rpc_total_us(exchange, exchange->lease->snapshot->base->conf->timeouts.total_us));
+    }
+}
+
 void exchange_go_on(struct exchange *exchange)
 {
+    struct mirror *mirror = NULL;
     enum err err = forward(exchange, exchange->is_peer_trusted);
     if (err == OK) {
+        /* Before it may become a question about the stable version's answer. */
+        mirror = mirror_copy(exchange);
         err = fresh_prepare(exchange);
     }
-    if (err != OK) {
+    if (err == OK) {
+        exchange_bound(exchange);
+        exchange_attempt(exchange, BALANCE_NONE, false);
+    } else {
         bool is_ours = err == ERR_NOMEM;
         exchange_reply(exchange, is_ours ? 503 : 431,
                        is_ours ? REJECT_MEMORY : REJECT_TOO_MANY_FIELDS);
-        return;
     }
-    deadline_arm(&exchange->host->loop->wheel, &exchange->total,
-                 rpc_total_us(exchange, exchange->lease->snapshot->base->conf->timeouts.total_us));
-    struct mirror *mirror = mirror_copy(exchange);
-    exchange_attempt(exchange, BALANCE_NONE, false);
     mirror_start(mirror);
 }
 
@@ -548,5 +559,7 @@ void exchange_host_init(struct exchange_host *host, struct loop *loop, unsigned 
     list_init(&host->upstream.seats);
     list_init(&host->mirrors);
     list_init(&host->lasting);
-    list_init(&host->flights);
+    for (size_t i = 0; i < EXCHANGE_FLIGHT_CHAINS; i++) {
+        list_init(&host->flights[i]);
+    }
 }

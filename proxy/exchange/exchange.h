@@ -26,6 +26,8 @@
 #include "proxy/http/handler.h"
 #include "proxy/snapshot/snapshot.h"
 
+enum { EXCHANGE_FLIGHT_CHAINS = 256 };
+
 /* What the exchanges of one worker share; embedded in the worker. */
 struct exchange_host {
     struct handler handler; /* what server codecs are given */
@@ -34,12 +36,13 @@ struct exchange_host {
     struct snapshot *snapshot;  /* the newest; its lease is this worker's; NULL before the first */
     struct worker_cells *cells; /* borrowed */
     struct date date;           /* for answers that have none */
-    struct access_log *access_log; /* borrowed; NULL: off */
-    struct inbox *control;         /* borrowed: where leases go home to */
-    struct seat_host upstream;     /* of this worker's connections to endpoints */
-    struct list mirrors;           /* copies of requests under way; owned */
-    struct list flights;           /* fetches that other requests wait for (fresh.h) */
-    struct list lasting;           /* exchanges that may last for hours (lasting.h) */
+    struct access_log *access_log;               /* borrowed; NULL: off */
+    struct inbox *control;                       /* borrowed: where leases go home to */
+    struct seat_host upstream;                   /* of this worker's connections to endpoints */
+    struct list mirrors;                         /* copies of requests under way; owned */
+    struct list lasting;                         /* exchanges that may last for hours (lasting.h) */
+    struct list flights[EXCHANGE_FLIGHT_CHAINS]; /* fetches that other requests wait for, by the
+                                                    hash of what they fetch (fresh.h) */
     bool is_draining;
     size_t exchange_count;
 };

@@ -116,6 +116,9 @@ void exchange_enter(struct exchange *exchange, enum exchange_state next);
 void exchange_set_host(const struct snapshot_endpoint *target, struct request *out);
 /* The version is decided and nothing is kept for the request: the origin is asked. */
 void exchange_go_on(struct exchange *exchange);
+/* From now on timeouts.total, or what the client says it waits, runs; nothing changes when it does
+ * already. */
+void exchange_bound(struct exchange *exchange);
 /* Starts an attempt at the decided version; `avoid` is an endpoint that just failed, or
  * BALANCE_NONE. */
 void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh);

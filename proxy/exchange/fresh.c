@@ -11,7 +11,7 @@ enum { WAIT_US = 3000000 };
 struct flight {
     struct list link;    /* in the worker's */
     struct list waiting; /* struct cached */
-    struct bytes key;
+    struct cache_key key;
     uint64_t realm;
 };
 
@@ -23,12 +23,18 @@ static bool is_full(const struct exchange *exchange)
 
 /* ---- flights ---- */
 
-static struct flight *find_flight(const struct exchange_host *host, struct bytes key,
+static struct list *chain_of(struct exchange_host *host, const struct cache_key *key)
+{
+    return &host->flights[key->hash % EXCHANGE_FLIGHT_CHAINS];
+}
+
+static struct flight *find_flight(struct exchange_host *host, const struct cache_key *key,
                                   uint64_t realm)
 {
-    for (struct list *link = host->flights.next; link != &host->flights; link = link->next) {
+    struct list *chain = chain_of(host, key);
+    for (struct list *link = chain->next; link != chain; link = link->next) {
         struct flight *flight = CONTAINER_OF(link, struct flight, link);
-        if (flight->realm == realm && bytes_equal(flight->key, key)) {
+        if (flight->realm == realm && cache_key_equal(&flight->key, key)) {
             return flight;
         }
     }
@@ -41,26 +47,21 @@ static uint64_t realm_of(const struct exchange *exchange)
     return atomic_load_explicit(&version->cache_realm, memory_order_relaxed);
 }
 
-static bool make_key(struct exchange *exchange, struct bytes *ret_key)
+static bool make_key(struct exchange *exchange, struct cache_key *ret_key)
 {
     struct cache_key_facts facts = cached_key(exchange, exchange->decision.role);
-    struct cache_key key;
-    if (cache_key_make(&facts, cache_store_seed(exchange->service->cache),
-                       exchange->responder->arena, &key) != OK) {
-        return false;
-    }
-    *ret_key = key.text;
-    return true;
+    return cache_key_make(&facts, cache_store_seed(exchange->service->cache),
+                          exchange->responder->arena, ret_key) == OK;
 }
 
 /* Others may wait for this one from now on. Without memory nobody can. */
-static void take_off(struct exchange *exchange, struct bytes key)
+static void take_off(struct exchange *exchange, const struct cache_key *key)
 {
     struct flight *flight = arena_alloc(exchange->responder->arena, sizeof *flight);
     if (flight != NULL) {
-        *flight = (struct flight){.key = key, .realm = realm_of(exchange)};
+        *flight = (struct flight){.key = *key, .realm = realm_of(exchange)};
         list_init(&flight->waiting);
-        list_push_back(&exchange->host->flights, &flight->link);
+        list_push_back(chain_of(exchange->host, key), &flight->link);
         exchange->cached->flight = flight;
     }
 }
@@ -136,26 +137,37 @@ static bool is_partial(const struct cached *cached)
 /* Waits for who fetches it already, or lets others wait. */
 static bool wait_or_fetch(struct exchange *exchange, struct cached *cached)
 {
-    struct bytes key;
+    struct cache_key key;
     bool is_alone = cached->has_waited || exchange->request->method != METHOD_GET ||
                     cached_is_hopeless(exchange) || !make_key(exchange, &key);
     if (is_alone) {
         return false;
     }
-    struct flight *flight = find_flight(exchange->host, key, realm_of(exchange));
+    struct flight *flight = find_flight(exchange->host, &key, realm_of(exchange));
     if (flight != NULL) {
         join(exchange, flight);
         return true;
     }
-    take_off(exchange, key);
+    take_off(exchange, &key);
     return false;
 }
 
 /* Stale, and good enough while another one asks. */
 static bool is_updating(struct exchange *exchange)
 {
-    struct bytes key;
-    return make_key(exchange, &key) && find_flight(exchange->host, key, realm_of(exchange)) != NULL;
+    struct cache_key key;
+    return make_key(exchange, &key) &&
+           find_flight(exchange->host, &key, realm_of(exchange)) != NULL;
+}
+
+/* Who waited has what another one was just given. */
+static bool serve_updating(struct exchange *exchange, const struct cached *cached,
+                           struct cache_entry *entry)
+{
+    if (cached->has_waited) {
+        return serve(exchange, entry, METRIC_CACHE_COLLAPSED);
+    }
+    return is_updating(exchange) && serve(exchange, entry, METRIC_CACHE_UPDATING);
 }
 
 static bool act(struct exchange *exchange, struct cached *cached, struct cache_entry *entry,
@@ -166,7 +178,7 @@ static bool act(struct exchange *exchange, struct cached *cached, struct cache_e
         return serve(exchange, entry,
                      cached->has_waited ? METRIC_CACHE_COLLAPSED : METRIC_CACHE_HIT);
     case CACHE_STALE_WHILE_REVALIDATE:
-        if (is_updating(exchange) && serve(exchange, entry, METRIC_CACHE_UPDATING)) {
+        if (serve_updating(exchange, cached, entry)) {
             return true;
         }
         if (!cached->request.is_storing) {
@@ -297,11 +309,15 @@ static struct cache_entry *renew(struct exchange *exchange, struct cache_entry *
     if (admission != CACHE_ADMIT_STORED) {
         if (!cached_is_of_request(admission)) {
             cache_store_remove(store, asked);
+            cached_give_hope_up(exchange, CACHE_MARK_US);
         }
         return asked;
     }
     bool is_current = realm_of(exchange) == asked->realm;
     cache_entry_unref(asked);
+    if (!cached_is_of_use(exchange, &entry->meta)) {
+        cached_give_hope_up(exchange, CACHE_MARK_US); /* it is to be asked about each time */
+    }
     if (is_current) {
         /* Without room for it the client gets it all the same. */
         enum err err = cache_store_put(store, cache_entry_ref(entry), &exchange->request->fields);

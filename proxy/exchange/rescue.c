@@ -2,6 +2,7 @@
 #include "proxy/exchange/asset.h"
 #include "proxy/exchange/cached.h"
 #include "proxy/exchange/exchange_state.h"
+#include "proxy/exchange/fresh.h"
 #include "proxy/upstream/balance.h"
 
 /* RFC 9110 section 9.2.1; the other safe methods are not what browsers send. */
@@ -69,6 +70,7 @@ void exchange_rescue(struct exchange *exchange)
     CHECK(!exchange->is_rescued);
     deadline_disarm(&exchange->watch);
     exchange->is_rescued = true;
+    fresh_land(exchange); /* what comes now is not what others wait for */
     if (exchange->cached != NULL && exchange->cached->asked != NULL) {
         asset_drop_conditions(&exchange->forwarded.fields); /* they are about the canary's answer */
     }

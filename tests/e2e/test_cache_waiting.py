@@ -61,5 +61,54 @@ def next_request_of_a_connection_that_waited_is_one_of_its_own(stage):
     expect(stage.serin.service(stage.name)["cache"]["entries"], 3, "entries")
 
 
+def requests_for(stage, target):
+    return [request for request in stage.origin.requests if request.target == target]
+
+
+@case(service=FULL, workers=1)
+def answer_that_is_for_one_client_alone_is_not_waited_for_to_its_end(stage):
+    """Its head says that everybody has to ask anyway."""
+    gate = Gate(stage.origin, b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\nCache-Control: no-cache\r\nETag: \"1\"\r\n\r\n")
+    first, other = stage.connect(), stage.connect("other")
+    first.send(stage.request(target=PAGE))
+    gate.wait_asked()
+    other.send(stage.request(target=PAGE))
+    wait_in_flight(stage, 2)
+    gate.is_open.set()
+    first.read_response_head()
+    third = stage.connect("third")
+    third.send(stage.request(target=PAGE))
+    head = third.read_response_head()
+    expect("collapsed" in head.get("Cache-Status"), False, f"who comes later waits for nobody: {head.get('Cache-Status')}")
+    expect("collapsed" in other.read_response_head().get("Cache-Status"), True, "who had waited asks too")
+    expect(len(requests_for(stage, PAGE)), 3, "requests at the origin")
+
+
+@case(service=FULL, workers=1)
+def answer_that_may_be_stale_is_for_all_who_waited(stage):
+    gate = Gate(stage.origin, answer(200, b"the page", ["Cache-Control: max-age=60, stale-while-revalidate=9999", "Age: 100"]))
+    links = [stage.connect() for _ in range(10)]
+    links[0].send(stage.request(target=PAGE))
+    gate.wait_asked()
+    for link in links[1:]:
+        link.send(stage.request(target=PAGE))
+    wait_in_flight(stage, 10)
+    gate.is_open.set()
+    expect({link.read_response().body for link in links}, {b"the page"}, "what they got")
+    expect(results(stage, "collapsed") > 0, True, "who waited long enough got it")
+
+
+@case(starts_proxy=False)
+def kept_answer_is_bounded_in_time_like_any_other(stage):
+    stage.start_serin({"timeouts": {"total": f"{int(3 * SLOW)}s"}, "services": [stage.service(**FULL)]}, workers=1, http2=True)
+    stage.origin.reply = answer(200, bytes(700000), FRESH)
+    expect(len(stage.ask(target=PAGE).body), 700000, "from the origin")
+    wait_for(lambda: stage.serin.service(stage.name)["cache"]["entries"] == 1, "it is kept", 30)
+    client = stage.http2()
+    client.ask(stage.host, path=PAGE)  # and no room for its body
+    wait_for(lambda: results(stage, "hit") == 1, "it is answered", 30)
+    wait_in_flight(stage, 0)
+
+
 if __name__ == "__main__":
     run(__file__)

@@ -191,5 +191,19 @@ def marks_of_clients_are_taken_off(stage):
     expect(stage.canary.requests, [], "copies of an unsafe request")
 
 
+@case(starts_proxy=False)
+def copies_do_not_ask_about_what_is_kept_of_the_stable_version(stage):
+    service = stage.service(mirror="100%", rollout=HOLD, cache={"mode": "full"})
+    del service["weight"]
+    stage.start_serin({"services": [service]}, workers=1)
+    wait_for(lambda: stage.serin.service(stage.name)["mirror"]["active"], "copies are made")
+    stage.origin.reply = answer(200, b"page", ["Cache-Control: max-age=60", "Age: 100", 'ETag: "1"'])
+    for _ in range(2):
+        expect(stage.ask(target="/").status, 200, "the page")
+    stage.canary.wait_requests(2)
+    expect([request.get("If-None-Match") for request in stage.origin.requests], [None, '"1"'], "the stable version")
+    expect([request.get("If-None-Match") for request in stage.canary.requests], [None, None], "the canary")
+
+
 if __name__ == "__main__":
     run(__file__, parallel=2)
