@@ -333,7 +333,7 @@ static void tick_steward(struct controller *controller, struct steward *steward,
         controller_act(controller, steward, &actions, NULL);
     }
     controller_follow_kept(steward);
-    controller_sweep_kept(steward);
+    controller_sweep_kept(controller, steward);
     controller_tell_platform(controller, steward);
     controller_drill_tick(controller, steward, now_us, wall_us);
     controller_tell_observed(controller, steward);
@@ -677,6 +677,9 @@ static void close_parts(struct controller *controller)
 {
     controller->stage = CONTROLLER_CLOSING;
     controller_reload_cancel(controller, "The process is about to end.");
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        controller_drop_purges(controller->stewards[i]);
+    }
     (void)uv_timer_stop(&controller->tick_timer);
     crew_destroy(controller->crew);
     controller->crew = NULL;

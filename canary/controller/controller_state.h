@@ -425,8 +425,10 @@ void controller_tell_verdict(struct controller *controller, struct steward *stew
 void controller_follow_kept(struct steward *steward);
 /* The op of that name. */
 void controller_purge(void *context, struct admin_call *call, const struct admin_purge *wish);
-/* Frees some of what was dropped; each tick. */
-void controller_sweep_kept(struct steward *steward);
+/* Frees some of what was dropped, and goes on with purges; each tick. */
+void controller_sweep_kept(struct controller *controller, struct steward *steward);
+/* Answers purges that are not over: the service goes, or the process ends. */
+void controller_drop_purges(struct steward *steward);
 void controller_tell_hold(struct controller *controller, struct steward *steward);
 /* Warns of services that believe any origin. */
 void controller_tell_trust(const struct controller *controller);

@@ -5,7 +5,7 @@
 #include "proxy/base/buf.h"
 
 enum registry_kind { REGISTRY_SERVICE = 's', REGISTRY_VERSION = 'v', REGISTRY_ENDPOINT = 'e' };
-enum { KEY_MAX = 1024 };
+enum { KEY_MAX = 1024, SHRINK_COUNT = 8192 /* entries of a store at a time */ };
 
 struct registry_item {
     enum registry_kind kind;
@@ -174,11 +174,22 @@ enum err registry_endpoint(struct registry *registry, struct bytes service, stru
     return err;
 }
 
+/* A store may have millions of entries: it goes a few at a time. */
+static bool is_emptied(struct cache_store *store)
+{
+    if (store == NULL) {
+        return true;
+    }
+    cache_store_resize(store, 0);
+    return !cache_store_shrink(store, SHRINK_COUNT);
+}
+
 static bool is_forgotten(const struct registry_item *item)
 {
     switch (item->kind) {
     case REGISTRY_SERVICE:
-        return item->object.service->reference_count == 1;
+        return item->object.service->reference_count == 1 &&
+               is_emptied(item->object.service->cache);
     case REGISTRY_VERSION:
         return item->object.version->reference_count == 1;
     case REGISTRY_ENDPOINT:

@@ -257,6 +257,7 @@ static void take_over(struct controller *controller, struct takeover *takeover,
     crew_listen(controller->crew, takeover->binding);
     for (size_t i = 0; i < old_count; i++) {
         if (!stays(takeover, old[i])) {
+            controller_drop_purges(old[i]);
             controller_let_go_incident(controller, old[i]);
             controller_forget(controller, old[i]);
             steward_destroy(old[i]);

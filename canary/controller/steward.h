@@ -107,6 +107,7 @@ struct steward {
     struct steward_hold hold;         /* containment, as it was last told */
     enum rollout_phase kept_phase;    /* the last that kept answers followed */
     uint64_t kept_realms[ROLE_COUNT]; /* and under which they were kept then */
+    struct kept_purge *purges;        /* controller's, under way; the oldest first */
     struct steward_rollbacks rollbacks;
     struct steward_recorded recorded;
     struct checks checks; /* of the stable version, to confirm a rollback */

@@ -341,16 +341,28 @@ static size_t release(struct cache_entry *const *gone, size_t count)
     return count;
 }
 
+/* What one caller takes out at most. */
+struct quota {
+    uint64_t bytes;
+    size_t entries;
+};
+
+static bool is_wanting(const struct cache_store *store, const struct quota *quota)
+{
+    return quota->bytes > 0 && quota->entries > 0 && load(&store->held_bytes) > load(&store->size);
+}
+
 /* Makes room in one shard; how many went. */
-static size_t evict(struct cache_store *store, struct shard *shard)
+static size_t evict(struct cache_store *store, struct shard *shard, struct quota *quota)
 {
     struct cache_entry *gone[EVICTIONS_MAX];
     size_t count = 0;
     lock(shard);
-    while (count < EVICTIONS_MAX && load(&store->held_bytes) > load(&store->size) &&
-           !list_is_empty(&shard->recency)) {
+    while (count < EVICTIONS_MAX && is_wanting(store, quota) && !list_is_empty(&shard->recency)) {
         struct cache_entry *oldest =
             CONTAINER_OF(shard->recency.previous, struct cache_entry, recency);
+        quota->entries--;
+        quota->bytes -= oldest->size < quota->bytes ? oldest->size : quota->bytes;
         unlink_entry(store, link_of(store, oldest));
         gone[count++] = oldest;
     }
@@ -359,12 +371,11 @@ static size_t evict(struct cache_store *store, struct shard *shard)
 }
 
 /* Until the store is within its size, from the shard of `hash` on. */
-static void make_room(struct cache_store *store, uint64_t hash)
+static void make_room(struct cache_store *store, uint64_t hash, struct quota quota)
 {
     size_t empty_count = 0;
-    for (size_t i = 0;
-         empty_count < CACHE_SHARDS && load(&store->held_bytes) > load(&store->size);) {
-        if (evict(store, shard_of(store, hash + i)) > 0) {
+    for (size_t i = 0; empty_count < CACHE_SHARDS && is_wanting(store, &quota);) {
+        if (evict(store, shard_of(store, hash + i), &quota) > 0) {
             empty_count = 0;
         } else {
             empty_count++;
@@ -376,7 +387,12 @@ static void make_room(struct cache_store *store, uint64_t hash)
 void cache_store_resize(struct cache_store *store, uint64_t size)
 {
     atomic_store_explicit(&store->size, size, memory_order_relaxed);
-    make_room(store, 0);
+}
+
+bool cache_store_shrink(struct cache_store *store, size_t count)
+{
+    make_room(store, 0, (struct quota){UINT64_MAX, count});
+    return load(&store->held_bytes) > load(&store->size);
 }
 
 static bool is_of(const struct cache_entry *entry, uint64_t realm, const struct cache_key *key)
@@ -487,6 +503,8 @@ enum err cache_store_put_since(struct cache_store *store, struct cache_entry *en
         return ERR_LIMIT;
     }
     uint64_t hash = entry->hash;
+    /* Twice what it adds: after a change of size who puts helps, and does not do it all. */
+    const struct quota quota = {2 * (uint64_t)entry->size, SIZE_MAX};
     struct shard *shard = shard_of(store, hash);
     lock(shard);
     if (is_outdated(store, entry, era)) {
@@ -504,7 +522,7 @@ enum err cache_store_put_since(struct cache_store *store, struct cache_entry *en
     add(&store->entry_count, 1);
     unlock(shard);
     (void)release(gone, gone_count);
-    make_room(store, hash);
+    make_room(store, hash, quota);
     return OK;
 }
 
@@ -549,6 +567,7 @@ void cache_store_remove(struct cache_store *store, struct cache_entry *entry)
 struct walk {
     struct cache_entry *gone; /* by `next` */
     size_t gone_count;
+    size_t seen_count;
     cache_condemns *condemns;
     const void *context;
 };
@@ -557,6 +576,7 @@ static void walk_chain(struct cache_store *store, struct cache_entry **link, str
 {
     while (*link != NULL) {
         struct cache_entry *entry = *link;
+        walk->seen_count++;
         if (walk->condemns(entry, walk->context)) {
             unlink_entry(store, link);
             entry->next = walk->gone;
@@ -568,22 +588,21 @@ static void walk_chain(struct cache_store *store, struct cache_entry **link, str
     }
 }
 
-/* Chains `from` to `from + count` of a shard under its lock. */
-static size_t walk_chains(struct cache_store *store, struct shard *shard, size_t from, size_t count,
-                          cache_condemns *condemns, const void *context)
+/* `count` chains, beginning with `at` over all shards, under the lock of their shard. */
+static void walk_chains(struct cache_store *store, size_t at, size_t count, struct walk *walk)
 {
-    struct walk walk = {.condemns = condemns, .context = context};
+    struct shard *shard = &store->shards[at / store->chain_count];
+    size_t from = at % store->chain_count;
     lock(shard);
     for (size_t i = from; i < from + count; i++) {
-        walk_chain(store, &shard->chains[i], &walk);
+        walk_chain(store, &shard->chains[i], walk);
     }
     unlock(shard);
-    while (walk.gone != NULL) {
-        struct cache_entry *entry = walk.gone;
-        walk.gone = entry->next;
+    while (walk->gone != NULL) {
+        struct cache_entry *entry = walk->gone;
+        walk->gone = entry->next;
         cache_entry_unref(entry);
     }
-    return walk.gone_count;
 }
 
 static size_t step_of(const struct cache_store *store)
@@ -591,18 +610,39 @@ static size_t step_of(const struct cache_store *store)
     return store->chain_count < CACHE_SWEEP_CHAINS ? store->chain_count : CACHE_SWEEP_CHAINS;
 }
 
-size_t cache_store_purge(struct cache_store *store, cache_condemns *condemns, const void *context)
+static size_t all_chains(const struct cache_store *store)
 {
-    size_t count = 0;
-    size_t step = step_of(store);
+    return store->chain_count * CACHE_SHARDS;
+}
+
+struct cache_walk cache_store_begin_purge(struct cache_store *store)
+{
     atomic_store_explicit(&store->purged, begin_era(store), memory_order_relaxed);
     add(&store->purge_count, 1);
-    for (size_t s = 0; s < CACHE_SHARDS; s++) {
-        for (size_t from = 0; from < store->chain_count; from += step) {
-            count += walk_chains(store, &store->shards[s], from, step, condemns, context);
-        }
+    return (struct cache_walk){.left = all_chains(store)};
+}
+
+bool cache_store_go_on(struct cache_store *store, struct cache_walk *walk, size_t work,
+                       cache_condemns *condemns, const void *context)
+{
+    size_t step = step_of(store);
+    size_t done = 0;
+    while (walk->left > 0 && done < work) {
+        struct walk piece = {.condemns = condemns, .context = context};
+        walk_chains(store, walk->at, step, &piece);
+        walk->at += step;
+        walk->left -= step;
+        walk->gone_count += piece.gone_count;
+        done += 1 + piece.seen_count;
     }
-    return count;
+    return walk->left > 0;
+}
+
+size_t cache_store_purge(struct cache_store *store, cache_condemns *condemns, const void *context)
+{
+    struct cache_walk walk = cache_store_begin_purge(store);
+    (void)cache_store_go_on(store, &walk, SIZE_MAX, condemns, context);
+    return walk.gone_count;
 }
 
 uint64_t cache_store_purge_count(const struct cache_store *store)
@@ -635,15 +675,14 @@ bool cache_store_sweep(struct cache_store *store, const uint64_t *realms, size_t
                        size_t chains)
 {
     const struct living living = {realms, realm_count};
-    size_t total = store->chain_count * CACHE_SHARDS;
+    size_t total = all_chains(store);
     size_t step = step_of(store);
     if (atomic_exchange_explicit(&store->is_sweep_wanted, false, memory_order_relaxed)) {
         store->sweep_left = total;
     }
     for (size_t done = 0; done < chains && store->sweep_left > 0; done += step) {
-        struct shard *shard = &store->shards[store->sweep_at / store->chain_count];
-        (void)walk_chains(store, shard, store->sweep_at % store->chain_count, step, is_dead,
-                          &living);
+        struct walk piece = {.condemns = is_dead, .context = &living};
+        walk_chains(store, store->sweep_at, step, &piece);
         store->sweep_at = (store->sweep_at + step) % total;
         store->sweep_left -= step;
     }

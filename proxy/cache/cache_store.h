@@ -66,9 +66,12 @@ MUST_USE enum err cache_store_create(uint64_t size, struct cache_store **ret_sto
 /* Control; the last one destroys: no entry is in use then. NULL is fine. */
 struct cache_store *cache_store_ref(struct cache_store *store);
 void cache_store_unref(struct cache_store *store);
-/* From now on it holds up to so many bytes: what is beyond goes, the longest unused first.
- * Control. */
+/* From now on it holds up to so many bytes. Takes no lock: what is beyond goes by
+ * cache_store_shrink, and by what is put. Control. */
 void cache_store_resize(struct cache_store *store, uint64_t size);
+/* Takes out what is beyond its size, the longest unused first, `count` entries at most; true when
+ * there is more. Control. */
+bool cache_store_shrink(struct cache_store *store, size_t count);
 /* The seed of the keys' hashes: clients cannot choose their chain. Any thread. */
 struct hash_key cache_store_seed(const struct cache_store *store);
 /* A realm that was never used; never 0. Any thread. */
@@ -113,6 +116,18 @@ void cache_store_remove(struct cache_store *store, struct cache_entry *entry);
 typedef bool cache_condemns(const struct cache_entry *entry, const void *context);
 /* Takes out what is condemned, CACHE_SWEEP_CHAINS chains at a time under a lock; how many went. */
 size_t cache_store_purge(struct cache_store *store, cache_condemns *condemns, const void *context);
+/* The same in pieces. What was asked for before it begins is not put any more; an entry goes when
+ * the walk comes by. Zeroed memory is a walk that is over. */
+struct cache_walk {
+    size_t at; /* the next chain, over all shards */
+    size_t left;
+    size_t gone_count;
+};
+struct cache_walk cache_store_begin_purge(struct cache_store *store);
+/* Looks at some `work` entries, an empty piece of the table counting as one; true when there is
+ * more to look at. */
+bool cache_store_go_on(struct cache_store *store, struct cache_walk *walk, size_t work,
+                       cache_condemns *condemns, const void *context);
 /* How often anything was purged: what was remembered of the store is to be looked up anew. */
 uint64_t cache_store_purge_count(const struct cache_store *store);
 /* Frees entries of other realms than these, `chains` of the table at most; true when there is more

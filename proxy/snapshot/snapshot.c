@@ -473,7 +473,7 @@ static struct circuit_limits limits_of(const struct conf_circuit *conf, size_t w
 }
 
 /* The store outlives snapshots as the rate table does; where nothing is to be kept any more it is
- * emptied. */
+ * emptied, by control's ticks. A rollback comes by here: no lock is taken. */
 static enum err fill_cache(const struct conf_cache *conf, struct snapshot_service *service)
 {
     enum { SECOND_US = 1000000 };
@@ -515,12 +515,14 @@ static enum err fill_edge(struct snapshot *snapshot, const struct snapshot_servi
     return err == OK ? fill_cache(&plan->conf->cache, service) : err;
 }
 
-/* What is kept of a version is known by its realm. */
+/* What is kept of a version is known by its realm. Without one nothing is found: what happens while
+ * nothing is kept, a write or a purge, is known to nobody afterwards. */
 static void fill_realm(struct version *version, struct cache_store *cache)
 {
-    bool is_new = atomic_load_explicit(&version->cache_realm, memory_order_relaxed) == 0;
-    if (cache != NULL && is_new) {
-        atomic_store_explicit(&version->cache_realm, cache_store_new_realm(cache),
+    bool has_realm = atomic_load_explicit(&version->cache_realm, memory_order_relaxed) != 0;
+    if (has_realm != (cache != NULL)) {
+        atomic_store_explicit(&version->cache_realm,
+                              cache != NULL ? cache_store_new_realm(cache) : 0,
                               memory_order_relaxed);
     }
 }

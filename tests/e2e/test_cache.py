@@ -267,9 +267,52 @@ def purge_makes_the_origin_be_asked_again(stage):
     expect(stage.serin.admin("POST", purge, {"path": "img"}).status, 422, "what is no path")
     expect(stage.ask(target="/a").get("Cache-Status").startswith("serin; hit"), True, "the others are left")
     expect(stage.serin.admin("POST", purge, {"path": "*"}).json["purged"], 1, "purged all")
-    expect(kept(stage)["entries"], 0, "nothing is left")
+    expect(stage.ask(target="/a").get("Cache-Status").startswith("serin; fwd"), True, "nothing is found")
+    wait_kept(stage, 1)
     audit = stage.serin.admin("GET", "/api/v1/audit").body
     wait_for(lambda: b"cache.purge" in stage.serin.admin("GET", "/api/v1/audit").body, f"the audit trail: {audit}", 30)
+
+
+@case(service=FULL)
+def page_that_was_on_its_way_when_it_was_purged_is_not_kept(stage):
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(link):
+        stage.origin.read(link)
+        begun.set()
+        gate.wait(60 * SLOW)
+        link.send(page(b"old", "Cache-Control: max-age=600"))
+
+    stage.origin.play = slow
+    link = stage.connect()
+    link.send(stage.request(target=PAGE))
+    expect(begun.wait(30 * SLOW), True, "the origin has the request")
+    purge = f"/api/v1/services/{stage.name}/cache/purge"
+    expect(stage.serin.admin("POST", purge, {"path": PAGE}).json["purged"], 0, "nothing is there yet")
+    gate.set()
+    expect(link.read_response().body, b"old", "who asked before the purge gets it")
+    stage.origin.play = None
+    stage.origin.reply = page(b"new", "Cache-Control: max-age=600")
+    expect(stage.ask(target=PAGE).body, b"new", "the next one does not")
+
+
+@case(starts_proxy=False)
+def cache_that_shrinks_and_comes_back_is_asked_anew(stage):
+    def load(cache):
+        stage.serin.change({"services": [stage.service(cache=cache)]})
+        expect(stage.serin.admin("POST", "/api/v1/reload", {}).status, 200, f"a reload: {cache}")
+
+    stage.start_serin({"services": [stage.service(**FULL)]})
+    stage.origin.reply = page(b"x" * 100000, "Cache-Control: max-age=600")
+    for number in range(12):
+        stage.ask(target=f"/{number}")
+    wait_kept(stage, 12)
+    load({"mode": "full", "size": "1MiB"})
+    wait_for(lambda: kept(stage)["bytes"] <= 1 << 20, "what is beyond the size goes", 30)
+    expect(kept(stage)["entries"] > 0, True, "and no more")
+    load("off")
+    load({"mode": "full"})
+    expect(stage.ask(target="/11").get("Cache-Status").startswith("serin; fwd"), True, "nothing of before is found")
 
 
 @case(starts_proxy=False)

@@ -235,6 +235,7 @@ static void entry_in_use_outlives_its_eviction(void **state)
     struct cache_key key = key_of(&bench.arena, "/a");
     struct cache_entry *entry = cache_store_find(bench.store, REALM, &key, &nothing, &has_other);
     cache_store_resize(bench.store, 0);
+    assert_false(cache_store_shrink(bench.store, 1));
     assert_int_equal(usage().entries, 0);
     assert_int_equal(usage().held_bytes, 0);
     assert_int_equal(usage().loose_bytes, entry->size);
@@ -303,6 +304,27 @@ static void body_of_unknown_size_grows_to_its_bound_and_is_trimmed(void **state)
     assert_int_equal(usage().held_bytes, entry->size);
 }
 
+static void smaller_size_is_reached_a_few_entries_at_a_time(void **state)
+{
+    (void)state;
+    char target[NAME_SIZE];
+    for (int i = 0; i < 200; i++) {
+        (void)snprintf(target, sizeof target, "/n%d", i);
+        put(REALM, target, 100);
+    }
+    uint64_t held = usage().held_bytes;
+    cache_store_resize(bench.store, held / 2);
+    assert_int_equal(usage().entries, 200);
+    assert_true(cache_store_shrink(bench.store, 10));
+    assert_int_equal(usage().entries, 190);
+    put(REALM, "/another", 100);
+    assert_in_range(usage().entries, 188, 190);
+    while (cache_store_shrink(bench.store, 10)) {
+    }
+    assert_true(usage().held_bytes <= held / 2);
+    assert_in_range(usage().entries, 90, 100);
+}
+
 static void dropped_realm_is_never_found_and_is_swept(void **state)
 {
     (void)state;
@@ -344,6 +366,27 @@ static void purge_takes_what_it_condemns(void **state)
     assert_int_equal(cache_store_purge_count(bench.store), before + 1);
     assert_true(has(REALM, "/b"));
     assert_int_equal(usage().entries, 1);
+}
+
+static void purge_in_pieces_takes_what_one_at_a_time_takes(void **state)
+{
+    (void)state;
+    char target[NAME_SIZE];
+    for (int i = 0; i < 200; i++) {
+        (void)snprintf(target, sizeof target, i % 2 == 0 ? "/a/%d" : "/b/%d", i);
+        put(REALM, target, 100);
+    }
+    struct cache_walk walk = cache_store_begin_purge(bench.store);
+    assert_int_equal(usage().entries, 200);
+    size_t turns = 1;
+    while (cache_store_go_on(bench.store, &walk, 20, is_under, "/a/")) {
+        turns++;
+    }
+    assert_true(turns > 1);
+    assert_int_equal(walk.gone_count, 100);
+    assert_int_equal(usage().entries, 100);
+    assert_false(cache_store_go_on(bench.store, &walk, 20, is_under, "/b/"));
+    assert_true(has(REALM, "/b/1"));
 }
 
 static enum err put_since(const char *target, uint64_t era)
@@ -650,8 +693,10 @@ int main(void)
         PLAY(too_much_at_a_time_is_not_begun),
         PLAY(bodies_that_grow_together_stay_within_the_stores_size),
         PLAY(body_of_unknown_size_grows_to_its_bound_and_is_trimmed),
+        PLAY(smaller_size_is_reached_a_few_entries_at_a_time),
         PLAY(dropped_realm_is_never_found_and_is_swept),
         PLAY(purge_takes_what_it_condemns),
+        PLAY(purge_in_pieces_takes_what_one_at_a_time_takes),
         PLAY(answer_that_a_purge_or_a_write_overtook_is_not_put),
         PLAY(want_of_memory_leaves_nothing_behind),
         PLAY(threads_share_it_and_every_byte_is_accounted_for),

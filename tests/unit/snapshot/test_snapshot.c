@@ -130,6 +130,45 @@ static void a_snapshot_holds_what_it_names_until_it_goes(void **state)
     assert_nothing_is_shared();
 }
 
+static void put_page(const struct snapshot_service *service, uint64_t realm)
+{
+    static const struct fields nothing = {NULL, 0};
+    struct cache_parts page = {.realm = realm, .key = {BYTES("/"), 1}, .status = 200};
+    struct cache_entry *entry = NULL;
+    assert_int_equal(cache_entry_create(service->cache, &page, 0, &entry), OK);
+    assert_int_equal(cache_store_put(service->cache, entry, &nothing), OK);
+}
+
+/* A rollback makes a snapshot too: it waits for no lock, and frees nothing. */
+static void what_is_kept_beyond_a_new_size_is_left_to_ticks(void **state)
+{
+    (void)state;
+    struct conf_service *conf = (struct conf_service *)(uintptr_t)parts.plans[0].conf;
+    struct version *version = parts.versions[0][ROLE_CURRENT];
+    struct snapshot *first = make();
+    struct cache_store *store = first->services[0].cache;
+    uint64_t realm = atomic_load(&version->cache_realm);
+    put_page(&first->services[0], realm);
+    conf->cache.size = 1;
+    struct snapshot *second = make();
+    assert_int_equal(cache_store_usage(store).size, 1);
+    assert_int_equal(cache_store_usage(store).entries, 1);
+    assert_int_equal(atomic_load(&version->cache_realm), realm);
+    conf->cache.is_on = false;
+    struct snapshot *third = make();
+    assert_int_equal(cache_store_usage(store).entries, 1);
+    assert_int_equal(atomic_load(&version->cache_realm), 0);
+    conf->cache.is_on = true;
+    struct snapshot *fourth = make();
+    assert_true(atomic_load(&version->cache_realm) > realm);
+    assert_false(cache_store_shrink(store, 1));
+    assert_int_equal(cache_store_usage(store).entries, 0);
+    snapshot_destroy(first);
+    snapshot_destroy(second);
+    snapshot_destroy(third);
+    snapshot_destroy(fourth);
+}
+
 static void rules_are_those_of_the_configuration_and_the_plan(void **state)
 {
     (void)state;
@@ -271,6 +310,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PLAY(a_snapshot_holds_what_it_names_until_it_goes),
+        PLAY(what_is_kept_beyond_a_new_size_is_left_to_ticks),
         PLAY(rules_are_those_of_the_configuration_and_the_plan),
         PLAY(without_a_current_version_there_is_no_weight),
         PLAY(routes_lead_to_the_services_by_their_order),
