@@ -396,14 +396,15 @@ static void connect_endpoint(struct exchange *exchange)
     }
 }
 
-static void reach_endpoint(struct exchange *exchange, bool is_new)
+static void reach_endpoint(struct exchange *exchange, bool is_fresh)
 {
     struct attempt *attempt = &exchange->attempt;
     const struct snapshot_endpoint *target = attempt->target;
-    attempt->client = is_new
+    bool is_own = attempt->proxy_protocol != PROXY_PROTOCOL_NONE;
+    attempt->client = is_own
                           ? NULL
                           : seat_checkout(attempt->seat, exchange_speech(exchange->request, target),
-                                          target->tls, &exchange_client_ops, exchange);
+                                          target->tls, is_fresh, &exchange_client_ops, exchange);
     if (attempt->client != NULL) {
         send_request(exchange);
     } else {
@@ -428,8 +429,7 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
         exchange_reply(exchange, 501, REJECT_PROTOCOL_UNKNOWN);
         return;
     }
-    bool is_new = is_fresh || version->proxy_protocol != PROXY_PROTOCOL_NONE;
-    if (exchange_overflows(exchange, role, index, is_new)) {
+    if (exchange_overflows(exchange, role, index, is_fresh)) {
         return;
     }
     begin(exchange, version, index);
@@ -438,7 +438,7 @@ void exchange_attempt(struct exchange *exchange, size_t avoid, bool is_fresh)
     if (address_count > 1) {
         attempt->address = (uint32_t)random_below(&exchange->host->loop->random, address_count);
     }
-    reach_endpoint(exchange, is_new);
+    reach_endpoint(exchange, is_fresh);
 }
 
 /* ---- failing ---- */
@@ -568,7 +568,9 @@ static void on_turned_away(void *call)
     struct exchange *exchange = call;
     CHECK(exchange->tag == EXCHANGE_TAG);
     exchange->attempt.client = NULL;
-    reach_endpoint(exchange, false);
+    if (!circuit_overflows_again(exchange)) {
+        reach_endpoint(exchange, false);
+    }
 }
 
 const struct client_ops exchange_client_ops = {

@@ -52,32 +52,22 @@ static enum metric_overflow limit_of(const struct exchange *exchange,
 
 static enum seat_prospect prospect_of(const struct exchange *exchange,
                                       const struct snapshot_version *version, size_t index,
-                                      bool is_new)
+                                      bool is_fresh)
 {
     const struct snapshot_endpoint *target = &version->endpoints[index];
     bool is_own = version->proxy_protocol != PROXY_PROTOCOL_NONE;
-    enum seat_prospect prospect =
-        is_own ? SEAT_DIALS
+    return is_own
+               ? SEAT_DIALS
                : seat_prospect(exchange_seat(exchange->host, target->endpoint),
-                               exchange_speech(exchange->request, target), target->tls);
-    return prospect == SEAT_TAKES && is_new ? SEAT_DIALS : prospect;
+                               exchange_speech(exchange->request, target), target->tls, is_fresh);
 }
 
-bool exchange_overflows(struct exchange *exchange, enum role role, size_t index, bool is_new)
+static void overflow(struct exchange *exchange, enum role role, enum metric_overflow limit)
 {
-    const struct snapshot_version *version = &exchange->service->versions[role];
-    if (!exchange->service->circuit.is_on) {
-        return false;
-    }
-    enum metric_overflow limit =
-        limit_of(exchange, version, prospect_of(exchange, version, index, is_new));
-    if (limit == METRIC_OVERFLOW_COUNT) {
-        return false;
-    }
     cell_increment(&exchange->service_cells->overflows[role][limit]);
     if (exchange_is_asking(exchange)) {
         exchange_give_held(exchange);
-        return true;
+        return;
     }
     exchange->attempt.role = role;
     if (exchange_may_divert(exchange)) {
@@ -85,6 +75,38 @@ bool exchange_overflows(struct exchange *exchange, enum role role, size_t index,
     } else {
         exchange_fail(exchange, 503, REJECT_CIRCUIT);
     }
+}
+
+bool exchange_overflows(struct exchange *exchange, enum role role, size_t index, bool is_fresh)
+{
+    const struct snapshot_version *version = &exchange->service->versions[role];
+    if (!exchange->service->circuit.is_on) {
+        return false;
+    }
+    enum metric_overflow limit =
+        limit_of(exchange, version, prospect_of(exchange, version, index, is_fresh));
+    if (limit == METRIC_OVERFLOW_COUNT) {
+        return false;
+    }
+    overflow(exchange, role, limit);
+    return true;
+}
+
+/* It is counted among the running and the pending; what it was let through without is a connection
+ * of its own. */
+bool circuit_overflows_again(struct exchange *exchange)
+{
+    enum role role = exchange->attempt.role;
+    const struct snapshot_version *version = &exchange->service->versions[role];
+    uint32_t connections_max = exchange->service->circuit.connections;
+    bool is_limited = exchange->attempt.circuit != NULL && connections_max > 0;
+    if (!is_limited ||
+        prospect_of(exchange, version, exchange->attempt.target_index, false) != SEAT_DIALS ||
+        has_room(exchange->host, version, connections_max)) {
+        return false;
+    }
+    exchange_count(exchange, ATTEMPT_REFUSED, false);
+    overflow(exchange, role, METRIC_OVERFLOW_CONNECTIONS);
     return true;
 }
 

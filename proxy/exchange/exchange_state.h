@@ -195,8 +195,10 @@ void exchange_capture(struct exchange *exchange, enum attempt_end end, enum metr
 void exchange_give_capture(struct exchange *exchange);
 
 /* Would an attempt at this endpoint of the role pass a limit of `circuit`? Then it is dealt with:
- * rescued, answered or, of an asset, given up. `is_new`: it takes no pooled connection. */
-bool exchange_overflows(struct exchange *exchange, enum role role, size_t index, bool is_new);
+ * rescued, answered or, of an asset, given up. `is_fresh`: it takes no idle connection. */
+bool exchange_overflows(struct exchange *exchange, enum role role, size_t index, bool is_fresh);
+/* The same for an attempt under way that has to go on without the connection it waited for. */
+bool circuit_overflows_again(struct exchange *exchange);
 /* May the stable version stand in for a canary that is full? Takes the token for it. */
 bool exchange_may_divert(struct exchange *exchange);
 /* The attempt begins, waits for a connection, has one, is over. */

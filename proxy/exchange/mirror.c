@@ -186,10 +186,10 @@ static void connect_endpoint(struct mirror *mirror)
 
 static void reach_endpoint(struct mirror *mirror)
 {
-    mirror->client =
-        mirror->proxy_protocol == PROXY_PROTOCOL_NONE
-            ? seat_checkout(mirror->seat, mirror->speech, mirror->tls, &mirror_client_ops, mirror)
-            : NULL;
+    mirror->client = mirror->proxy_protocol == PROXY_PROTOCOL_NONE
+                         ? seat_checkout(mirror->seat, mirror->speech, mirror->tls, false,
+                                         &mirror_client_ops, mirror)
+                         : NULL;
     if (mirror->client != NULL) {
         send_request(mirror);
     } else {

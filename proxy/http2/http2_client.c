@@ -60,6 +60,11 @@ bool http2_client_is_idle(const struct http2_client *connection)
     return connection->is_idle_told;
 }
 
+bool http2_client_is_quiet(const struct http2_client *connection)
+{
+    return !stream_has_unread(connection->stream);
+}
+
 bool http2_client_is_sealed_by(const struct http2_client *connection, const struct tls_client *tls)
 {
     const struct tls_client *made_by =
@@ -147,6 +152,7 @@ static void close_connection(struct http2_client *connection, enum client_failur
     connection->state = HTTP2_CLIENT_CLOSED;
     connection->is_busy = true; /* what users still say is for nobody */
     tell_ended(connection);
+    connection->keeper->on_closing(connection->keeper, connection);
     deadline_disarm(&connection->deadline);
     for (struct list *link = connection->calls.next; link != &connection->calls;
          link = link->next) {

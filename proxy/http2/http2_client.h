@@ -49,6 +49,8 @@ struct http2_keeper {
     void (*on_busy)(struct http2_keeper *keeper, struct http2_client *connection);
     /* It takes no calls any more, and closes with its last one: forget it. It is busy then. */
     void (*on_ended)(struct http2_keeper *keeper, struct http2_client *connection);
+    /* No bytes pass on it any more. */
+    void (*on_closing)(struct http2_keeper *keeper, struct http2_client *connection);
     /* The connection is closed and about to be freed. */
     void (*on_closed)(struct http2_keeper *keeper, struct http2_client *connection);
     /* What an origin must not do, or did too much of. */
@@ -79,6 +81,8 @@ bool http2_client_may_wait(const struct http2_client *connection, enum client_sp
 /* How many calls the origin and the settings let be under way at once. */
 uint32_t http2_client_capacity(const struct http2_client *connection);
 bool http2_client_is_idle(const struct http2_client *connection);
+/* Has the origin neither said anything that nobody read yet, nor ended it? */
+bool http2_client_is_quiet(const struct http2_client *connection);
 /* Was it made as `tls` would make it now? */
 bool http2_client_is_sealed_by(const struct http2_client *connection, const struct tls_client *tls);
 /* Takes no more calls and closes with the last of them, at once when it is idle. The keeper is told

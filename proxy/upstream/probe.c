@@ -201,6 +201,7 @@ static const struct http2_keeper probe_keeper2 = {
     .on_idle = on_idle2,
     .on_busy = on_news2,
     .on_ended = on_news2,
+    .on_closing = on_news2,
     .on_closed = on_closed2,
     .on_violation = on_violation2,
 };

@@ -104,8 +104,14 @@ static void on_shared_busy(struct http2_keeper *keeper, struct http2_client *con
 
 static void on_shared_ended(struct http2_keeper *keeper, struct http2_client *connection)
 {
-    seat_of_shared(keeper)->live_count--;
+    (void)keeper;
     list_remove(http2_client_link(connection));
+}
+
+static void on_shared_closing(struct http2_keeper *keeper, struct http2_client *connection)
+{
+    (void)connection;
+    seat_of_shared(keeper)->live_count--;
 }
 
 static void on_shared_closed(struct http2_keeper *keeper, struct http2_client *connection)
@@ -130,6 +136,7 @@ void seat_init(struct endpoint_seat *seat, struct endpoint *endpoint, struct end
         .on_idle = on_shared_idle,
         .on_busy = on_shared_busy,
         .on_ended = on_shared_ended,
+        .on_closing = on_shared_closing,
         .on_closed = on_shared_closed,
         .on_violation = on_violation,
     };
@@ -140,13 +147,15 @@ void seat_init(struct endpoint_seat *seat, struct endpoint *endpoint, struct end
 
 /* ---- finding ---- */
 
-/* A shared connection with room, or NULL. */
+/* A shared connection with room, or NULL. For one who has just lost a connection it must be quiet:
+ * where one has ended others have, and the loop may not have come to them yet. */
 static struct http2_client *find_room(const struct endpoint_seat *seat,
-                                      const struct tls_client *tls)
+                                      const struct tls_client *tls, bool is_fresh)
 {
     for (struct list *link = seat->shared.next; link != &seat->shared; link = link->next) {
         struct http2_client *connection = http2_client_of_link(link);
-        if (http2_client_has_room(connection) && http2_client_is_sealed_by(connection, tls)) {
+        if (http2_client_has_room(connection) && http2_client_is_sealed_by(connection, tls) &&
+            (!is_fresh || http2_client_is_quiet(connection))) {
             return connection;
         }
     }
@@ -174,10 +183,10 @@ static struct http2_client *find_opening(const struct endpoint_seat *seat,
 }
 
 enum seat_prospect seat_prospect(const struct endpoint_seat *seat, enum client_speech speech,
-                                 const struct tls_client *tls)
+                                 const struct tls_client *tls, bool is_fresh)
 {
-    bool has_idle = speech != CLIENT_HTTP2 && !list_is_empty(&seat->idle);
-    bool is_shared = speech != CLIENT_HTTP1 && find_room(seat, tls) != NULL;
+    bool has_idle = speech != CLIENT_HTTP2 && !is_fresh && !list_is_empty(&seat->idle);
+    bool is_shared = speech != CLIENT_HTTP1 && find_room(seat, tls, is_fresh) != NULL;
     if (has_idle || is_shared) {
         return SEAT_TAKES;
     }
@@ -212,14 +221,16 @@ static struct client *take_idle(struct endpoint_seat *seat, const struct tls_cli
 }
 
 struct client *seat_checkout(struct endpoint_seat *seat, enum client_speech speech,
-                             const struct tls_client *tls, const struct client_ops *ops, void *call)
+                             const struct tls_client *tls, bool is_fresh,
+                             const struct client_ops *ops, void *call)
 {
-    struct http2_client *connection = speech != CLIENT_HTTP1 ? find_room(seat, tls) : NULL;
+    struct http2_client *connection =
+        speech != CLIENT_HTTP1 ? find_room(seat, tls, is_fresh) : NULL;
     struct client *client = NULL;
     if (connection != NULL && http2_client_call(connection, ops, call, 0, &client) == OK) {
         return client;
     }
-    return speech != CLIENT_HTTP2 ? take_idle(seat, tls, ops, call) : NULL;
+    return speech != CLIENT_HTTP2 && !is_fresh ? take_idle(seat, tls, ops, call) : NULL;
 }
 
 /* ---- connecting ---- */

@@ -37,7 +37,7 @@ struct endpoint_seat {
     struct list idle;       /* HTTP/1.1 connections, the latest used first */
     struct list shared;     /* HTTP/2 connections that take calls, or are being made */
     uint32_t idle_count;    /* connections without a call, of both kinds */
-    uint32_t live_count;    /* connections that are not being closed: what the cap is about */
+    uint32_t live_count;    /* connections that are not closed: what the cap is about */
     uint32_t in_flight;     /* requests */
     uint32_t streams_seen; /* what the latest HTTP/2 connection carries at once; 0: none was made */
     bool is_http1_chosen;  /* by ALPN, the last time */
@@ -61,15 +61,16 @@ enum seat_prospect {
     SEAT_DIALS  /* a further one is needed */
 };
 enum seat_prospect seat_prospect(const struct endpoint_seat *seat, enum client_speech speech,
-                                 const struct tls_client *tls);
+                                 const struct tls_client *tls, bool is_fresh);
 
 /* A connection for a call that speaks as it must and was made as `tls` (NULL: without) makes them
  * now: one that is shared and has room, or the most recently used idle one. client_send may follow.
  * NULL: there is none. One on which the origin has spoken out of turn, or that it has ended, is
- * closed and passed over. The seat's worker, as all below. */
+ * closed and passed over. `is_fresh`: no idle one, since another has just turned out to be dead.
+ * The seat's worker, as all below. */
 struct client *seat_checkout(struct endpoint_seat *seat, enum client_speech speech,
-                             const struct tls_client *tls, const struct client_ops *ops,
-                             void *call);
+                             const struct tls_client *tls, bool is_fresh,
+                             const struct client_ops *ops, void *call);
 /* Opens a further connection for the call, or has it wait for one that is being made; `way` needs
  * no `resume`, which is the seat's. host->open_max bounds this worker's connections to the
  * endpoint: the longest idle one makes room, without one the error is ERR_LIMIT, as when the

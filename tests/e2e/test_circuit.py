@@ -6,6 +6,8 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from http2 import MAX_CONCURRENT_STREAMS  # noqa: E402
+from http2_origin import Http2Origin  # noqa: E402
 from play import Origin, answer, case, expect, run, wait_for  # noqa: E402
 
 ALWAYS = {"rescue": {"budget": "100%"}}
@@ -67,6 +69,32 @@ def connections_are_limited_and_used_again(stage):
     expect([stage.ask().status for _ in range(5)], [200] * 5, "on the connections that there are")
     expect(overflows(stage), {"connections": 1}, "overflows")
     expect(len(stage.origin.links), 2, "connections")
+
+
+@case(service={"circuit": {"connections": 1}, "origin_http2": "always"}, proxy={"timeouts": {"connect": "60s"}}, workers=1)
+def who_waited_in_vain_makes_no_connection_beyond(stage):
+    """Three wait for one connection, which turns out to carry one request at a time."""
+    back = Http2Origin(stage.origin, [(MAX_CONCURRENT_STREAMS, 1)])
+    greets = threading.Event()
+    perform = stage.origin.play
+
+    def greet_late(link):
+        greets.wait(120)
+        perform(link)
+
+    stage.origin.play = greet_late
+    links = []
+    for _ in range(3):
+        link = stage.connect()
+        link.send(stage.request())
+        links.append(link)
+    wait_for(lambda: stage.serin.metrics().sum("serin_requests_in_flight", service=stage.name) == 3, "all three wait")
+    greets.set()
+    expect(sorted(link.read_response().status for link in links), [200, 503, 503], "one is carried")
+    expect(overflows(stage), {"connections": 2}, "overflows")
+    expect(len(back.served), 1, "connections")
+    expect(stage.failures(), {}, "failures of the version")
+    expect(stage.ask().status, 200, "there is room again")
 
 
 @case(starts_proxy=False)

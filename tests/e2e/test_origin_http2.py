@@ -11,6 +11,7 @@ from certificates import Authority  # noqa: E402
 from http2_origin import Http2Origin  # noqa: E402
 from play import SLOW, case, expect, free_port, health, run, wait_for  # noqa: E402
 from sealed import server_context  # noqa: E402
+from wire import Closed  # noqa: E402
 
 ALWAYS = {"origin_http2": "always"}
 BOTH = ("h2", "http/1.1")
@@ -159,6 +160,28 @@ def many_that_leave_wear_no_connection_out(stage):
     expect(held.read_response().body, b"unharmed", "the call that stayed")
     wait_for(lambda: [frame.code for frame in first.goaways] == [h2.NO_ERROR], "and then it is ended")
     expect(stage.failures(), {}, "failures")
+
+
+@case(service=ALWAYS, proxy=PATIENTLY, workers=1)
+def who_lost_a_connection_goes_on_a_shared_one(stage):
+    back = Http2Origin(stage.origin, [(h2.MAX_CONCURRENT_STREAMS, 1)])
+    both, broken = threading.Barrier(2), []
+
+    def reply(served, stream, asked):
+        if asked.path == "/pair":
+            both.wait(120)
+        if asked.path == "/break" and not broken:
+            broken.append(stream)
+            served.link.reset()
+            raise Closed("as the play wants it")
+        served.respond(stream, body=b"ok")
+
+    back.reply = reply
+    for link in ask_all(stage, ["/pair", "/pair"]):
+        expect(link.read_response().status, 200, "status")
+    expect(len(back.served), 2, "connections for two at once")
+    expect(stage.ask(target="/break").status, 200, "asked once more")
+    expect((len(broken), len(back.served)), (1, 2), "broken, and made")
 
 
 # ---- which protocol ----

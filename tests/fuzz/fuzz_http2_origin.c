@@ -142,6 +142,12 @@ static void on_ended(struct http2_keeper *keeper, struct http2_client *connectio
     fuzz.ended_count++;
 }
 
+static void on_closing(struct http2_keeper *self, struct http2_client *client)
+{
+    (void)self;
+    (void)client;
+}
+
 static void on_closed(struct http2_keeper *keeper, struct http2_client *connection)
 {
     (void)keeper;
@@ -286,8 +292,8 @@ static void begin_once(void)
         fuzz.has_loop = true;
         CHECK(loop_init(&fuzz.loop) == OK);
     }
-    fuzz.keeper = (struct http2_keeper){on_http1, on_ready,  on_idle,     on_busy,
-                                        on_ended, on_closed, on_violation};
+    fuzz.keeper = (struct http2_keeper){on_http1, on_ready,   on_idle,   on_busy,
+                                        on_ended, on_closing, on_closed, on_violation};
     memset(fuzz.calls, 0, sizeof fuzz.calls);
     fuzz.idle_count = 0;
     fuzz.ended_count = 0;

@@ -48,6 +48,7 @@ static struct {
     size_t idle;
     size_t busy;
     size_t ended;
+    size_t closing;
     size_t violations;
 } told;
 
@@ -97,11 +98,19 @@ static void on_ended(struct http2_keeper *self, struct http2_client *client)
     told.ended++;
 }
 
+static void on_closing(struct http2_keeper *self, struct http2_client *client)
+{
+    (void)self;
+    (void)client;
+    told.closing++;
+}
+
 static void on_closed(struct http2_keeper *self, struct http2_client *client)
 {
     (void)self;
     (void)client;
     assert_int_equal(told.ended, 1);
+    assert_int_equal(told.closing, 1);
     connection = NULL;
 }
 
@@ -256,8 +265,8 @@ static int set_up(void **state)
     memset(calls, 0, sizeof calls);
     memset(&told, 0, sizeof told);
     settings = (struct http2_client_settings){{4096, 1024, 100}, 3, 0};
-    keeper = (struct http2_keeper){on_http1, on_ready,  on_idle,     on_busy,
-                                   on_ended, on_closed, on_violation};
+    keeper = (struct http2_keeper){on_http1, on_ready,   on_idle,   on_busy,
+                                   on_ended, on_closing, on_closed, on_violation};
     listening = play_listen(&port);
     assert_int_equal(try_connect(&calls[0]), OK);
     peer_accept(&loop, &origin, listening);
@@ -382,6 +391,7 @@ static void goaway_leaves_what_is_above_it_undone(void **state)
     says(GOAWAY("\x01"));
     play_until(&loop, calls[1].failure == CLIENT_UNPROCESSED);
     assert_int_equal(told.ended, 1);
+    assert_int_equal(told.closing, 0);
     assert_false(http2_client_has_room(connection));
     says(HEAD_200("\x01", LAST));
     play_until(&loop, calls[0].end_count == 1);
@@ -688,6 +698,7 @@ static void every_allocation_may_fail(void **state)
         } else {
             peer_init(&origin, -1);
             told.ended = 1;
+            told.closing = 1;
         }
         bool has_failed = alloc_fail_end();
         assert_int_equal(tear_down(NULL), 0);

@@ -59,7 +59,7 @@ static void on_end(void *object, const struct fields *trailers)
     struct call *call = object;
     call->end_count++;
     if (call->is_greedy) {
-        call->took = seat_checkout(seat, CLIENT_HTTP1, NULL, &ops, call);
+        call->took = seat_checkout(seat, CLIENT_HTTP1, NULL, false, &ops, call);
     }
 }
 
@@ -77,13 +77,18 @@ static void on_failed(void *call, enum client_failure failure)
 static const struct client_ops ops = {on_connected, on_turned_away, on_response, on_response,
                                       on_body,      on_end,         on_drained,  on_failed};
 
-static enum err try_connect(struct call *call)
+static enum err try_connect_by(struct call *call, enum client_speech speech)
 {
     loop_enter(&loop);
-    struct client_way way = {.route = {&address, 1, 0}};
+    struct client_way way = {.route = {&address, 1, 0}, .speech = speech};
     enum err err = seat_connect(seat, &host, &way, 1000000, &ops, call, &call->client);
     loop_leave(&loop);
     return err;
+}
+
+static enum err try_connect(struct call *call)
+{
+    return try_connect_by(call, CLIENT_HTTP1);
 }
 
 static void connect_call(size_t i)
@@ -121,7 +126,7 @@ static void finish_call(size_t i)
 static struct client *checkout(size_t i)
 {
     loop_enter(&loop);
-    struct client *client = seat_checkout(seat, CLIENT_HTTP1, NULL, &ops, &calls[i]);
+    struct client *client = seat_checkout(seat, CLIENT_HTTP1, NULL, false, &ops, &calls[i]);
     loop_leave(&loop);
     return client;
 }
@@ -214,6 +219,55 @@ static void the_cap_counts_what_is_not_on_its_way_out(void **state)
     finish_call(3);
 }
 
+#define says(i, frames) peer_send_bytes(&loop, &origins[i], bytes_make(frames, sizeof(frames) - 1))
+
+static void connect_shared(size_t i)
+{
+    assert_int_equal(try_connect_by(&calls[i], CLIENT_HTTP2), OK);
+    peer_accept(&loop, &origins[i], listening);
+    says(i, "\0\0\0\x04\0\0\0\0\0"); /* SETTINGS */
+    play_until(&loop, calls[i].is_connected);
+    send_request(i);
+}
+
+static void close_call(size_t i)
+{
+    loop_enter(&loop);
+    seat_drop(seat, calls[i].client);
+    loop_leave(&loop);
+}
+
+/* Answers on a connection that takes no more calls may last for hours. */
+static void the_cap_counts_shared_ones_until_their_last_answer(void **state)
+{
+    static const char goaway[] = "\0\0\x08\x07\0\0\0\0\0\0\0\0\x01\0\0\0\0";
+    (void)state;
+    host.open_max = 1;
+    connect_shared(0);
+    play_settle(&loop);
+    peer_send_bytes(&loop, &origins[0], bytes_make(goaway, sizeof goaway - 1));
+    play_until(&loop, list_is_empty(&seat->shared));
+    assert_int_equal(seat->live_count, 1);
+    assert_int_equal(try_connect_by(&calls[1], CLIENT_HTTP2), ERR_LIMIT);
+    says(0, "\0\0\x01\x01\x05\0\0\0\x01\x88"); /* 200, the whole answer */
+    play_until(&loop, calls[0].end_count == 1);
+    close_call(0);
+    play_until(&loop, seat->live_count == 0);
+    connect_shared(2);
+    close_call(2);
+}
+
+static void at_the_cap_an_idle_shared_one_makes_room(void **state)
+{
+    (void)state;
+    host.open_max = 1;
+    connect_shared(0);
+    close_call(0);
+    play_until(&loop, seat->idle_count == 1);
+    connect_call(1);
+    finish_call(1);
+}
+
 static void at_the_cap_the_longest_idle_makes_room(void **state)
 {
     (void)state;
@@ -273,7 +327,7 @@ static void what_was_said_out_of_turn_is_never_an_answer(void **state)
     assert_int_equal(shutdown(origins[1].fd, SHUT_WR), 0);
     loop.asked_us -= 2 * (uint64_t)LOOP_LATE_US;
     loop_enter(&loop);
-    struct client *client = seat_checkout(seat, CLIENT_HTTP1, NULL, &ops, &calls[3]);
+    struct client *client = seat_checkout(seat, CLIENT_HTTP1, NULL, false, &ops, &calls[3]);
     assert_ptr_equal(client, calls[0].client);
     assert_int_equal(connections(METRIC_CONNECTION_IDLE), 0);
     assert_int_equal(seat->live_count, 1);
@@ -365,6 +419,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PLAY(the_latest_used_is_given_out_first),
         PLAY(the_cap_counts_what_is_not_on_its_way_out),
+        PLAY(the_cap_counts_shared_ones_until_their_last_answer),
+        PLAY(at_the_cap_an_idle_shared_one_makes_room),
         PLAY(at_the_cap_the_longest_idle_makes_room),
         PLAY(what_was_not_finished_is_not_kept),
         PLAY(an_idle_connection_ends_with_its_time_or_its_origin),
