@@ -68,6 +68,15 @@ bool containment_lets_through(struct containment *containment, bool is_rescuable
     return true;
 }
 
+void containment_give_back(struct containment *containment, bool is_rescuable)
+{
+    uint64_t *last_us = is_rescuable ? &containment->rescuable_us : &containment->unsafe_us;
+    uint64_t gap_us = is_rescuable ? CONTAINMENT_RESCUABLE_US : CONTAINMENT_UNSAFE_US;
+    if (containment->is_contained && *last_us >= gap_us) { /* else it began anew since */
+        *last_us -= gap_us;
+    }
+}
+
 bool containment_on_trickle(struct containment *containment,
                             const struct containment_policy *policy, bool has_failed)
 {

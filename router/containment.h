@@ -55,6 +55,8 @@ static inline void containment_on_good(struct containment *containment,
 }
 /* While contained: may this request of the canary's go there? Times only grow. */
 bool containment_lets_through(struct containment *containment, bool is_rescuable, uint64_t now_us);
+/* A request that was let through never went to the canary: another one of its kind may go. */
+void containment_give_back(struct containment *containment, bool is_rescuable);
 /* A request that was let through has its answer. True when that ends the containment. */
 bool containment_on_trickle(struct containment *containment,
                             const struct containment_policy *policy, bool has_failed);

@@ -25,6 +25,16 @@ void exchange_contain(struct exchange *exchange, struct containment *containment
     }
 }
 
+void exchange_spare_trickle(struct exchange *exchange)
+{
+    if (exchange->is_trickle && exchange->attempt.target == NULL) {
+        exchange->is_trickle = false;
+        containment_give_back(
+            version_containment(canary_of(exchange), exchange->host->worker_index),
+            exchange_is_rescuable(exchange));
+    }
+}
+
 void exchange_weigh(struct exchange *exchange, bool is_bad)
 {
     bool is_canarys = exchange->attempt.target != NULL && exchange->attempt.role == ROLE_CURRENT;

@@ -130,6 +130,7 @@ void exchange_host_adopt(struct exchange_host *host, struct snapshot *snapshot)
     if (before != NULL) {
         lasting_follow(host, before, snapshot);
         leave_snapshot(host, before);
+        fresh_follow(host);
     }
 }
 
@@ -307,6 +308,45 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     if (is_held_back && facts.is_live[ROLE_PREVIOUS]) {
         exchange_contain(exchange, containment);
     }
+}
+
+/* The exchange's service in the newest snapshot; NULL: it is gone. */
+static const struct snapshot_service *newest_of(const struct exchange *exchange)
+{
+    const struct snapshot *snapshot = exchange->host->snapshot;
+    for (size_t i = 0; i < snapshot->service_count; i++) {
+        if (snapshot->services[i].service == exchange->service->service) {
+            return &snapshot->services[i];
+        }
+    }
+    return NULL;
+}
+
+bool exchange_is_outdated(const struct exchange *exchange)
+{
+    if (exchange->lease->is_current || exchange->decision.role != ROLE_CURRENT) {
+        return false;
+    }
+    const struct snapshot_service *newest = newest_of(exchange);
+    return newest != NULL && newest->decide.weight_ppm == 0;
+}
+
+bool exchange_decide_anew(struct exchange *exchange)
+{
+    CHECK(exchange->attempt.target == NULL);
+    struct exchange_host *host = exchange->host;
+    struct lease *before = exchange->lease;
+    struct service_cells *cells = exchange->service_cells;
+    cell_sub(&cells->in_flight[exchange->decision.role], 1);
+    exchange->service = newest_of(exchange);
+    exchange->lease = &host->snapshot->leases[host->worker_index];
+    lease_acquire(exchange->lease);
+    exchange_return_lease(host, before);
+    exchange->is_trickle = false;
+    decide_version(exchange, exchange->is_peer_trusted);
+    exchange_find_affinity(exchange, exchange->is_peer_trusted);
+    cell_increment(&cells->in_flight[exchange->decision.role]);
+    return exchange->decision.reason != DECIDE_NONE_LIVE;
 }
 
 static enum err forward(struct exchange *exchange, bool is_trusted)

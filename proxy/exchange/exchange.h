@@ -1,7 +1,8 @@
 /* proxy/exchange/exchange.h — one request's life, from its head to the last byte of its answer.
  *
  * An exchange is opened by a server codec through the handler port, takes the worker's lease (one
- * request sees one configuration, first byte to last), asks the router which version answers, and
+ * request sees one configuration, first byte to last, but for one that has waited for another's
+ * answer when its canary lost its weight), asks the router which version answers, and
  * makes attempts at endpoints of it until one answers or there is nothing left to try. Bodies flow
  * through it in both directions at the slower side's pace. It lives in the request's arena, so it
  * is gone with its last call to the responder. Which protocol the client speaks it cannot tell but

@@ -116,6 +116,11 @@ void exchange_enter(struct exchange *exchange, enum exchange_state next);
 void exchange_set_host(const struct snapshot_endpoint *target, struct request *out);
 /* The version is decided and nothing is kept for the request: the origin is asked. */
 void exchange_go_on(struct exchange *exchange);
+/* Has the canary that the exchange is for no weight any more, in a newer snapshot? */
+bool exchange_is_outdated(const struct exchange *exchange);
+/* Moves an outdated exchange that has asked nobody yet to the newest snapshot, which decides.
+ * False: no version can answer there. */
+bool exchange_decide_anew(struct exchange *exchange);
 /* From now on timeouts.total, or what the client says it waits, runs; nothing changes when it does
  * already. */
 void exchange_bound(struct exchange *exchange);
@@ -182,6 +187,8 @@ bool exchange_is_rescuable(const struct exchange *exchange);
 
 /* The decided version is the canary, which is held back: lets the request through or diverts it. */
 void exchange_contain(struct exchange *exchange, struct containment *containment);
+/* A request that was let through does not go to the canary after all: another one may. */
+void exchange_spare_trickle(struct exchange *exchange);
 /* The client saw an answer, or the lack of one: weighs it if it was the canary's. */
 void exchange_weigh(struct exchange *exchange, bool is_bad);
 /* What came of a request that was let through. */

@@ -78,6 +78,15 @@ static void join(struct exchange *exchange, struct flight *flight)
 static void wake(struct exchange *exchange)
 {
     deadline_disarm(&exchange->watch);
+    if (exchange_is_outdated(exchange)) {
+        /* It may be of a store that the present snapshot alone still has. */
+        cache_entry_unref(exchange->cached->asked);
+        exchange->cached->asked = NULL;
+        if (!exchange_decide_anew(exchange)) {
+            exchange_fail(exchange, 503, REJECT_NO_ENDPOINT);
+            return;
+        }
+    }
     if (!fresh_answers(exchange)) {
         exchange_go_on(exchange);
     }
@@ -103,6 +112,35 @@ void fresh_land(struct exchange *exchange)
     }
 }
 
+static void move_outdated(struct flight *flight, struct list *outdated)
+{
+    struct list *next = flight->waiting.next;
+    while (next != &flight->waiting) {
+        struct list *link = next;
+        next = next->next;
+        if (exchange_is_outdated(CONTAINER_OF(link, struct cached, waiting)->exchange)) {
+            list_remove(link);
+            list_push_back(outdated, link);
+        }
+    }
+}
+
+void fresh_follow(struct exchange_host *host)
+{
+    struct list outdated;
+    list_init(&outdated);
+    for (size_t i = 0; i < EXCHANGE_FLIGHT_CHAINS; i++) {
+        struct list *chain = &host->flights[i];
+        for (struct list *link = chain->next; link != chain; link = link->next) {
+            move_outdated(CONTAINER_OF(link, struct flight, link), &outdated);
+        }
+    }
+    struct list *link = list_pop_front(&outdated);
+    for (; link != NULL; link = list_pop_front(&outdated)) {
+        wake(CONTAINER_OF(link, struct cached, waiting)->exchange);
+    }
+}
+
 void fresh_end(struct exchange *exchange)
 {
     struct cached *cached = exchange->cached;
@@ -119,6 +157,7 @@ void fresh_end(struct exchange *exchange)
 static bool serve(struct exchange *exchange, struct cache_entry *entry, enum metric_cache result)
 {
     struct cache_status status = {.is_hit = true, .is_collapsed = exchange->cached->has_waited};
+    exchange_spare_trickle(exchange);
     if (!cached_serve(exchange, cache_entry_ref(entry), result, status)) {
         cache_entry_unref(entry);
         return false;
@@ -193,6 +232,7 @@ static bool act(struct exchange *exchange, struct cached *cached, struct cache_e
     case CACHE_MISS:
         return !is_partial(cached) && wait_or_fetch(exchange, cached);
     case CACHE_GATEWAY_TIMEOUT:
+        exchange_spare_trickle(exchange);
         exchange_reply(exchange, 504, REJECT_REASON_COUNT);
         return true;
     case CACHE_PASS:

@@ -27,5 +27,7 @@ struct bytes fresh_status(const struct exchange *exchange, char text[CACHE_STATU
 void fresh_on_late(struct exchange *exchange);
 /* Those who wait for this exchange go on; nothing happens when nobody can. */
 void fresh_land(struct exchange *exchange);
+/* There is a new snapshot: who waits for a canary that has no weight in it waits no longer. */
+void fresh_follow(struct exchange_host *host);
 /* The exchange ends. */
 void fresh_end(struct exchange *exchange);

@@ -110,5 +110,39 @@ def kept_answer_is_bounded_in_time_like_any_other(stage):
     wait_in_flight(stage, 0)
 
 
+@case(service={**FULL, "weight": "100%"}, workers=1)
+def who_waits_for_a_canary_that_lost_its_weight_goes_to_the_stable_version(stage):
+    """In one of five rounds at least nobody has waited for too long before the weight is gone."""
+    gates = [threading.Event() for _ in range(5)]
+    stage.origin.reply = answer(200, b"stable")
+
+    def play(link):
+        link.patience_s = 600
+        while True:
+            request = stage.canary.read(link)
+            if request.target != "/":
+                gates[int(request.target[1:])].wait(60 * SLOW)
+            link.send(answer(200, b"canary"))
+
+    stage.canary.play = play
+    bodies = []
+    for number, gate in enumerate(gates):
+        stage.serin.set_weight(stage.name, 100)
+        wait_for(lambda: stage.ask(target="/").body == b"canary", "the canary has all", 30)
+        seen = len(stage.canary.requests)
+        links = [stage.connect(), stage.connect("other")]
+        links[0].send(stage.request(target=f"/{number}"))
+        stage.canary.wait_requests(seen + 1)
+        links[1].send(stage.request(target=f"/{number}"))
+        wait_in_flight(stage, 2)
+        stage.serin.set_weight(stage.name, 0)
+        wait_for(lambda: len(requests_for(stage, f"/{number}")) + len(stage.canary.requests) == seen + 2, "it asks", 30)
+        gate.set()
+        bodies = [link.read_response().body for link in links]
+        if bodies == [b"canary", b"stable"]:
+            return
+    expect(bodies, [b"canary", b"stable"], "who fetched, and who waited")
+
+
 if __name__ == "__main__":
     run(__file__)

@@ -162,6 +162,23 @@ static void canary_without_weight_is_not_contained_and_starts_afresh(void **stat
     assert_true(containment_on_bad(&containment, &policy));
 }
 
+static void what_was_given_back_is_for_the_next_one(void **state)
+{
+    (void)state;
+    for (int is_rescuable = 0; is_rescuable <= 1; is_rescuable++) {
+        struct containment containment = {.is_contained = true};
+        for (unsigned i = 0; i < 3; i++) {
+            assert_true(containment_lets_through(&containment, is_rescuable, START_US));
+            assert_false(containment_lets_through(&containment, is_rescuable, START_US));
+            containment_give_back(&containment, is_rescuable);
+        }
+        assert_true(containment_lets_through(&containment, is_rescuable, START_US));
+        containment = (struct containment){.is_contained = true};
+        containment_give_back(&containment, is_rescuable); /* of one that is over */
+        assert_true(containment_lets_through(&containment, is_rescuable, START_US));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +190,7 @@ int main(void)
         cmocka_unit_test(no_unsafe_request_is_risked_while_rescuable_ones_come),
         cmocka_unit_test(fifty_answers_below_the_limit_end_it),
         cmocka_unit_test(canary_without_weight_is_not_contained_and_starts_afresh),
+        cmocka_unit_test(what_was_given_back_is_for_the_next_one),
         cmocka_unit_test(answers_at_the_limit_go_on_with_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
