@@ -359,8 +359,9 @@ static struct cache_entry *renew(struct exchange *exchange, struct cache_entry *
         cached_give_hope_up(exchange, CACHE_MARK_US); /* it is to be asked about each time */
     }
     if (is_current) {
-        /* Without room for it the client gets it all the same. */
-        enum err err = cache_store_put(store, cache_entry_ref(entry), &exchange->request->fields);
+        /* Without room for it, or purged meanwhile, the client gets it all the same. */
+        enum err err = cache_store_put_since(store, cache_entry_ref(entry),
+                                             &exchange->request->fields, exchange->attempt.era);
         (void)err;
     }
     return entry;

@@ -296,6 +296,32 @@ def page_that_was_on_its_way_when_it_was_purged_is_not_kept(stage):
     expect(stage.ask(target=PAGE).body, b"new", "the next one does not")
 
 
+@case(service=FULL)
+def a_304_does_not_bring_back_what_was_purged(stage):
+    begun, gate = threading.Event(), threading.Event()
+
+    def slow(link):
+        stage.origin.read(link)
+        begun.set()
+        gate.wait(60 * SLOW)
+        link.send(b"HTTP/1.1 304 OK\r\nETag: \"1\"\r\nCache-Control: max-age=600\r\n\r\n")
+
+    stage.origin.reply = page(b"old", "Cache-Control: max-age=600", 'ETag: "1"', "Connection: close")
+    stage.ask(target=PAGE)
+    wait_kept(stage, 1)
+    stage.origin.play = slow
+    link = stage.connect()
+    link.send(stage.request(target=PAGE, fields=["Cache-Control: no-cache"]))
+    expect(begun.wait(30 * SLOW), True, "the origin is asked whether it still holds")
+    purge = f"/api/v1/services/{stage.name}/cache/purge"
+    expect(stage.serin.admin("POST", purge, {"path": PAGE}).json["purged"], 1, "it was kept")
+    gate.set()
+    expect(link.read_response().body, b"old", "who asked before the purge gets it")
+    stage.origin.play = None
+    stage.origin.reply = page(b"new", "Cache-Control: max-age=600")
+    expect(stage.ask(target=PAGE).body, b"new", "the next one does not")
+
+
 @case(starts_proxy=False)
 def cache_that_shrinks_and_comes_back_is_asked_anew(stage):
     def load(cache):
