@@ -490,6 +490,38 @@ static bool has_left_in_time(const struct exchange *exchange, enum client_failur
     return is_cut && rpc_is_past_deadline(exchange);
 }
 
+/* Does what was decided about an attempt that failed and is counted; the next one at the endpoint
+ * `index` takes a new connection if `is_fresh`. */
+static void follow(struct exchange *exchange, struct retry_decision decision, size_t index,
+                   bool is_fresh)
+{
+    switch (decision.action) {
+    case RETRY_SAME_VERSION:
+        exchange->retry_count++;
+        if (!exchange->is_request_done) {
+            /* Its body has to wait until the head is out again. */
+            exchange->responder->ops->want_body(exchange->responder, false);
+        }
+        exchange_attempt(exchange, index, is_fresh);
+        break;
+    case RETRY_OTHER_VERSION:
+        exchange_rescue(exchange);
+        break;
+    case RETRY_ANSWER:
+        if (exchange_is_asking(exchange)) {
+            exchange_give_held(exchange);
+        } else {
+            exchange_fail(exchange, decision.status, REJECT_REASON_COUNT);
+        }
+        break;
+    case RETRY_GO_ON:
+    case RETRY_CUT:
+    case RETRY_DROP:
+        exchange_cut(exchange);
+        break;
+    }
+}
+
 static void on_failed(void *call, enum client_failure failure)
 {
     struct exchange *exchange = call;
@@ -527,31 +559,7 @@ static void on_failed(void *call, enum client_failure failure)
     exchange_count(exchange, facts.end, decision.action == RETRY_SAME_VERSION);
     size_t index = attempt->target_index;
     exchange_release_client(exchange);
-    switch (decision.action) {
-    case RETRY_SAME_VERSION:
-        exchange->retry_count++;
-        if (!exchange->is_request_done) {
-            /* Its body has to wait until the head is out again. */
-            exchange->responder->ops->want_body(exchange->responder, false);
-        }
-        exchange_attempt(exchange, index, !facts.is_unprocessed);
-        break;
-    case RETRY_OTHER_VERSION:
-        exchange_rescue(exchange);
-        break;
-    case RETRY_ANSWER:
-        if (exchange_is_asking(exchange)) {
-            exchange_give_held(exchange);
-        } else {
-            exchange_fail(exchange, decision.status, REJECT_REASON_COUNT);
-        }
-        break;
-    case RETRY_GO_ON:
-    case RETRY_CUT:
-    case RETRY_DROP:
-        exchange_cut(exchange);
-        break;
-    }
+    follow(exchange, decision, index, !facts.is_unprocessed);
 }
 
 static void on_connected(void *call, struct client *client)

@@ -273,51 +273,53 @@ def purge_makes_the_origin_be_asked_again(stage):
     wait_for(lambda: b"cache.purge" in stage.serin.admin("GET", "/api/v1/audit").body, f"the audit trail: {audit}", 30)
 
 
+class Held:
+    """The origin has a request, and answers it when told to."""
+
+    def __init__(self, stage, reply):
+        self.begun, self.gate, self.origin, self.reply = threading.Event(), threading.Event(), stage.origin, reply
+        stage.origin.play = self.play
+
+    def play(self, link):
+        self.origin.read(link)
+        self.begun.set()
+        self.gate.wait(60 * SLOW)
+        link.send(self.reply)
+
+    def let_go(self):
+        self.origin.play = None
+        self.gate.set()
+
+
+def purged(stage):
+    return stage.serin.admin("POST", f"/api/v1/services/{stage.name}/cache/purge", {"path": PAGE}).json["purged"]
+
+
 @case(service=FULL)
 def page_that_was_on_its_way_when_it_was_purged_is_not_kept(stage):
-    begun, gate = threading.Event(), threading.Event()
-
-    def slow(link):
-        stage.origin.read(link)
-        begun.set()
-        gate.wait(60 * SLOW)
-        link.send(page(b"old", "Cache-Control: max-age=600"))
-
-    stage.origin.play = slow
+    held = Held(stage, page(b"old", "Cache-Control: max-age=600"))
     link = stage.connect()
     link.send(stage.request(target=PAGE))
-    expect(begun.wait(30 * SLOW), True, "the origin has the request")
-    purge = f"/api/v1/services/{stage.name}/cache/purge"
-    expect(stage.serin.admin("POST", purge, {"path": PAGE}).json["purged"], 0, "nothing is there yet")
-    gate.set()
+    expect(held.begun.wait(30 * SLOW), True, "the origin has the request")
+    expect(purged(stage), 0, "nothing is there yet")
+    held.let_go()
     expect(link.read_response().body, b"old", "who asked before the purge gets it")
-    stage.origin.play = None
     stage.origin.reply = page(b"new", "Cache-Control: max-age=600")
     expect(stage.ask(target=PAGE).body, b"new", "the next one does not")
 
 
 @case(service=FULL)
 def a_304_does_not_bring_back_what_was_purged(stage):
-    begun, gate = threading.Event(), threading.Event()
-
-    def slow(link):
-        stage.origin.read(link)
-        begun.set()
-        gate.wait(60 * SLOW)
-        link.send(b"HTTP/1.1 304 OK\r\nETag: \"1\"\r\nCache-Control: max-age=600\r\n\r\n")
-
     stage.origin.reply = page(b"old", "Cache-Control: max-age=600", 'ETag: "1"', "Connection: close")
     stage.ask(target=PAGE)
     wait_kept(stage, 1)
-    stage.origin.play = slow
+    held = Held(stage, b"HTTP/1.1 304 OK\r\nETag: \"1\"\r\nCache-Control: max-age=600\r\n\r\n")
     link = stage.connect()
     link.send(stage.request(target=PAGE, fields=["Cache-Control: no-cache"]))
-    expect(begun.wait(30 * SLOW), True, "the origin is asked whether it still holds")
-    purge = f"/api/v1/services/{stage.name}/cache/purge"
-    expect(stage.serin.admin("POST", purge, {"path": PAGE}).json["purged"], 1, "it was kept")
-    gate.set()
+    expect(held.begun.wait(30 * SLOW), True, "the origin is asked whether it still holds")
+    expect(purged(stage), 1, "it was kept")
+    held.let_go()
     expect(link.read_response().body, b"old", "who asked before the purge gets it")
-    stage.origin.play = None
     stage.origin.reply = page(b"new", "Cache-Control: max-age=600")
     expect(stage.ask(target=PAGE).body, b"new", "the next one does not")
 
