@@ -9,6 +9,7 @@ import heapq
 import itertools
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -212,7 +213,8 @@ class Load(threading.Thread):
     """`connections` clients that ask again as soon as they are answered, or together `rate` times a second.
     Ends after `requests`, or at stop(). `fields_of(n)` gives more fields for the n-th request; with
     `per_connection` each connection says close with so many requests. `method_of(n)` is its method, GET without.
-    Each request has a path of its own, or one of `paths`."""
+    Each request has a path of its own, or one of `paths` by (seeded) chance: taken in turn, they would fall in step with a
+    split that is dealt in turn, and one version would never see some of them."""
 
     def __init__(self, port, host, connections=8, requests=None, rate=None, tags=("stable", "canary"), fields_of=None,
                  per_connection=None, method_of=None, address="127.0.0.1", paths=None):
@@ -220,6 +222,7 @@ class Load(threading.Thread):
         self.address, self.host, self.count = (address, port), host, connections
         self.requests, self.rate, self.fields_of, self.per_connection = requests, rate, fields_of, per_connection
         self.method_of, self.paths = method_of, paths
+        self._chance = random.Random(1)
         self.tags = [tag.encode() for tag in tags]
         self.tally = Tally()
         self.sent = 0
@@ -305,7 +308,7 @@ class Load(threading.Thread):
         client.is_waiting = True
         self._waiting_count += 1
         try:
-            number = self.sent % self.paths if self.paths else self.sent
+            number = self._chance.randrange(self.paths) if self.paths else self.sent
             client.sock.sendall(f"{method} /n{number} HTTP/1.1\r\nHost: {self.host}\r\n{fields}\r\n".encode())
         except OSError:
             pass  # found out when reading
