@@ -55,6 +55,7 @@ struct http1_client {
     bool is_announced : 1;               /* a PROXY header names its one client */
     bool has_ended : 1;                  /* the end was met while the user was not reading */
     bool is_told : 1;                    /* on_end or on_failed was called for this call */
+    bool is_feeding : 1;                 /* feed_pending is on the stack */
     struct client_keeper *keeper;        /* borrowed */
     const struct framing_limits *newest; /* borrowed */
     struct framing_limits limits;        /* of this call: what they were when it began */
@@ -343,7 +344,9 @@ static void feed_pending(struct http1_client *client)
 {
     struct reading *reading = client->reading;
     client->base.has_bytes = true;
+    client->is_feeding = true;
     size_t consumed = consume(client, buf_bytes(&reading->pending));
+    client->is_feeding = false;
     if (client->state == CLIENT_CLOSED || client->reading != reading) {
         return;
     }
@@ -655,7 +658,7 @@ static void want(struct client *port, bool is_wanted)
         stream_read_stop(client->stream);
         return;
     }
-    if (is_news && has_pending(client)) {
+    if (is_news && has_pending(client) && !client->is_feeding) {
         feed_pending(client);
     }
     bool is_still_wanted = is_answering(client) && client->is_wanted;

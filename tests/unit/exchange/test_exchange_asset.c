@@ -149,6 +149,36 @@ static void second_look_is_taken_when_a_kept_connection_was_closed(void **state)
     assert_int_equal(results(METRIC_RESCUE_ASSET_SUCCESS), 2);
 }
 
+/* The stable version takes one request at a time, and has it. */
+static void fill_stable_version(struct peer *opted_out)
+{
+    stage_connect(&stage, opted_out);
+    peer_send(&stage.loop, opted_out,
+              "GET /b.js HTTP/1.1\r\nHost: shop.test\r\nSerin-Version: previous\r\n\r\n");
+    is_asked(ROLE_PREVIOUS);
+}
+
+static void held_head_that_came_in_parts_is_given_back_whole(void **state)
+{
+    (void)state;
+    static struct peer opted_out;
+    stage_begin(&stage, NULL, "    sticky: {by: none}\n    rescue: {}\n    circuit: {requests: 1}",
+                WHOLE);
+    stage_connect(&stage, &client);
+    peers[ROLE_CURRENT].fd = -1;
+    peers[ROLE_PREVIOUS].fd = -1;
+    fill_stable_version(&opted_out);
+    peer_send(&stage.loop, &client, GET);
+    answers(ROLE_CURRENT, "HTTP/1.1 404 No\r\nX-Half: 1\r\n");
+    play_settle(&stage.loop);
+    peer_send(&stage.loop, &peers[ROLE_CURRENT], "Transfer-Encoding: chunked\r\n\r\n3\r\nlac\r\n");
+    play_settle(&stage.loop);
+    peer_send(&stage.loop, &peers[ROLE_CURRENT], "4\r\nking\r\n0\r\n\r\n");
+    peer_expect(&stage.loop, &client, "\r\n\r\n3\r\nlac\r\n4\r\nking\r\n0\r\n\r\n");
+    assert_int_equal(results(METRIC_RESCUE_ASSET_FAILURE), 1);
+    peer_close(&opted_out);
+}
+
 static void content_type_is_read_as_one(void **state)
 {
     (void)state;
@@ -243,6 +273,7 @@ int main(void)
         PLAY(strained_stable_version_is_left_alone),
         PLAY(canary_that_is_held_back_is_left_alone),
         PLAY(second_look_is_taken_when_a_kept_connection_was_closed),
+        cmocka_unit_test_teardown(held_head_that_came_in_parts_is_given_back_whole, tear_down),
         cmocka_unit_test(content_type_is_read_as_one),
         cmocka_unit_test(every_refused_allocation_is_survived),
     };
