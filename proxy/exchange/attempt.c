@@ -38,11 +38,13 @@ static void judge_outcome(struct exchange *exchange, const struct outcome *outco
     }
     outcome_enter(outcome, facts, cells);
     bool is_head = facts->end == ATTEMPT_HEAD_READ;
-    bool is_timing = (is_head && !outcome->is_failure && !facts->is_no_evidence) ||
+    /* While the client was still sending the time was its own. */
+    bool is_good_head = is_head && !outcome->is_failure && exchange->is_request_done;
+    bool is_timing = (is_good_head && !facts->is_no_evidence) ||
                      facts->end == ATTEMPT_HEAD_TIMEOUT || facts->end == ATTEMPT_CONNECT_TIMEOUT ||
                      facts->end == ATTEMPT_TLS_TIMEOUT || rpc_is_slow(exchange, facts->end);
     if (is_timing && !attempt->is_latency_counted) {
-        histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
+        histogram_cells_record(&cells->latency, pace_latency_us(exchange));
         attempt->is_latency_counted = true;
     }
 }
@@ -210,12 +212,13 @@ size_t exchange_pick(const struct exchange *exchange, const struct snapshot_vers
                : balance_pick(states, version->endpoint_count, avoid, &host->loop->random);
 }
 
-static void watch_slowness(struct exchange *exchange)
+void exchange_watch_slowness(struct exchange *exchange)
 {
-    uint64_t limit_us =
-        exchange->attempt.role == ROLE_CURRENT && exchange->attempt.is_judged
-            ? atomic_load_explicit(&exchange->service->service->slow_limit_us, memory_order_relaxed)
-            : 0;
+    bool is_asked = exchange->attempt.role == ROLE_CURRENT && exchange->attempt.is_judged &&
+                    exchange->is_request_done;
+    uint64_t limit_us = is_asked ? atomic_load_explicit(&exchange->service->service->slow_limit_us,
+                                                        memory_order_relaxed)
+                                 : 0;
     if (limit_us > 0) {
         deadline_arm(&exchange->host->loop->wheel, &exchange->watch, limit_us);
     }
@@ -275,7 +278,7 @@ static void begin(struct exchange *exchange, const struct snapshot_version *vers
     cell_increment(&exchange->attempt.seat->cells->in_flight);
     exchange_set_host(target, &exchange->forwarded);
     circuit_begin(exchange);
-    watch_slowness(exchange);
+    exchange_watch_slowness(exchange);
 }
 
 static void give_up(struct exchange *exchange, enum attempt_end end, unsigned status,
@@ -312,6 +315,9 @@ static void send_request(struct exchange *exchange)
                            ? exchange->lease->snapshot->base->conf->timeouts.response_header_us
                            : 0);
     if (!exchange->is_request_done) {
+        if (!exchange->request->expects_continue) {
+            pace_await(exchange, PACE_SENDING);
+        }
         exchange->responder->ops->want_body(exchange->responder, true);
     }
 }
@@ -490,6 +496,19 @@ static bool has_left_in_time(const struct exchange *exchange, enum client_failur
     return is_cut && rpc_is_past_deadline(exchange);
 }
 
+/* Did the client keep the origin waiting until that, or we, gave up? */
+static bool is_clients_doing(const struct exchange *exchange, enum client_failure failure,
+                             enum retry_action action)
+{
+    bool is_cut =
+        failure == CLIENT_RESET || failure == CLIENT_STREAM_RESET || failure == CLIENT_TRUNCATED;
+    bool is_last = action == RETRY_ANSWER || action == RETRY_CUT;
+    if (failure == CLIENT_TIMEOUT) {
+        return is_last && pace_owes_body(exchange);
+    }
+    return is_last && is_cut && pace_has_kept_waiting(exchange);
+}
+
 /* Does what was decided about an attempt that failed and is counted; the next one at the endpoint
  * `index` takes a new connection if `is_fresh`. */
 static void follow(struct exchange *exchange, struct retry_decision decision, size_t index,
@@ -500,6 +519,7 @@ static void follow(struct exchange *exchange, struct retry_decision decision, si
         exchange->retry_count++;
         if (!exchange->is_request_done) {
             /* Its body has to wait until the head is out again. */
+            pace_go_on(exchange, PACE_SENDING);
             exchange->responder->ops->want_body(exchange->responder, false);
         }
         exchange_attempt(exchange, index, is_fresh);
@@ -556,6 +576,10 @@ static void on_failed(void *call, enum client_failure failure)
         .is_stream_reset = attempt->is_stream_reset,
     };
     struct retry_decision decision = exchange_decide_retry(exchange, &facts);
+    if (is_clients_doing(exchange, failure, decision.action)) {
+        pace_blame_client(exchange, decision.status);
+        return;
+    }
     exchange_count(exchange, facts.end, decision.action == RETRY_SAME_VERSION);
     size_t index = attempt->target_index;
     exchange_release_client(exchange);

@@ -377,16 +377,17 @@ static enum err forward(struct exchange *exchange, bool is_trusted)
                            arena, &exchange->forwarded);
 }
 
-/* Is it the client who keeps us waiting, with its body or with reading? */
+/* Is it the client who keeps us waiting, with its body or with reading, or has it until now? */
 static bool is_client_slow(const struct exchange *exchange)
 {
-    const struct client *client = exchange->attempt.client;
+    if (pace_has_kept_waiting(exchange)) {
+        return true;
+    }
     if (exchange->client_status != 0) {
         return exchange->state == EXCHANGE_SERVING ||
                exchange->responder->ops->is_blocked(exchange->responder);
     }
-    bool is_sending = exchange->state == EXCHANGE_WAITING && !exchange->is_request_done;
-    return is_sending && !client_is_blocked(client);
+    return pace_owes_body(exchange);
 }
 
 static void on_total(struct deadline *deadline)
@@ -403,13 +404,7 @@ static void on_total(struct deadline *deadline)
         return;
     }
     if (is_client_slow(exchange)) {
-        exchange_count(exchange, ATTEMPT_CLIENT_GONE, false);
-        exchange_release_client(exchange);
-        if (has_answered) {
-            exchange_abandon(exchange);
-        } else {
-            exchange_reply(exchange, 408, REJECT_BODY_TIMEOUT);
-        }
+        pace_blame_client(exchange, 504);
         return;
     }
     exchange_count(exchange, has_answered ? ATTEMPT_BODY_TIMEOUT : ATTEMPT_HEAD_TIMEOUT, false);
@@ -444,7 +439,7 @@ static void on_watch(struct deadline *deadline)
     struct version *version = exchange->service->versions[attempt->role].version;
     if (attempt->is_judged && !attempt->is_latency_counted && version != NULL) {
         struct version_cells *cells = block_cells(version->cells, exchange->host->worker_index);
-        histogram_cells_record(&cells->latency, exchange->host->loop->now_us - attempt->started_us);
+        histogram_cells_record(&cells->latency, pace_latency_us(exchange));
         attempt->is_latency_counted = true;
     }
 }

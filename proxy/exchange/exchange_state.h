@@ -20,6 +20,9 @@ enum exchange_state {
     EXCHANGE_STATE_COUNT
 };
 
+/* What of a client is waited for (pace.c). */
+enum pace_wait { PACE_SENDING = 1, PACE_READING = 2 };
+
 /* One try at one endpoint. */
 struct attempt {
     const struct snapshot_endpoint *target; /* borrowed from the snapshot; NULL: none was made */
@@ -70,8 +73,12 @@ struct exchange {
     uint64_t started_us;
     uint64_t request_bytes;
     uint64_t response_bytes;
-    uint64_t response_left; /* BODY_LENGTH: bytes of the answer still to come */
-    unsigned client_status; /* what the client got; 0: nothing yet */
+    uint64_t response_left;    /* BODY_LENGTH: bytes of the answer still to come */
+    uint64_t whole_us;         /* when the request's body had come to its end; 0: it has none */
+    uint64_t awaited_us;       /* how long the client has been waited for, up to ... */
+    uint64_t awaited_since_us; /* ... when it is waited for now */
+    unsigned awaited;          /* enum pace_wait: for what; 0: it is not */
+    unsigned client_status;    /* what the client got; 0: nothing yet */
     uint32_t attempt_count;
     uint32_t retry_count;
     enum body_kind response_body;
@@ -164,6 +171,22 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
  * spoken to; what is asked for is passed over then. */
 enum client_speech exchange_speech(const struct request *request,
                                    const struct snapshot_endpoint *target);
+/* From now on the client is waited for, or no longer. */
+void pace_await(struct exchange *exchange, enum pace_wait what);
+void pace_go_on(struct exchange *exchange, enum pace_wait what);
+/* Was the client waited for so long, in all, that an origin may have given up on it? The two sides
+ * of a call of gRPC talk in turns once there is an answer: neither is slow. */
+bool pace_has_kept_waiting(const struct exchange *exchange);
+/* Does the origin wait for a body that the client has not sent? */
+bool pace_owes_body(const struct exchange *exchange);
+/* How long the origin has had the whole request, while the attempt ran. */
+uint64_t pace_latency_us(const struct exchange *exchange);
+/* Ends an exchange that its client kept from coming to an end: no version has failed. `status` is
+ * for who has sent all that was due. */
+void pace_blame_client(struct exchange *exchange, unsigned status);
+
+/* Before the head: arms the judge's slow limit for an attempt that it is about. */
+void exchange_watch_slowness(struct exchange *exchange);
 /* Gives the attempt's connection back or ends it. */
 void exchange_release_client(struct exchange *exchange);
 /* The endpoint of the version that this worker uses next, but for `avoid` where it can: its index,

@@ -26,7 +26,7 @@ enum attempt_end {
     ATTEMPT_BAD_RESPONSE,    /* what came is not HTTP, or can be read in two ways */
     ATTEMPT_TRUNCATED,       /* closed or reset inside the body */
     ATTEMPT_BODY_TIMEOUT,    /* the body stalled past `response_body`, or `total` ran out in it */
-    ATTEMPT_CLIENT_GONE,     /* the client left first */
+    ATTEMPT_CLIENT_GONE,     /* the client left first, or kept the origin waiting (pace.c) */
     ATTEMPT_REFUSED,         /* by ourselves: no memory, no connection to be had */
     ATTEMPT_END_COUNT
 };

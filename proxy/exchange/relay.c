@@ -96,6 +96,11 @@ static enum err forward_head(struct exchange *exchange, const struct response *r
 void relay_on_inform(void *call, const struct response *response)
 {
     struct exchange *exchange = exchange_of(call);
+    if (response->status == 100 && pace_owes_body(exchange)) {
+        /* From here on it is the client who is waited for, and its own deadline holds. */
+        client_arm(exchange->attempt.client, 0);
+        pace_await(exchange, PACE_SENDING);
+    }
     if (forward_may_inform(exchange->request->version)) {
         exchange->has_informed = true;
         (void)forward_head(exchange, response, NULL, 0, exchange->responder->ops->inform);
@@ -128,12 +133,25 @@ static void watch_settling(struct exchange *exchange)
     }
 }
 
-/* A tunnel may be silent for as long as it likes, but half of one has to show signs of life. */
+/* A tunnel may be silent for as long as it likes, but half of one has to show signs of life. Who
+ * has answered before the request's end and takes what comes of it may wait for that: the client's
+ * own deadline holds. */
 static void watch_origin(struct exchange *exchange)
 {
-    bool is_whole_tunnel = exchange->state == EXCHANGE_TUNNEL && !exchange->is_request_done;
-    client_arm(exchange->attempt.client,
-               is_whole_tunnel ? 0 : timeouts_of(exchange)->response_body_us);
+    struct client *client = exchange->attempt.client;
+    bool is_clients_turn = !exchange->is_request_done &&
+                           (exchange->state == EXCHANGE_TUNNEL || !client_is_blocked(client));
+    client_arm(client, is_clients_turn ? 0 : timeouts_of(exchange)->response_body_us);
+}
+
+/* Something has changed for the request's body while the answer runs: nothing is expected of an
+ * origin that may not go on. */
+static void watch_relay(struct exchange *exchange)
+{
+    if (exchange->state == EXCHANGE_RELAYING &&
+        !exchange->responder->ops->is_blocked(exchange->responder)) {
+        watch_origin(exchange);
+    }
 }
 
 static void begin_tunnel(struct exchange *exchange)
@@ -317,6 +335,7 @@ void relay_on_body(void *call, struct bytes piece)
         lasting_passed(exchange);
     }
     if (responder->ops->is_blocked(responder) && !lasting_is_closed(exchange)) {
+        pace_await(exchange, PACE_READING);
         client_want(exchange->attempt.client, false);
         client_arm(exchange->attempt.client, 0);
     } else {
@@ -380,12 +399,15 @@ static void on_body(void *request, struct bytes piece)
         lasting_client_passed(exchange, piece);
     }
     if (client_is_blocked(client)) {
+        pace_go_on(exchange, PACE_SENDING);
         exchange->responder->ops->want_body(exchange->responder, false);
         if (exchange->state == EXCHANGE_WAITING) {
             client_arm(client, timeouts_of(exchange)->response_header_us);
         }
+        watch_relay(exchange);
     } else if (exchange->state == EXCHANGE_WAITING) {
         client_arm(client, 0);
+        pace_await(exchange, PACE_SENDING);
     }
 }
 
@@ -395,6 +417,8 @@ static void on_body_end(void *request, const struct fields *trailers)
     bool is_tunnel = exchange->state == EXCHANGE_TUNNEL;
     exchange->is_request_done = true;
     exchange->has_sent_body = true; /* a chunked body is more than nothing even without a byte */
+    exchange->whole_us = exchange->host->loop->now_us;
+    pace_go_on(exchange, PACE_SENDING);
     client_send_end(exchange->attempt.client, trailers);
     if (is_tunnel && exchange->attempt.is_over) {
         finish(exchange, NULL);
@@ -402,6 +426,9 @@ static void on_body_end(void *request, const struct fields *trailers)
         watch_origin(exchange);
     } else if (exchange->state == EXCHANGE_WAITING) {
         client_arm(exchange->attempt.client, timeouts_of(exchange)->response_header_us);
+        exchange_watch_slowness(exchange);
+    } else {
+        watch_relay(exchange);
     }
 }
 
@@ -415,6 +442,8 @@ void relay_on_origin_drained(void *call)
         /* From here on it is the client who is waited for, and its own deadline holds. */
         client_arm(exchange->attempt.client, 0);
     }
+    watch_relay(exchange);
+    pace_await(exchange, PACE_SENDING);
     exchange->responder->ops->want_body(exchange->responder, true);
 }
 
@@ -425,6 +454,7 @@ static void on_client_drained(void *request)
         cached_go_on(exchange);
         return;
     }
+    pace_go_on(exchange, PACE_READING);
     struct client *client = exchange->attempt.client;
     bool is_answering = exchange->state == EXCHANGE_RELAYING || exchange->state == EXCHANGE_TUNNEL;
     if (client == NULL || !is_answering) {

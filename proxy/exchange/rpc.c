@@ -106,10 +106,10 @@ bool rpc_is_slow(const struct exchange *exchange, enum attempt_end end)
     const struct attempt *attempt = &exchange->attempt;
     uint64_t limit_us =
         atomic_load_explicit(&exchange->service->service->slow_limit_us, memory_order_relaxed);
-    uint64_t passed_us = exchange->host->loop->now_us - attempt->started_us;
-    return end == ATTEMPT_CLIENT_GONE && attempt->status == 0 && limit_us > 0 &&
-           exchange->rpc_timeout_us >= limit_us && passed_us >= limit_us &&
-           rpc_is_past_deadline(exchange);
+    bool is_asked =
+        exchange->is_request_done && limit_us > 0 && pace_latency_us(exchange) >= limit_us;
+    return end == ATTEMPT_CLIENT_GONE && attempt->status == 0 && is_asked &&
+           exchange->rpc_timeout_us >= limit_us && rpc_is_past_deadline(exchange);
 }
 
 bool rpc_is_unwell(const struct attempt *attempt)
