@@ -347,11 +347,20 @@ static void tell(struct act *act, const struct rollout_action *action)
                             "text", action->text.text, "notice", (int)action->is_notice));
 }
 
+/* Something later is published already; or, of a raise, it is decided upon and follows. */
+static bool is_overtaken(const struct steward *steward, const struct rollout_action *action)
+{
+    bool is_raise = action->weight_ppm > steward->published_ppm;
+    return action->revision < steward->published_revision ||
+           (is_raise && action->revision < steward->engine.rollout.weight_revision);
+}
+
 static void publish(struct act *act, struct steward *steward, const struct rollout_action *action)
 {
-    if (action->revision < steward->published_revision) {
+    if (is_overtaken(steward, action)) {
         return;
     }
+    rollout_note_published(&steward->engine.rollout, action->revision);
     bool is_news = action->weight_ppm != steward->published_ppm;
     steward->published_ppm = action->weight_ppm;
     steward->published_revision = action->revision;

@@ -147,6 +147,13 @@ void rollout_configure(struct rollout *rollout, const struct rollout_config *con
     }
 }
 
+void rollout_note_published(struct rollout *rollout, uint64_t revision)
+{
+    if (revision >= rollout->raise_revision) {
+        rollout->raise_revision = 0;
+    }
+}
+
 void rollout_lose_evidence(struct rollout *rollout)
 {
     if (rollout->ascent.untold == ROLLOUT_UNTOLD_NOTHING) {
@@ -166,11 +173,15 @@ static void breach_alert(struct rollout *rollout, const struct rollout_input *in
 }
 
 static void breach_freeze(struct rollout *rollout, const struct rollout_input *input,
-                          struct rollout_actions *actions)
+                          uint64_t now_us, struct rollout_actions *actions)
 {
     bool was_mirroring = rollout_is_mirroring(rollout);
+    bool was_rising = rollout_withdraw(rollout);
+    if (was_rising) {
+        rollout_ascent_follow(rollout, input, now_us);
+    }
     rollout_enter(rollout, ROLLOUT_FROZEN);
-    if (was_mirroring) {
+    if (was_mirroring || was_rising) {
         rollout_publish(rollout, actions);
     }
     rollout_write(rollout, false, actions);
@@ -183,6 +194,11 @@ static void breach_rollback(struct rollout *rollout, const struct rollout_input 
                             uint64_t now_us, struct rollout_actions *actions)
 {
     if (input->stable_live == 0) {
+        if (rollout_withdraw(rollout)) {
+            rollout_ascent_follow(rollout, input, now_us);
+            rollout_publish(rollout, actions);
+            rollout_write(rollout, false, actions);
+        }
         rollout_hold_for_outage(rollout, input, actions);
         return;
     }
@@ -231,7 +247,7 @@ static void look_for_breach(struct rollout *rollout, const struct rollout_input 
         breach_rollback(rollout, input, now_us, actions);
         return;
     case ROLLOUT_FREEZE:
-        breach_freeze(rollout, input, actions);
+        breach_freeze(rollout, input, now_us, actions);
         return;
     case ROLLOUT_ALERT:
         breach_alert(rollout, input, actions);

@@ -140,7 +140,8 @@ enum rollout_action_kind {
                         workers have it */
     ROLLOUT_WRITE, /* phase, weight and revision to disk; with is_barrier wait until they are there
                       before the rest of THIS list (lists of later calls do not wait, and a PUBLISH
-                      that was overtaken by one with a higher revision is left out) */
+                      that was overtaken by one with a higher revision is left out, as is a raise by
+                      one that still waits) */
     ROLLOUT_WRITE_RECORD, /* insert or update `record` of the list */
     ROLLOUT_QUARANTINE,   /* the current deployment; the text says why */
     ROLLOUT_UNQUARANTINE,
@@ -233,6 +234,8 @@ struct rollout {
     uint32_t weight_ppm;      /* in effect, steps of a shift included */
     uint64_t revision;        /* of phase and weight: grows with each change, an ETag */
     uint64_t weight_revision; /* of the last PUBLISH */
+    uint64_t raise_revision;  /* of a raise that no worker has yet; 0: none, else */
+    uint32_t raised_from_ppm; /* ... the workers still have this weight */
     bool is_quarantined;
     bool is_breach_alerted; /* once until the next start */
     bool is_outage_held;    /* a breach without a live stable endpoint: nothing is shifted */
@@ -275,6 +278,10 @@ struct rollout_journal {
  * rollout->weight_ppm as rollout->weight_revision. */
 void rollout_recover(struct rollout *rollout, const struct rollout_config *config,
                      const struct rollout_journal *journal, uint64_t now_us, int64_t wall_us);
+
+/* The owner has carried out a PUBLISH of that revision. Until then a raise that waits for its write
+ * is none: whatever comes meanwhile goes by the weight that the workers have. */
+void rollout_note_published(struct rollout *rollout, uint64_t revision);
 
 /* Is the canary to get copies of requests now? Changes with a PUBLISH only. */
 bool rollout_is_mirroring(const struct rollout *rollout);

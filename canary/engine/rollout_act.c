@@ -67,6 +67,30 @@ void rollout_set_weight(struct rollout *rollout, uint32_t weight_ppm)
     rollout->weight_revision = rollout->revision;
 }
 
+void rollout_raise(struct rollout *rollout, uint32_t weight_ppm)
+{
+    uint32_t held_ppm = rollout_held_ppm(rollout);
+    CHECK(weight_ppm > held_ppm);
+    rollout_set_weight(rollout, weight_ppm);
+    rollout->raised_from_ppm = held_ppm;
+    rollout->raise_revision = rollout->weight_revision;
+}
+
+uint32_t rollout_held_ppm(const struct rollout *rollout)
+{
+    return rollout->raise_revision != 0 ? rollout->raised_from_ppm : rollout->weight_ppm;
+}
+
+bool rollout_withdraw(struct rollout *rollout)
+{
+    if (rollout->raise_revision == 0) {
+        return false;
+    }
+    rollout_set_weight(rollout, rollout->raised_from_ppm);
+    rollout->raise_revision = 0;
+    return true;
+}
+
 void rollout_publish(const struct rollout *rollout, struct rollout_actions *actions)
 {
     struct rollout_action *action = act(actions, ROLLOUT_PUBLISH);

@@ -16,6 +16,13 @@ void rollout_enter(struct rollout *rollout, enum rollout_phase phase);
 void rollout_return(struct rollout *rollout, enum rollout_phase phase);
 /* Changes the weight; the caller publishes and writes it, in the order that safety asks. */
 void rollout_set_weight(struct rollout *rollout, uint32_t weight_ppm);
+/* The same for a weight that has to be on disk first. */
+void rollout_raise(struct rollout *rollout, uint32_t weight_ppm);
+/* The weight that workers have: lower than the rollout's while a raise waits for its write. */
+uint32_t rollout_held_ppm(const struct rollout *rollout);
+/* A raise that waits is not to come any more: the weight is again what workers have. True when
+ * there was one; the caller publishes, so that its list overtakes the raise's. */
+bool rollout_withdraw(struct rollout *rollout);
 void rollout_publish(const struct rollout *rollout, struct rollout_actions *actions);
 void rollout_write(const struct rollout *rollout, bool is_barrier, struct rollout_actions *actions);
 void rollout_write_record(const struct record *record, struct rollout_actions *actions);

@@ -39,12 +39,12 @@ static void climb(struct rollout *rollout, uint32_t step, const char *actor,
     struct rollout_ascent *ascent = &rollout->ascent;
     uint32_t weight_ppm = ladder_weight_ppm(&ascent->ladder, step);
     CHECK(weight_ppm > rollout->weight_ppm);
+    rollout_raise(rollout, weight_ppm);
     ascent->step = step;
     ascent->is_mirroring = false;
     ascent->gate = ROLLOUT_GATE_CLOSED;
     ascent->stepped_us = now_us;
     begin_wait(ascent, input, now_us);
-    rollout_set_weight(rollout, weight_ppm);
     rollout_write(rollout, true, actions);
     rollout_publish(rollout, actions);
     char text[ROLLOUT_STEP_TEXT_SIZE];

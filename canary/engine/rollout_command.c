@@ -40,17 +40,17 @@ static void start_anew(const struct ask *ask)
 }
 
 /* Towards risk: on disk before any worker has it. Towards safety: the other way round. */
-static void change_weight(const struct ask *ask, uint32_t from_ppm, uint32_t to_ppm)
+static void change_weight(const struct ask *ask, uint32_t to_ppm)
 {
-    bool is_risk = to_ppm > from_ppm;
-    rollout_set_weight(ask->rollout, to_ppm);
-    if (is_risk) {
+    if (to_ppm > rollout_held_ppm(ask->rollout)) {
+        rollout_raise(ask->rollout, to_ppm);
         rollout_write(ask->rollout, true, ask->actions);
+        rollout_publish(ask->rollout, ask->actions);
+        return;
     }
+    rollout_set_weight(ask->rollout, to_ppm);
     rollout_publish(ask->rollout, ask->actions);
-    if (!is_risk) {
-        rollout_write(ask->rollout, false, ask->actions);
-    }
+    rollout_write(ask->rollout, false, ask->actions);
 }
 
 static enum err check_weight(const struct ask *ask)
@@ -133,7 +133,7 @@ static enum err set_weight(const struct ask *ask)
     }
     yield_to_wish(ask);
     return_to_rest(ask);
-    change_weight(ask, from_ppm, to_ppm);
+    change_weight(ask, to_ppm);
     rollout_ascent_follow(rollout, ask->input, ask->now_us);
     char from[JUDGE_COUNT_TEXT_SIZE];
     char to[JUDGE_COUNT_TEXT_SIZE];
@@ -360,7 +360,7 @@ static enum err deploy(const struct ask *ask)
     rollout->revision = revision;
     start_anew(ask);
     ask->actions->is_judge_rebased = true;
-    change_weight(ask, 0, command->is_quarantined ? 0 : command->weight_ppm);
+    change_weight(ask, command->is_quarantined ? 0 : command->weight_ppm);
     rollout_tell(ask->actions, is_refused ? ROLLOUT_WARN : ROLLOUT_INFO, "deployment.change",
                  command->actor, "another deployment takes the canary's place%s%s%s",
                  is_refused ? "; it is quarantined and gets no weight" : "",

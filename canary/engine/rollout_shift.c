@@ -247,6 +247,7 @@ void rollout_shift_begin(struct rollout *rollout, const struct shift_cause *caus
                          struct rollout_actions *actions)
 {
     struct watch_mark now = rollout_stable_mark(input, now_us);
+    bool was_rising = rollout_withdraw(rollout);
     rollout->record = rollout_shift_preview(rollout, cause, input);
     rollout->has_record = true;
     rollout->ascent.is_running = false;
@@ -265,9 +266,10 @@ void rollout_shift_begin(struct rollout *rollout, const struct shift_cause *caus
     };
     follow_harm(rollout, input, now_us);
     bool has_moved = advance(rollout, input, now_us, actions);
-    if (rollout->weight_ppm == 0 && !has_moved) {
-        /* Nothing to shift: what has to land is the end of mirroring, and the quarantine. */
-        rollout_set_weight(rollout, 0);
+    if ((rollout->weight_ppm == 0 || was_rising) && !has_moved) {
+        /* Nothing to shift (yet): what has to land is the end of mirroring or of a raise, and the
+         * quarantine. */
+        rollout_set_weight(rollout, rollout->weight_ppm);
         rollout_publish(rollout, actions);
     }
     rollout_write_record(&rollout->record, actions);

@@ -69,6 +69,7 @@ static inline void world_carry_out(struct world *world, bool is_commanded)
             }
             world->published_ppm = action->weight_ppm;
             world->published_revision = action->revision;
+            rollout_note_published(&world->engine.rollout, action->revision);
         } else if (action->kind == ROLLOUT_WRITE_RECORD) {
             world->record = world->actions.record;
         } else if (action->kind == ROLLOUT_RAISE_ALERT) {

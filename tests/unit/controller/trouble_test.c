@@ -89,6 +89,55 @@ static void raise_that_was_overtaken_is_left_out(void **state)
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 30000);
 }
 
+/* It is less than the raise that still waits, and more than the workers have. */
+static void raise_after_a_raise_that_waits_waits_too(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer high;
+    struct answer lower;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &high);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":50}", &lower);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 100000);
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &high);
+    bench_run_until(bench, is_answered, &lower);
+    assert_int_equal(lower.status, 200);
+    bench_forget(&high);
+    bench_forget(&lower);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 500000);
+}
+
+static bool has_ticked(void *context)
+{
+    const struct steward *steward = context;
+    return steward->engine.seen.stable_live > 0;
+}
+
+/* The way down begins where the workers are. */
+static void rollback_begins_below_a_raise_that_waits(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct steward *steward = bench_steward(bench, "shop");
+    struct answer raise;
+    struct answer rollback;
+    bench_run_until(bench, has_ticked, steward);
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &raise);
+    bench_ask_later(bench, METHOD_POST, "/api/v1/services/shop/rollback", "{\"reason\":\"a\"}",
+                    &rollback);
+    assert_int_equal(rollback.status, 202);
+    assert_int_equal(steward->engine.rollout.record.weight_ppm, 100000);
+    assert_true(steward->published_ppm < 100000);
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &raise);
+    assert_true(steward->published_ppm < 100000);
+    bench_forget(&raise);
+    bench_forget(&rollback);
+}
+
 struct pulse {
     uv_check_t check;
     const struct controller *controller;
@@ -257,6 +306,8 @@ int main(void)
         TEST(weight_that_cannot_be_written_is_taken_back),
         TEST(weight_is_lowered_while_nothing_can_be_written),
         TEST(raise_that_was_overtaken_is_left_out),
+        TEST(raise_after_a_raise_that_waits_waits_too),
+        TEST(rollback_begins_below_a_raise_that_waits),
         TEST(disk_that_stands_still_delays_no_tick),
         TEST(ends_while_a_write_waits),
         TEST(raise_written_at_the_end_is_done_by_the_next_start),

@@ -43,6 +43,7 @@ static inline void stage_carry_out(struct stage *stage)
             assert_true(action->weight_ppm <= stage->published_ppm || has_barrier);
             assert_true(action->weight_ppm >= stage->published_ppm || !has_written);
             stage->published_ppm = action->weight_ppm;
+            rollout_note_published(&stage->rollout, action->revision);
             break;
         case ROLLOUT_WRITE:
             has_barrier |= action->is_barrier;

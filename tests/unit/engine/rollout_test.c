@@ -114,6 +114,52 @@ static void canary_that_drains_late_is_stamped_late_and_once(void **state)
     assert_true(stage.written.duration_s == stage.written.phase_s[RECORD_DRAIN]);
 }
 
+/* The raise waits for its write when the breach comes: it is not to be carried out after that. */
+static void freeze_withdraws_a_raise_that_waits(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct note note;
+    struct rollout_command promote = {.kind = ROLLOUT_PROMOTE, .actor = "ops"};
+    stage_open(&stage, ROLLOUT_FREEZE);
+    assert_int_equal(stage_command(&stage, (struct rollout_command){.kind = ROLLOUT_START}), OK);
+    uint32_t step = stage.rollout.ascent.step;
+    assert_int_equal(rollout_command(&stage.rollout, &promote, &stage.input, stage.now_us,
+                                     &stage.actions, &note),
+                     OK);
+    uint64_t raise_revision = stage.rollout.weight_revision;
+    assert_true(stage.rollout.weight_ppm > STAGE_START_PPM);
+    stage_breach(&stage, JUDGE_REASON_ABSOLUTE, 10, 10);
+    stage_tick(&stage);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_FROZEN);
+    assert_int_equal(stage.published_ppm, STAGE_START_PPM);
+    assert_true(stage.rollout.weight_revision > raise_revision);
+    assert_int_equal(stage.rollout.ascent.step, step);
+}
+
+/* Stable has no live endpoint, so that nothing is shifted yet: the raise is not to come either. */
+static void abort_without_stable_withdraws_a_raise_that_waits(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct note note;
+    struct rollout_command raise = {
+        .kind = ROLLOUT_SET_WEIGHT, .weight_ppm = 500000, .actor = "ops"};
+    stage_open(&stage, ROLLOUT_ROLLBACK);
+    stage.input.stable_live = 0;
+    assert_int_equal(
+        rollout_command(&stage.rollout, &raise, &stage.input, stage.now_us, &stage.actions, &note),
+        OK);
+    uint64_t raise_revision = stage.rollout.weight_revision;
+    assert_int_equal(stage_command(&stage, (struct rollout_command){.kind = ROLLOUT_ABORT}), OK);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_SHIFTING_BACK);
+    assert_int_equal(stage.published_ppm, STAGE_START_PPM);
+    assert_true(stage.rollout.weight_revision > raise_revision);
+    stage.input.stable_live = 2;
+    stage_wait(&stage, 30.0);
+    assert_int_equal(stage.published_ppm, 0);
+}
+
 static void freeze_holds_the_weight_until_resume(void **state)
 {
     (void)state;
@@ -497,6 +543,8 @@ int main(void)
         cmocka_unit_test(unconfirmed_rollback_fails_and_looks_on),
         cmocka_unit_test(record_stamps_phases_from_the_first_bad_response),
         cmocka_unit_test(canary_that_drains_late_is_stamped_late_and_once),
+        cmocka_unit_test(freeze_withdraws_a_raise_that_waits),
+        cmocka_unit_test(abort_without_stable_withdraws_a_raise_that_waits),
         cmocka_unit_test(freeze_holds_the_weight_until_resume),
         cmocka_unit_test(frozen_ends_by_rollback_too),
         cmocka_unit_test(alert_tells_once_and_changes_nothing),
