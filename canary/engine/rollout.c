@@ -72,6 +72,7 @@ static void recover_rollback(struct rollout *rollout, const struct rollout_journ
     rollout->weight_ppm = 0;
     rollout->phase = ROLLOUT_SHIFTING_BACK;
     rollout->shift = (struct rollout_shift){
+        .plan = rollout->config.shift,
         .start_ppm = journal->record.weight_ppm,
         .is_at_once = true,
     };
@@ -140,11 +141,7 @@ void rollout_configure(struct rollout *rollout, const struct rollout_config *con
 {
     CHECK(plan_is_shift(&config->shift));
     CHECK(ladder_is_sound(&config->ladder));
-    struct plan running = rollout->config.shift;
     rollout->config = *config;
-    if (rollout->phase == ROLLOUT_SHIFTING_BACK) {
-        rollout->config.shift = running;
-    }
 }
 
 void rollout_note_published(struct rollout *rollout, uint64_t revision)

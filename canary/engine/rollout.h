@@ -205,6 +205,7 @@ struct rollout_ascent {
 
 /* The shift back as it goes. */
 struct rollout_shift {
+    struct plan plan; /* as it was when the shift began */
     uint32_t start_ppm;
     size_t next_step;
     bool has_stepped;

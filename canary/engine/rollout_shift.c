@@ -170,8 +170,7 @@ static void move(struct rollout *rollout, const struct rollout_input *input,
     uint32_t weight_ppm = 0;
     if (!shift->is_at_once) {
         do { /* tiny weights round two steps to the same */
-            weight_ppm =
-                plan_weight_ppm(&rollout->config.shift, shift->next_step++, shift->start_ppm);
+            weight_ppm = plan_weight_ppm(&shift->plan, shift->next_step++, shift->start_ppm);
         } while (weight_ppm >= rollout->weight_ppm);
     }
     CHECK(weight_ppm < rollout->weight_ppm);
@@ -201,7 +200,7 @@ static bool advance(struct rollout *rollout, const struct rollout_input *input, 
     rollout->is_outage_held = false;
     struct watch_mark now = rollout_stable_mark(input, now_us);
     if (!shift->is_at_once && shift->has_stepped) {
-        bool is_due = now_us >= shift->stepped_us + rollout->config.shift.every_us;
+        bool is_due = now_us >= shift->stepped_us + shift->plan.every_us;
         if (!is_due || must_wait(rollout, &now, actions)) {
             return false;
         }
@@ -259,6 +258,7 @@ void rollout_shift_begin(struct rollout *rollout, const struct shift_cause *caus
     }
     record_stamp(&rollout->record, RECORD_DECIDE, elapsed_s(rollout, now_us));
     rollout->shift = (struct rollout_shift){
+        .plan = rollout->config.shift,
         .start_ppm = rollout->weight_ppm,
         .is_at_once = rollout->record.mode == RECORD_INSTANT,
         .is_forced = cause->is_by_hand && cause->is_instant,

@@ -300,6 +300,23 @@ static void tiny_weights_reach_zero_too(void **state)
     }
 }
 
+static void plan_that_changes_on_the_way_is_for_the_next_shift(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, ROLLOUT_ROLLBACK);
+    stage_breach(&stage, JUDGE_REASON_LATENCY, 400, 0);
+    stage_tick(&stage);
+    struct rollout_config config = stage.rollout.config;
+    config.shift = (struct plan){.steps_ppm = {0}, .step_count = 1, .every_us = 1000000};
+    rollout_configure(&stage.rollout, &config);
+    stage_wait(&stage, 2.0);
+    assert_int_equal(stage.published_ppm, STAGE_START_PPM / 4);
+    stage_wait(&stage, 30.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_ROLLED_BACK);
+    assert_int_equal(stage.rollout.config.shift.step_count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +336,7 @@ int main(void)
         cmocka_unit_test(shift_holds_where_it_is_when_stable_dies),
         cmocka_unit_test(weight_never_rises_by_itself),
         cmocka_unit_test(tiny_weights_reach_zero_too),
+        cmocka_unit_test(plan_that_changes_on_the_way_is_for_the_next_shift),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
