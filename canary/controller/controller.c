@@ -363,6 +363,7 @@ static void tick_second(struct controller *controller)
     }
     controller_alarm_tick(controller);
     controller_retain_tick(controller);
+    controller_renew_state(controller);
     admin_tick(controller->admin);
     registry_sweep(&controller->registry);
 }

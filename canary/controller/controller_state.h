@@ -190,6 +190,10 @@ void controller_forget_remembered(struct controller *controller);
 /* Tells log and trail that the configuration overrules what was started at run time. */
 void controller_tell_overruled(struct controller *controller, const struct steward *steward);
 
+/* Once a second: where the state file was lost and is another one now, writes down all that a start
+ * must know, or a deployment that was rolled back would be taken for a new one. */
+void controller_renew_state(struct controller *controller);
+
 /* ---- old rows (retain.c) ---- */
 
 /* Once a second: once an hour has the history take out what is older than it is to be kept. */

@@ -383,3 +383,53 @@ enum err controller_begin_services(struct controller *controller)
     }
     return err;
 }
+
+/* ---- another state file ---- */
+
+/* Where it stands, and the rollback that a start would go on with. */
+static void write_service_anew(struct controller *controller, const struct steward *steward)
+{
+    const struct rollout *rollout = &steward->engine.rollout;
+    struct history_service state;
+    struct history_rollback row;
+    struct history_change change = {.service = &state};
+    char *evidence = NULL;
+    controller_fill_state(controller, steward, &state);
+    if (rollout->has_record && (rollout->record.status == RECORD_IN_PROGRESS ||
+                                rollout->phase == ROLLOUT_ROLLBACK_FAILED)) {
+        evidence = record_evidence(&rollout->record);
+        record_to_history(&rollout->record, steward, evidence, &row);
+        change.rollback = &row;
+    }
+    controller_write(controller, &change, "state", state.name);
+    free(evidence);
+}
+
+static void write_quarantine_anew(struct controller *controller, const struct quarantined *one)
+{
+    struct history_quarantine quarantine = {
+        .service = one->service,
+        .deployment = one->deployment,
+        .reason = one->reason,
+        .since_us = one->since_us,
+    };
+    controller_write(controller, &(struct history_change){.quarantine = &quarantine},
+                     "the quarantine", one->service);
+}
+
+void controller_renew_state(struct controller *controller)
+{
+    if (!history_take_renewed(controller->history) || controller->is_history_unread) {
+        return;
+    }
+    log_warn("the state file was lost and is another one now: what holds is written down again, "
+             "what was before is not in it");
+    for (size_t i = 0; i < controller->quarantined_count; i++) {
+        write_quarantine_anew(controller, &controller->quarantined[i]);
+    }
+    for (size_t i = 0; i < controller->steward_count; i++) {
+        write_service_anew(controller, controller->stewards[i]);
+    }
+    controller_audit(controller, "serin", "state.renew", NULL,
+                     "the state file before was deleted, replaced or overwritten");
+}

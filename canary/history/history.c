@@ -240,6 +240,7 @@ static void run_batch(uv_work_t *job)
         history->job_err = store_apply(history->store, &history->running, history->is_durable_batch,
                                        &history->job_note);
     }
+    history->job_was_lost = history->store != NULL && store_was_lost(history->store);
     if (history->job_err != OK) {
         /* Opened anew at the next try: what is wrong may be the connection. */
         store_close(history->store);
@@ -323,6 +324,8 @@ static void note_success(struct history *history)
     }
     history->is_failing = false;
     history->trouble.text[0] = '\0';
+    history->is_renewed = history->is_renewed || history->was_lost;
+    history->was_lost = false;
 }
 
 static void on_batch_done(uv_work_t *job, int status)
@@ -337,6 +340,7 @@ static void on_batch_done(uv_work_t *job, int status)
     history->is_running = false;
     if (history->job_err != OK) {
         history->stats.failed_batches++;
+        history->was_lost = history->was_lost || history->job_was_lost;
         note_failure(history, &history->job_note);
         fail_batch(history, &batch, history->job_err);
     } else {
@@ -548,6 +552,13 @@ const char *history_condition(struct history *history)
         return text->text;
     }
     return NULL;
+}
+
+bool history_take_renewed(struct history *history)
+{
+    bool is_renewed = history->is_renewed;
+    history->is_renewed = false;
+    return is_renewed;
 }
 
 struct history_stats history_stats(const struct history *history)

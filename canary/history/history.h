@@ -251,6 +251,9 @@ MUST_USE enum err history_retain(struct history *history, int64_t before_us, int
 /* A sentence for status when something is wrong with the file, or NULL. Valid until the next call.
  */
 const char *history_condition(struct history *history);
+/* True once after the file was lost while it was open (deleted, replaced, overwritten) and another
+ * is written now: that one has only what changed since, so what holds is to be written again. */
+bool history_take_renewed(struct history *history);
 struct history_stats history_stats(const struct history *history);
 
 /* Writes what is queued (once), closes the file, then calls `on_closed` and frees. Callbacks of

@@ -47,6 +47,9 @@ struct history {
     struct store *store; /* NULL: to be opened by the next job */
     struct note job_note;
     enum err job_err;
+    bool job_was_lost; /* it failed because the file is not ours any more */
+    bool was_lost;     /* one did, and none has succeeded since */
+    bool is_renewed;   /* one has, and nobody was told yet */
 
     uv_timer_t timer; /* runs while something waits for a deadline or a retry */
     bool is_failing;

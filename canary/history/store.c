@@ -98,6 +98,7 @@ struct store {
     char *path;
     int64_t last_seq; /* of the audit trail, during a batch */
     unsigned char last_hash[CHAIN_HASH_SIZE];
+    bool was_lost;
 };
 
 sqlite3 *store_database(struct store *store)
@@ -643,7 +644,8 @@ static bool is_lost(struct store *store, struct note *note)
 
 enum err store_apply(struct store *store, struct list *changes, bool is_durable, struct note *note)
 {
-    if (is_lost(store, note)) {
+    store->was_lost = is_lost(store, note);
+    if (store->was_lost) {
         /* What is there now is somebody else's: the log is not copied into it. */
         (void)sqlite3_db_config(store->database, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         return fail_all(changes, ERR_IO);
@@ -664,4 +666,9 @@ enum err store_apply(struct store *store, struct list *changes, bool is_durable,
         (void)run_statement(store, STATEMENT_ROLLBACK);
     }
     return fail_all(changes, err);
+}
+
+bool store_was_lost(const struct store *store)
+{
+    return store->was_lost;
 }

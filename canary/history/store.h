@@ -31,6 +31,10 @@ void store_close(struct store *store);
 MUST_USE enum err store_apply(struct store *store, struct list *changes, bool is_durable,
                               struct note *note);
 
+/* Did the last store_apply fail because the file is not ours any more: deleted, replaced,
+ * overwritten? */
+bool store_was_lost(const struct store *store);
+
 MUST_USE enum err store_load(struct store *store, int64_t now_us, struct history_state *ret_state,
                              struct note *note);
 

@@ -177,6 +177,64 @@ static void disk_that_stands_still_delays_no_tick(void **state)
     bench_stop(bench);
 }
 
+/* ---- a file that somebody deletes ---- */
+
+#define CONFIRMED_SOON SHOP "    rollback: {verify: off}\n"
+
+static bool is_rolled_back(void *context)
+{
+    const struct bench *bench = context;
+    return bench_steward(context, "shop")->engine.rollout.phase == ROLLOUT_ROLLED_BACK &&
+           history_stats(bench->controller->history).queued == 0;
+}
+
+struct renewal {
+    struct bench *bench;
+    uint64_t failed_batches; /* before */
+    uint64_t well_tick;      /* the first one at which writes work again; 0: not yet */
+};
+
+/* Two seconds have passed since: what is written anew is in the queue, or in the file. */
+static bool is_renewed(void *context)
+{
+    struct renewal *renewal = context;
+    const struct controller *controller = renewal->bench->controller;
+    bool has_failed = history_stats(controller->history).failed_batches > renewal->failed_batches;
+    bool is_well = has_failed && history_condition(controller->history) == NULL;
+    if (is_well && renewal->well_tick == 0) {
+        renewal->well_tick = controller->tick_count;
+    }
+    return is_well && controller->tick_count > renewal->well_tick + 2 * CONTROLLER_TICKS_PER_SECOND;
+}
+
+static void quarantine_outlives_a_file_that_is_deleted(void **state)
+{
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    struct bench *bench = *state;
+    bench_configure(bench, "", CONFIRMED_SOON);
+    assert_int_equal(bench_start(bench), OK);
+    bench_run_until(bench, has_ticked, bench_steward(bench, "shop"));
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/services/shop/rollback",
+                                  "{\"reason\":\"a\",\"mode\":\"instant\"}"),
+                     202);
+    bench_run_until(bench, is_rolled_back, bench);
+    struct renewal renewal = {bench, history_stats(bench->controller->history).failed_batches, 0};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s%s", bench->state_path, ends[i]);
+        (void)unlink(path);
+    }
+    bench_reload(bench, CONFIRMED_SOON); /* something to be written down */
+    bench_run_until(bench, is_renewed, &renewal);
+    bench_stop(bench);
+    assert_int_equal(bench_start(bench), OK);
+    assert_true(controller_is_quarantined(bench->controller, "shop", "c1"));
+    const struct rollout *rollout = &bench_steward(bench, "shop")->engine.rollout;
+    assert_int_equal(rollout->phase, ROLLOUT_ROLLED_BACK);
+    assert_int_equal(rollout->weight_ppm, 0);
+    assert_int_equal(bench_status(bench, METHOD_PUT, WEIGHT, "{\"current\":5}"), 422);
+}
+
 /* ---- the end ---- */
 
 static void ends_while_a_write_waits(void **state)
@@ -309,6 +367,7 @@ int main(void)
         TEST(raise_after_a_raise_that_waits_waits_too),
         TEST(rollback_begins_below_a_raise_that_waits),
         TEST(disk_that_stands_still_delays_no_tick),
+        TEST(quarantine_outlives_a_file_that_is_deleted),
         TEST(ends_while_a_write_waits),
         TEST(raise_written_at_the_end_is_done_by_the_next_start),
         TEST(rollback_that_is_hurried_keeps_its_record),
