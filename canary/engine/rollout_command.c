@@ -170,6 +170,21 @@ static enum err preview(const struct ask *ask)
     return OK;
 }
 
+/* What an abort began becomes a rollback: the deployment is not to come back by itself. */
+static void condemn(const struct ask *ask)
+{
+    struct record *record = &ask->rollout->record;
+    if (record->is_quarantining) {
+        return;
+    }
+    struct shift_cause cause = cause_by_hand(ask, true);
+    record->is_quarantining = true;
+    note_set(&record->reason_text, "%s", cause.text);
+    rollout_copy_text(record->actor, sizeof record->actor, cause.actor);
+    rollout_write_record(record, ask->actions);
+    rollout_quarantine(ask->rollout, cause.actor, cause.text, ask->actions);
+}
+
 static enum err roll_back(const struct ask *ask)
 {
     struct rollout *rollout = ask->rollout;
@@ -178,6 +193,7 @@ static enum err roll_back(const struct ask *ask)
     }
     if (rollout->phase == ROLLOUT_SHIFTING_BACK && ask->command->is_instant) {
         rollout_shift_hurry(rollout, ask->input, ask->now_us, ask->actions);
+        condemn(ask);
         rollout_tell(ask->actions, ROLLOUT_INFO, "rollback.hurry", ask->command->actor,
                      "the rest of the shift back happens at once");
         return OK;

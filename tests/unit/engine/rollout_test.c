@@ -325,6 +325,23 @@ static void gradual_rollback_by_hand_can_be_hurried(void **state)
     assert_int_equal(stage.published_ppm, 0);
 }
 
+static void rollback_during_an_abort_quarantines(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, ROLLOUT_ROLLBACK);
+    assert_int_equal(stage_command(&stage, (struct rollout_command){.kind = ROLLOUT_ABORT}), OK);
+    struct rollout_command command = {
+        .kind = ROLLOUT_ROLL_BACK, .is_instant = true, .reason = "it loses orders"};
+    assert_int_equal(stage_command(&stage, command), OK);
+    assert_int_equal(stage.published_ppm, 0);
+    assert_int_equal(stage.quarantine_count, 1);
+    assert_true(stage.written.is_quarantining);
+    assert_string_equal(stage.written.reason_text.text, "it loses orders");
+    stage_wait(&stage, 12.0);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_ROLLED_BACK);
+}
+
 static void instant_rollback_by_hand_goes_even_to_a_dead_stable(void **state)
 {
     (void)state;
@@ -554,6 +571,7 @@ int main(void)
         cmocka_unit_test(raising_waits_for_the_disk_and_lowering_does_not),
         cmocka_unit_test(commands_are_refused_where_they_make_no_sense),
         cmocka_unit_test(gradual_rollback_by_hand_can_be_hurried),
+        cmocka_unit_test(rollback_during_an_abort_quarantines),
         cmocka_unit_test(instant_rollback_by_hand_goes_even_to_a_dead_stable),
         cmocka_unit_test(abort_ends_idle_without_quarantine),
         cmocka_unit_test(dry_run_leaves_only_a_record),
