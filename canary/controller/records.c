@@ -99,6 +99,39 @@ static enum judge_reason reason_find(const char *name)
     return JUDGE_REASON_NONE;
 }
 
+/* NAN for what was no number. */
+static double number_at(const json_t *json, const char *key)
+{
+    const json_t *value = json_object_get(json, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+/* What the judge knew is not known twice: a record that is gone on with keeps it. */
+static void read_judged(const json_t *json, struct record *record)
+{
+    record->has_evidence = json_object_get(json, "log_absolute") != NULL;
+    if (!record->has_evidence) {
+        return;
+    }
+    record->evidence = (struct judge_result){
+        .log_absolute = number_at(json, "log_absolute"),
+        .log_absolute_allowed = number_at(json, "log_absolute_allowed"),
+        .log_connect = number_at(json, "log_connect"),
+        .log_relative = number_at(json, "log_relative"),
+        .log_latency = number_at(json, "log_latency"),
+        .log_not_found = number_at(json, "log_not_found"),
+        .phi = number_at(json, "phi"),
+    };
+    record->counts = (struct judge_tally){
+        .canary_count = number_at(json, "canary_requests"),
+        .canary_failed = number_at(json, "canary_failed"),
+        .canary_not_found = number_at(json, "canary_not_found"),
+        .stable_count = number_at(json, "stable_requests"),
+        .stable_failed = number_at(json, "stable_failed"),
+        .stable_not_found = number_at(json, "stable_not_found"),
+    };
+}
+
 static void read_evidence(const char *text, struct record *record)
 {
     json_t *json = text != NULL ? json_loads(text, 0, NULL) : NULL;
@@ -116,8 +149,8 @@ static void read_evidence(const char *text, struct record *record)
     if (platform != NULL) {
         (void)record_platform_find(platform, &record->platform);
     }
-    json_t *last = json_object_get(json, "last_client_bad_s");
-    record->last_client_bad_s = json_is_number(last) ? json_number_value(last) : (double)NAN;
+    record->last_client_bad_s = number_at(json, "last_client_bad_s");
+    read_judged(json, record);
     json_decref(json);
 }
 

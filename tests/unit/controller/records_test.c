@@ -79,6 +79,33 @@ static void record_comes_back_as_it_was(void **state)
     free(steward);
 }
 
+/* A rollback that a restart goes on with is written again, whole. */
+static void evidence_survives_a_restart(void **state)
+{
+    (void)state;
+    struct record record = make_record();
+    struct record back;
+    record.has_evidence = true;
+    record.evidence = (struct judge_result){
+        .log_absolute = 9.5, .log_relative = -(double)INFINITY, .log_not_found = 1.5, .phi = 2.5};
+    record.counts = (struct judge_tally){
+        .canary_count = 40, .canary_failed = 12, .canary_not_found = 7, .stable_count = 300};
+    char *evidence = record_evidence(&record);
+    struct history_rollback row = {.id = "rb-1",
+                                   .reason = "r",
+                                   .reason_code = "absolute",
+                                   .trigger = "error_rate",
+                                   .actor = "judge",
+                                   .mode = "gradual",
+                                   .status = "in_progress",
+                                   .evidence = evidence};
+    assert_true(record_from_history(&row, &back));
+    char *again = record_evidence(&back);
+    assert_string_equal(again, evidence);
+    free(again);
+    free(evidence);
+}
+
 static void evidence_without_sense_costs_only_itself(void **state)
 {
     (void)state;
@@ -127,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_comes_back_as_it_was),
+        cmocka_unit_test(evidence_survives_a_restart),
         cmocka_unit_test(evidence_without_sense_costs_only_itself),
         cmocka_unit_test(row_of_another_program_is_not_guessed_at),
     };
