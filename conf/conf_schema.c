@@ -159,7 +159,9 @@ static const struct conf_key admin_keys[] = {
      .flags = CONF_KEY_RESTART,
      .offset = offsetof(struct conf_admin, address),
      .fallback = "127.0.0.1:9901",
-     .help = "`address:port` or `unix:/path`. Off loopback, `tokens` are required."},
+     .help =
+         "`address:port` or `unix:/path`. Off loopback, `tokens` are required: of a reload too, "
+         "as long as such an address is listened on."},
     {.name = "hosts",
      .type = CONF_TYPE_HOST,
      .offset = offsetof(struct conf_admin, hosts),

@@ -39,8 +39,14 @@ enum err admin_create(const struct admin_options *options, struct admin **ret_ad
     for (size_t i = 0; i < ADMIN_EVENTS_KEPT; i++) {
         buf_init(&admin->kept[i], ADMIN_BODY_MAX);
     }
-    enum err err = auth_create(options->conf, &admin->auth, note);
+    admin->address_text = strdup(options->conf->address.text);
+    admin->address = options->conf->address;
+    admin->address.text = admin->address_text;
+    enum err err = admin->address_text != NULL
+                       ? auth_create(options->conf, &admin->address, &admin->auth, note)
+                       : ERR_NOMEM;
     if (err != OK) {
+        free(admin->address_text);
         free(admin);
         return err;
     }
@@ -51,7 +57,7 @@ enum err admin_create(const struct admin_options *options, struct admin **ret_ad
 enum err admin_reload(struct admin *admin, const struct conf_admin *conf, struct note *note)
 {
     struct auth *auth = NULL;
-    enum err err = auth_create(conf, &auth, note);
+    enum err err = auth_create(conf, &admin->address, &auth, note);
     if (err != OK) {
         return err;
     }
@@ -71,6 +77,7 @@ void admin_destroy(struct admin *admin)
         buf_finish(&admin->kept[i]);
     }
     auth_destroy(admin->auth);
+    free(admin->address_text);
     free(admin);
 }
 

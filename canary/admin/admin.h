@@ -327,7 +327,8 @@ struct admin_options {
  * files: at the start or on a reload, not for a request. */
 MUST_USE enum err admin_create(const struct admin_options *options, struct admin **ret_admin,
                                struct note *note);
-/* Takes new tokens and hosts, or keeps the old ones on failure (as admin_create). */
+/* Takes new tokens and hosts, or keeps the old ones on failure (as admin_create). The address is
+ * for life: with none of the new tokens to protect it, where other machines reach it, ERR_STATE. */
 MUST_USE enum err admin_reload(struct admin *admin, const struct conf_admin *conf,
                                struct note *note);
 /* CHECKs that no call is under way. */

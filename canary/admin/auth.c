@@ -114,15 +114,23 @@ static void set_address(struct auth *auth, const struct conf_address *address)
     }
 }
 
-enum err auth_create(const struct conf_admin *conf, struct auth **ret_auth, struct note *note)
+enum err auth_create(const struct conf_admin *conf, const struct conf_address *address,
+                     struct auth **ret_auth, struct note *note)
 {
+    if (conf->token_count == 0 && !conf_address_is_local(address)) {
+        note_set(note,
+                 "admin.tokens: %s is listened on until a restart and can be reached from other "
+                 "machines, so tokens are required",
+                 address->text);
+        return ERR_STATE;
+    }
     struct auth *auth = calloc(1, sizeof *auth);
     if (auth == NULL) {
         return ERR_NOMEM;
     }
     CHECK(conf->token_count <= CONF_TOKENS_MAX);
     CHECK(conf->host_count <= CONF_HOSTS_MAX);
-    set_address(auth, &conf->address);
+    set_address(auth, address);
     for (size_t i = 0; i < conf->host_count; i++) {
         (void)snprintf(auth->hosts[auth->host_count++], sizeof auth->hosts[0], "%s",
                        conf->hosts[i]);

@@ -12,6 +12,8 @@ struct route;
 struct admin {
     struct admin_options options; /* conf is not kept */
     struct auth *auth;            /* owned */
+    struct conf_address address;  /* listened on for life, whatever a reload says */
+    char *address_text;           /* owned: its text */
     struct list calls;
     size_t call_count;
     struct list subscribers;

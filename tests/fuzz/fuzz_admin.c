@@ -195,6 +195,7 @@ static struct admin *make_admin(void)
     static const char *hosts[] = {"admin.example"};
     struct conf_admin conf = {.hosts = hosts, .host_count = 1};
     conf.address.socket.any.sa_family = AF_UNIX;
+    conf.address.text = "unix:/admin";
     struct admin_options options = {.ops = &ops, .clock = clock_system(), .conf = &conf};
     struct admin *admin = NULL;
     struct note note = {""};

@@ -63,6 +63,18 @@ static int teardown(void **state)
     return 0;
 }
 
+/* As a process that was started with this address. */
+static void listen_on(struct admin_bench *bench, uint32_t address)
+{
+    struct admin_options options = {
+        .ops = &fake_ops, .context = &bench->fake, .clock = clock_system(), .conf = &bench->conf};
+    struct note note = {""};
+    bench->conf.address.socket.v4.sin_addr.s_addr = htonl(address);
+    admin_destroy(bench->admin);
+    bench->admin = NULL;
+    assert_int_equal(admin_create(&options, &bench->admin, &note), OK);
+}
+
 static void without_a_token_only_health_answers(void **state)
 {
     struct admin_bench *bench = *state;
@@ -169,12 +181,40 @@ static void only_our_own_names_are_answered(void **state)
 static void any_number_is_ours_when_every_address_is_served(void **state)
 {
     struct admin_bench *bench = *state;
+    listen_on(bench, INADDR_ANY);
+    bench->authority = "10.0.0.1:9901";
+    with(bench, "Authorization", "Bearer sesame");
+    assert_int_equal(ask(bench, METHOD_GET, "/healthz", NULL), 200);
+    bench->authority = "evil.example";
+    assert_int_equal(ask(bench, METHOD_GET, "/healthz", NULL), 403);
+}
+
+/* A reload moves no socket: what other machines reach they reach until the restart. */
+static void reload_takes_no_tokens_away_where_others_reach_us(void **state)
+{
+    struct admin_bench *bench = *state;
     struct note note = {""};
-    bench->conf.address.socket.v4.sin_addr.s_addr = htonl(INADDR_ANY);
+    listen_on(bench, INADDR_ANY);
+    bench->conf.address.socket.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    bench->conf.token_count = 0;
+    assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), ERR_STATE);
+    assert_non_null(strstr(note.text, "admin.tokens"));
+    bench->conf.token_count = 2;
+    (void)ask(bench, METHOD_POST, "/api/v1/reload", NULL);
+    assert_problem(bench, 401, "Authorization");
+    assert_int_equal(bench->fake.asked, 0);
+}
+
+static void reload_keeps_answering_at_the_address_that_stays(void **state)
+{
+    struct admin_bench *bench = *state;
+    struct note note = {""};
+    listen_on(bench, 0x0A000001);
+    bench->conf.address.socket.v4.sin_addr.s_addr = htonl(0x0A000002);
     assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), OK);
     bench->authority = "10.0.0.1:9901";
     assert_int_equal(ask(bench, METHOD_GET, "/healthz", NULL), 200);
-    bench->authority = "evil.example";
+    bench->authority = "10.0.0.2:9901";
     assert_int_equal(ask(bench, METHOD_GET, "/healthz", NULL), 403);
 }
 
@@ -242,8 +282,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(secret_that_cannot_be_read_leaves_the_old_ones,
                                         setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(only_our_own_names_are_answered, setup, teardown),
-        cmocka_unit_test_setup_teardown(any_number_is_ours_when_every_address_is_served, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(any_number_is_ours_when_every_address_is_served,
+                                        setup_tokens, teardown),
+        cmocka_unit_test_setup_teardown(reload_takes_no_tokens_away_where_others_reach_us,
+                                        setup_tokens, teardown),
+        cmocka_unit_test_setup_teardown(reload_keeps_answering_at_the_address_that_stays,
+                                        setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(pages_without_tls_are_another_site_than_we_with_it, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(other_sites_pages_change_nothing, setup, teardown),
