@@ -120,6 +120,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
     bool is_newest = true;
     CHECK(keys != NULL);
     if (!copy_key(keys, is_sealing ? NULL : name, &key, &is_newest)) {
+        return 0;
     }
     bool is_good = !is_sealing || RAND_bytes(iv, EVP_CIPHER_get_iv_length(keys->cipher)) == 1;
     is_good = is_good && EVP_CipherInit_ex(cipher, keys->cipher, NULL, key.cipher, iv,

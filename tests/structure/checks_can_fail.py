@@ -86,6 +86,8 @@ PLAYS = [
     ("unbounded_print", RULES, {"router/split.c": 'void f(char *a)\n{\n    sprintf (a, "x");\n}\n'},
      "sprintf is not used"),
     ("stack_allocation", RULES, {"router/split.c": "void *f(void)\n{\n    return alloca(1);\n}\n"}, "alloca is not used"),
+    ("idle_if", RULES, {"router/split.c": "void f(int a)\n{\n    if (!g(a,\n           1)) {\n    }\n    h();\n}\n"},
+     "router/split.c:5: an if that does nothing"),
     ("work_left_undone", RULES, {"router/split.c": "/* TO" "DO: later */\n"}, "work left undone"),
     ("work_left_undone_in_docs", RULES, {"docs/page.md": "FIX" "ME\n"}, "docs/page.md:1: work left undone"),
     ("tab", RULES, {"router/split.c": "int\ta;\n"}, "a tab"),
@@ -110,6 +112,7 @@ HARMLESS = {
     "tests/unit/router/list.c": "void f(int a)\n{\n    switch (a) {\n" + "    case 1:\n" * 100 + "    }\n}\n",
     "router/text.c": '/* strcpy(a, b) is not used here */\nconst char *a = "strcpy(a, b)";\n',
     "router/mask.c": 'const char *a = "/tmp/fileXX' 'XXXX";\nint my_sprintf(int a);\n',
+    "router/wait.c": "void f(int a)\n{\n    while (g(a)) {\n    }\n    if (a) {\n        h();\n    }\n}\n",
     "docs/else.md": "[Far](https://example.com/x) and `[not](a-link)`.\n\n```\n[nor](this)\n```\n",
     "tests/e2e/walk.py": 'PATH = "/a/../b"\n',
 }
