@@ -420,7 +420,8 @@ struct mirror *mirror_copy(struct exchange *exchange)
 {
     const struct snapshot_service *service = exchange->service;
     struct exchange_host *host = exchange->host;
-    if (service->mirror_ppm == 0) {
+    /* A request that waited may know a canary that the newest snapshot names no more. */
+    if (service->mirror_ppm == 0 || !exchange->lease->is_current) {
         return NULL;
     }
     struct service_seat *seat = service_seat(service->service, host->worker_index);

@@ -285,6 +285,42 @@ static void canary_that_goes_takes_its_copies_along(void **state)
     assert_int_equal(mirrored(), 1);
 }
 
+/* It began under a snapshot that named the canary, and goes on under one that does not. */
+static void request_that_waited_is_not_copied_to_a_canary_that_went(void **state)
+{
+    (void)state;
+    static struct peer second;
+    static struct peer waited;
+    stage_begin(&stage, SLOW, "    sticky: {by: none}\n    mirror: 100%\n    cache: {mode: full}",
+                0);
+    stage_connect(&stage, &client);
+    stage_connect(&stage, &second);
+    canary.fd = -1;
+    stable.fd = -1;
+    peer_send(&stage.loop, &client, GET);
+    peer_accept(&stage.loop, &stable, stage.listening[ROLE_PREVIOUS]);
+    peer_expect(&stage.loop, &stable, "\r\n\r\n");
+    canary_gets_the_copy();
+    peer_send(&stage.loop, &second, GET);
+    play_until(&stage.loop, stage.exchanges.exchange_count == 2);
+    peer_clear(&stable);
+    stage_publish(&stage, 0, false);
+    peer_expect_end(&stage.loop, &canary);
+    peer_send(&stage.loop, &stable,
+              "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 4\r\n\r\nonce");
+    peer_expect(&stage.loop, &client, "once");
+    peer_close(&canary);
+    canary.fd = -1;
+    peer_accept(&stage.loop, &waited, stage.listening[ROLE_PREVIOUS]); /* stable's first is busy */
+    peer_expect(&stage.loop, &waited, "\r\n\r\n");
+    assert_true(list_is_empty(&stage.exchanges.mirrors));
+    peer_send(&stage.loop, &waited, OK_ANSWER);
+    peer_expect(&stage.loop, &second, "fine");
+    assert_int_equal(mirrored(), 1);
+    peer_close(&waited);
+    peer_close(&second);
+}
+
 static void copies_under_way_hold_up_no_end(void **state)
 {
     (void)state;
@@ -377,6 +413,8 @@ int main(void)
         PLAY(weight_ends_copies_uncounted),
         PLAY(another_snapshot_that_still_mirrors_leaves_copies_alone),
         PLAY(canary_that_goes_takes_its_copies_along),
+        cmocka_unit_test_teardown(request_that_waited_is_not_copied_to_a_canary_that_went,
+                                  tear_down),
         PLAY(copies_under_way_hold_up_no_end),
         PLAY(copy_goes_on_without_its_client),
         cmocka_unit_test(every_refused_allocation_is_survived),
