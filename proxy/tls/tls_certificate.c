@@ -9,6 +9,8 @@
 #include <openssl/x509v3.h>
 #undef ERR_STATE
 
+#include "proxy/tls/tls_file.h"
+
 enum { OCSP_SIZE_MAX = 64 * 1024 };
 
 /* A key with a password is refused, rather than asked for on a terminal. */
@@ -23,7 +25,7 @@ static int no_password(char *buffer, int size, int is_writing, void *context)
 
 static enum err read_chain(struct tls_certificate *certificate, const char *path, struct note *note)
 {
-    BIO *file = BIO_new_file(path, "r");
+    BIO *file = tls_file_is_plain(path) ? BIO_new_file(path, "r") : NULL;
     if (file == NULL) {
         note_set(note, "%s: cannot be read", path);
         return ERR_IO;
@@ -53,7 +55,7 @@ static enum err read_chain(struct tls_certificate *certificate, const char *path
 
 static enum err read_key(struct tls_certificate *certificate, const char *path, struct note *note)
 {
-    BIO *file = BIO_new_file(path, "r");
+    BIO *file = tls_file_is_plain(path) ? BIO_new_file(path, "r") : NULL;
     if (file == NULL) {
         ERR_clear_error();
         note_set(note, "%s: cannot be read", path);
@@ -86,7 +88,7 @@ static enum err read_key(struct tls_certificate *certificate, const char *path, 
 
 static enum err read_ocsp(struct tls_certificate *certificate, const char *path, struct note *note)
 {
-    FILE *file = fopen(path, "rbe");
+    FILE *file = tls_file_is_plain(path) ? fopen(path, "rbe") : NULL;
     if (file == NULL) {
         note_set(note, "%s: cannot be read", path);
         return ERR_IO;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proxy/tls/tls_file.h"
 #include "proxy/tls/tls_library.h"
 #include "proxy/tls/tls_pipe.h"
 
@@ -42,7 +43,7 @@ static enum err read_authorities(struct tls_client *client, const char *file)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(client->context);
     EVP_MD_CTX *sum = EVP_MD_CTX_new();
-    BIO *in = BIO_new_file(file, "r");
+    BIO *in = tls_file_is_plain(file) ? BIO_new_file(file, "r") : NULL;
     unsigned char one[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     size_t count = 0;

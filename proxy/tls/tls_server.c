@@ -10,6 +10,7 @@
 #include "proxy/base/check.h"
 #include "proxy/base/map.h"
 #include "proxy/tls/tls_certificate.h"
+#include "proxy/tls/tls_file.h"
 #include "proxy/tls/tls_library.h"
 #include "proxy/tls/tls_pipe.h"
 
@@ -122,7 +123,8 @@ static enum err set_client_certificates(SSL_CTX *context, const struct tls_serve
         return OK;
     }
     CHECK(config->client_ca != NULL);
-    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(config->client_ca);
+    bool is_plain = tls_file_is_plain(config->client_ca);
+    STACK_OF(X509_NAME) *names = is_plain ? SSL_load_client_CA_file(config->client_ca) : NULL;
     if (names == NULL || SSL_CTX_load_verify_file(context, config->client_ca) != 1) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         ERR_clear_error();

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -131,6 +132,37 @@ static void an_authority_file_that_is_no_good_is_named(void **state)
     assert_non_null(strstr(note.text, "empty.pem"));
 }
 
+/* Whoever opens a pipe to read waits for its writer, and so would all that control does. */
+static void pipes_and_folders_are_never_waited_for(void **state)
+{
+    (void)state;
+    const char *const others[] = {certificates_path("pipe"), certificates_path("."), "/dev/zero"};
+    const char *pem = certificates_path("site.pem");
+    const char *key = certificates_path("site.key");
+    assert_int_equal(mkfifo(others[0], 0600), 0);
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        struct tls_certificate_files cases[] = {
+            {others[i], key, NULL}, {pem, others[i], NULL}, {pem, key, others[i]}};
+        struct tls_server *server = NULL;
+        struct tls_client *client = NULL;
+        struct note note = {""};
+        for (size_t j = 0; j < COUNT_OF(cases); j++) {
+            note = (struct note){""};
+            assert_int_equal(create(&cases[j], 1, &note, &server), ERR_IO);
+            assert_non_null(strstr(note.text, others[i]));
+        }
+        struct tls_certificate_files good = {pem, key, NULL};
+        struct tls_server_config authorities = {.certificates = &good,
+                                                .certificate_count = 1,
+                                                .tickets = tickets,
+                                                .client_certificates = TLS_CLIENT_REQUIRED,
+                                                .client_ca = others[i]};
+        assert_int_equal(tls_server_create(&authorities, &note, &server), ERR_SYNTAX);
+        struct tls_client_config origin = {.ca = others[i]};
+        assert_int_equal(tls_client_create(&origin, &note, &client), ERR_SYNTAX);
+    }
+}
+
 static void running_out_of_memory_leaks_nothing(void **state)
 {
     (void)state;
@@ -159,6 +191,7 @@ int main(void)
         cmocka_unit_test(several_certificates_and_a_staple_are_taken),
         cmocka_unit_test(the_first_end_of_all_certificates_is_known),
         cmocka_unit_test(an_authority_file_that_is_no_good_is_named),
+        cmocka_unit_test(pipes_and_folders_are_never_waited_for),
         cmocka_unit_test(running_out_of_memory_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);

@@ -1,0 +1,12 @@
+/* proxy/tls/tls_file.h — which files certificates and keys are read from.
+ *
+ * Control reads them while it serves: at a reload, and to check a configuration that the admin API
+ * is given. A pipe or a terminal would keep it waiting for whoever writes there, perhaps for ever,
+ * and with it every verdict. */
+#pragma once
+#include <stdbool.h>
+
+enum { TLS_FILE_SIZE_MAX = 16 * 1024 * 1024 };
+
+/* A plain file (links are followed) of at most TLS_FILE_SIZE_MAX bytes? Any thread. */
+bool tls_file_is_plain(const char *path);
