@@ -276,8 +276,12 @@ static int judge_answer(const struct client *client)
         return client->err == ERR_TIMEOUT ? CLI_TIMED_OUT : CLI_FAILED;
     }
     int exit = client_exit_of(client->status);
+    bool is_told_as_json = client->request->on_data == NULL && !client->request->is_text;
     if (exit != CLI_DONE) {
         tell_problem(client);
+    } else if (is_told_as_json && !json_is_object(client->json)) {
+        (void)fprintf(stderr, "serin: %s: an answer that is not Serin's\n", client->admin);
+        exit = CLI_FAILED;
     }
     return exit;
 }

@@ -20,16 +20,18 @@ struct client_request {
     const char *path;
     json_t *body;         /* borrowed; NULL: none */
     const char *if_match; /* NULL: none */
+    bool is_text;         /* the answer is no JSON */
     /* For event streams: each piece as it comes; false ends. No deadline applies then. */
     bool (*on_data)(void *context, struct bytes data);
     void *context;
 };
 
-/* Runs a call to its end. CLI_DONE: a 2xx answer. Everything else has been told on standard error.
- * The answer's body is in client_body, as JSON in client_json, until the next call. */
+/* Runs a call to its end. CLI_DONE: a 2xx answer that is a JSON object, or a text where one was
+ * asked for: what else answers is no Serin. Everything else has been told on standard error. The
+ * answer's body is in client_body, as JSON in client_json, until the next call. */
 int client_call(struct client *client, const struct client_request *request);
 struct bytes client_body(const struct client *client);
-/* Borrowed; NULL when the answer was no JSON. */
+/* Borrowed; NULL when the answer was no JSON: a text, or an error of something in between. */
 json_t *client_json(const struct client *client);
 /* "" when there was none. */
 const char *client_etag(const struct client *client);

@@ -1,15 +1,23 @@
 #include "canary/cli/service.h"
 
+#include "canary/cli/table.h"
+
 static void tell_services(const json_t *services)
 {
     size_t index;
     json_t *service;
-    (void)fprintf(stderr, "serin: there are several services, --service says which:");
+    struct buf names;
+    buf_init(&names, TABLE_TEXT_MAX);
     json_array_foreach(services, index, service)
     {
-        (void)fprintf(stderr, " %s", json_string_value(json_object_get(service, "name")));
+        const char *name = json_string_value(json_object_get(service, "name"));
+        (void)buf_append_byte(&names, ' ');
+        (void)table_append_clean(&names, name != NULL ? name : "-");
     }
-    (void)fprintf(stderr, "\n");
+    struct bytes text = buf_bytes(&names);
+    (void)fprintf(stderr, "serin: there are several services, --service says which:%.*s\n",
+                  BYTES_ARGS(text));
+    buf_finish(&names);
 }
 
 int service_find(struct client *client, const char *name, char *ret_name, size_t size)

@@ -15,7 +15,9 @@ enum { EVENT_MAX = 4 * 1024 * 1024 };
 
 /* ---- looking ---- */
 
-static int run_status(const struct cli_options *options)
+/* The service that was named, or all of them. */
+static int show_some(const struct cli_options *options, enum err (*show)(json_t *, struct buf *),
+                     enum err (*show_one)(json_t *, struct buf *))
 {
     int exit = CLI_FAILED;
     struct client *client = verb_open_client(options, &exit);
@@ -33,10 +35,15 @@ static int run_status(const struct cli_options *options)
         exit = client_call(client, &(struct client_request){.path = path});
     }
     if (exit == CLI_DONE) {
-        exit = verb_print_answer(client, options, is_one ? verb_show_changed : show_status);
+        exit = verb_print_answer(client, options, is_one ? show_one : show);
     }
     client_destroy(client);
     return exit;
+}
+
+static int run_status(const struct cli_options *options)
+{
+    return show_some(options, show_status, verb_show_changed);
 }
 
 /* What of the history is asked for; false: options that do not go together. */
@@ -236,7 +243,7 @@ static int print_pages(struct client *client, const char *name)
         char path[VERB_PATH_SIZE];
         (void)snprintf(path, sizeof path, "/api/v1/services/%s/recording?after=%llu", name,
                        (unsigned long long)after);
-        int exit = client_call(client, &(struct client_request){.path = path});
+        int exit = client_call(client, &(struct client_request){.path = path, .is_text = true});
         if (exit != CLI_DONE) {
             return exit;
         }
@@ -309,22 +316,31 @@ static int put_weight(struct client *client, const struct cli_options *options, 
     return exit;
 }
 
+static enum err show_weight(json_t *service, struct buf *out)
+{
+    json_t *status = json_pack("{s:[O]}", "services", service);
+    enum err err = status != NULL ? show_weights(status, out) : ERR_NOMEM;
+    json_decref(status);
+    return err;
+}
+
 static int run_weight(const struct cli_options *options)
 {
     int exit = CLI_FAILED;
     double percent = 0;
-    bool is_change = options->argument != NULL;
-    if (is_change && !read_percent(options->argument, &percent)) {
+    if (options->argument == NULL) {
+        return show_some(options, show_weights, show_weight);
+    }
+    if (!read_percent(options->argument, &percent)) {
         return CLI_USAGE;
     }
     struct client *client = verb_open_client(options, &exit);
     if (client == NULL) {
         return exit;
     }
-    exit = is_change ? put_weight(client, options, percent)
-                     : client_call(client, &(struct client_request){.path = "/api/v1/status"});
+    exit = put_weight(client, options, percent);
     if (exit == CLI_DONE) {
-        exit = verb_print_answer(client, options, is_change ? verb_show_changed : show_weights);
+        exit = verb_print_answer(client, options, verb_show_changed);
     }
     client_destroy(client);
     return exit;

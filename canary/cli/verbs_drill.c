@@ -22,7 +22,9 @@ static int drill_exit(const json_t *record)
     return json_is_true(json_object_get(evidence, "in_time")) ? CLI_DONE : CLI_FAILED;
 }
 
-static int wait_for_drill(struct client *client, const char *path, uint64_t deadline_us)
+/* `ret_is_over` says that the last answer is the record of its end. */
+static int wait_for_drill(struct client *client, const char *path, uint64_t deadline_us,
+                          bool *ret_is_over)
 {
     for (;;) {
         int exit = client_call(client, &(struct client_request){.path = path});
@@ -31,6 +33,7 @@ static int wait_for_drill(struct client *client, const char *path, uint64_t dead
         }
         exit = drill_exit(client_json(client));
         if (exit >= 0) {
+            *ret_is_over = true;
             return exit;
         }
         if (clock_monotonic_us(clock_system()) >= deadline_us) {
@@ -55,8 +58,8 @@ static int wait_and_show(struct client *client, const struct cli_options *option
         return CLI_FAILED;
     }
     (void)snprintf(path, sizeof path, "/api/v1/rollbacks/%s", id);
-    int exit = wait_for_drill(client, path, deadline_us);
-    bool is_over = exit == CLI_DONE || drill_exit(client_json(client)) == CLI_FAILED;
+    bool is_over = false;
+    int exit = wait_for_drill(client, path, deadline_us, &is_over);
     if (is_over && verb_print_answer(client, options, show_rollback) != CLI_DONE) {
         exit = CLI_FAILED;
     }

@@ -35,18 +35,17 @@ int verb_run_incident(const struct cli_options *options)
     if (client == NULL) {
         return exit;
     }
-    bool is_given = options->argument != NULL && strlen(options->argument) < sizeof id;
-    exit = is_given ? CLI_DONE : find_newest(client, id);
-    if (exit == CLI_DONE && is_given) {
-        (void)snprintf(id, sizeof id, "%s", options->argument);
-    }
-    if (exit == CLI_DONE && !client_escape(id, name, sizeof name)) {
+    const char *given = options->argument;
+    exit = given != NULL ? CLI_DONE : find_newest(client, id);
+    if (exit == CLI_DONE && !client_escape(given != NULL ? given : id, name, sizeof name)) {
+        (void)fprintf(stderr, "serin: this is no incident's name\n");
         exit = CLI_USAGE;
     }
     if (exit == CLI_DONE) {
         const char *ending = options->is_svg ? "svg" : options->is_json ? "json" : "md";
         (void)snprintf(path, sizeof path, "/api/v1/incidents/%s.%s", name, ending);
-        exit = client_call(client, &(struct client_request){.path = path});
+        exit = client_call(client,
+                           &(struct client_request){.path = path, .is_text = !options->is_json});
     }
     struct bytes body = client_body(client);
     if (exit == CLI_DONE && fwrite(body.data, 1, body.size, stdout) != body.size) {

@@ -259,7 +259,7 @@ static int fetch_pages(struct run *run, struct client *client)
     while (has_more && err == OK) {
         (void)snprintf(path, sizeof path, "/api/v1/services/%s/recording?after=%llu", name,
                        (unsigned long long)run->reader.next);
-        exit = client_call(client, &(struct client_request){.path = path});
+        exit = client_call(client, &(struct client_request){.path = path, .is_text = true});
         if (exit != CLI_DONE) {
             return exit;
         }

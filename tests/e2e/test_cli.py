@@ -154,5 +154,32 @@ def events_come_as_they_happen(stage):
         watcher.stdout.close()
 
 
+@case(service=TEN)
+def what_is_no_serin_has_done_nothing(stage):
+    """A wrong address, say: an origin that answers everything with 200 has rolled nothing back."""
+    traffic = stage.origin.url
+    chosen = ("--service", stage.name)
+    for words in (("rollback", *chosen, "--reason", "r"), ("rollback", *chosen, "--reason", "r", "--json"),
+                  ("weight", "5", *chosen), ("abort", *chosen), ("status",), ("history",), ("reload",),
+                  ("incident", "x", "--json")):
+        code, out, err = serin(stage, *words, admin=traffic)
+        expect((code, out, "not Serin's" in err), (FAILED, "", True), f"{words}: {out!r} {err!r}")
+    expect(stage.serin.service(stage.name)["weight"]["set"], 10, "weight")
+
+
+@case(starts_proxy=False)
+def a_named_service_is_the_one_that_is_shown(stage):
+    other = {**stage.service(), "name": "other", "hosts": ["other.test"]}
+    stage.serin = stage.start_serin({"services": [stage.service(**TEN), other]})
+    code, out, _ = serin(stage, "weight", "--service", stage.name)
+    expect((code, out.splitlines()[0].split(":")[0], out.count("\n")), (DONE, stage.name, 1), f"answer {out}")
+    code, out, _ = serin(stage, "weight")
+    expect((code, sorted(line.split(":")[0] for line in out.splitlines())), (DONE, sorted([stage.name, "other"])), "all")
+    expect(serin(stage, "weight", "--service", "none")[0], REFUSED, "there is none of this name")
+    expect(serin(stage, "incident", "x" * 2000)[0], USAGE, "not the newest one instead")
+    code, _, err = serin(stage, "drill")
+    expect((code, stage.name in err, "other" in err), (USAGE, True, True), f"names in {err}")
+
+
 if __name__ == "__main__":
     run(__file__, parallel=4)
