@@ -174,8 +174,8 @@ enum client_speech exchange_speech(const struct request *request,
 /* From now on the client is waited for, or no longer. */
 void pace_await(struct exchange *exchange, enum pace_wait what);
 void pace_go_on(struct exchange *exchange, enum pace_wait what);
-/* Was the client waited for so long, in all, that an origin may have given up on it? The two sides
- * of a call of gRPC talk in turns once there is an answer: neither is slow. */
+/* Was the client waited for so long, in all, that an origin may have given up on it? A call of gRPC
+ * may take as long as its sides have something to say: none is slow. */
 bool pace_has_kept_waiting(const struct exchange *exchange);
 /* Does the origin wait for a body that the client has not sent? */
 bool pace_owes_body(const struct exchange *exchange);

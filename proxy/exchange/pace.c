@@ -29,8 +29,7 @@ void pace_go_on(struct exchange *exchange, enum pace_wait what)
 
 bool pace_has_kept_waiting(const struct exchange *exchange)
 {
-    bool is_talk = exchange->attempt.is_rpc && exchange->client_status != 0;
-    if (is_talk) {
+    if (exchange->is_rpc) {
         return false;
     }
     uint64_t present_us =

@@ -137,6 +137,17 @@ static void origin_that_hangs_up_at_once_has_failed(void **state)
     assert_int_equal(cell_read(&canary()->err), 1);
 }
 
+static void call_that_takes_its_time_is_broken_off_by_its_origin(void **state)
+{
+    (void)state;
+    ask(POST("Content-Type: application/grpc\r\n"), "\r\n\r\n");
+    send_body("say");
+    play_turn(&stage.loop, LONG_MS);
+    peer_close(&origin);
+    peer_expect(&stage.loop, &client, "grpc-status: 14\r\n");
+    assert_int_equal(cell_read(&canary()->err), 1);
+}
+
 static void total_that_a_body_used_up_blames_no_origin(void **state)
 {
     (void)state;
@@ -277,6 +288,7 @@ int main(void)
         PLAY(origin_that_tires_of_a_body_has_not_failed),
         PLAY(origin_that_tired_before_the_bodys_end_has_not_failed),
         PLAY(origin_that_hangs_up_at_once_has_failed),
+        PLAY(call_that_takes_its_time_is_broken_off_by_its_origin),
         PLAY_TOTAL(total_that_a_body_used_up_blames_no_origin),
         PLAY(answer_that_waits_for_the_bodys_end_is_waited_for),
         PLAY(answer_that_stalls_after_the_body_has_failed),
