@@ -188,15 +188,30 @@ static bool is_own_address(const struct conf_endpoint *endpoint, const struct co
     return endpoint->is_ip && ip_equal(&endpoint->ip, &ip);
 }
 
-const struct conf_listener *conf_own_listener(const struct conf *conf,
-                                              const struct conf_endpoint *endpoint)
+const struct conf_address *conf_own_address(const struct conf *conf,
+                                            const struct conf_endpoint *endpoint)
 {
     for (size_t i = 0; i < conf->listener_count; i++) {
         if (is_own_address(endpoint, &conf->listeners[i].address)) {
-            return &conf->listeners[i];
+            return &conf->listeners[i].address;
         }
     }
-    return NULL;
+    return is_own_address(endpoint, &conf->admin.address) ? &conf->admin.address : NULL;
+}
+
+static void check_is_elsewhere(const struct conf *conf, const struct conf_endpoint *endpoint,
+                               const char *key, struct conf_errors *errors)
+{
+    const struct conf_address *own = conf_own_address(conf, endpoint);
+    if (own == &conf->admin.address) {
+        conf_errors_add(errors, endpoint->place,
+                        "services.%s: %s is the admin address, which clients are not to reach", key,
+                        endpoint->url);
+    } else if (own != NULL) {
+        conf_errors_add(errors, endpoint->place,
+                        "services.%s: %s is where this proxy itself listens (line %u)", key,
+                        endpoint->url, own->place.line);
+    }
 }
 
 /* One endpoint that is there twice, with and without TLS, would be one label and one health. */
@@ -218,12 +233,7 @@ static void check_version(const struct conf *conf, const struct conf_version *ve
                 break;
             }
         }
-        const struct conf_listener *own = conf_own_listener(conf, endpoint);
-        if (own != NULL) {
-            conf_errors_add(errors, endpoint->place,
-                            "services.%s: %s is where this proxy itself listens (line %u)", key,
-                            endpoint->url, own->address.place.line);
-        }
+        check_is_elsewhere(conf, endpoint, key, errors);
     }
 }
 

@@ -12,7 +12,7 @@ MUST_USE enum err conf_check(const struct conf *conf, struct conf_errors *errors
 
 /* What is wrong with the steps of a rollout (CONF_STEP_PAUSE among them), or NULL. Pure. */
 const char *conf_steps_fault(const uint32_t *steps_ppm, size_t step_count);
-/* The listener of this configuration that a connection to the endpoint would come back to, or NULL.
- * Pure. */
-const struct conf_listener *conf_own_listener(const struct conf *conf,
-                                              const struct conf_endpoint *endpoint);
+/* The address of this configuration, a listener's or the admin API's, that a connection to the
+ * endpoint would come back to, or NULL. Pure. */
+const struct conf_address *conf_own_address(const struct conf *conf,
+                                            const struct conf_endpoint *endpoint);

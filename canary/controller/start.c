@@ -418,7 +418,7 @@ static bool is_place_sound(const struct controller *controller, const struct ste
                                           conf->has_current ? &conf->current : NULL};
     struct note detail;
     for (size_t i = 0; i < version->endpoint_count; i++) {
-        if (conf_own_listener(controller->base->conf, &version->endpoints[i]) != NULL) {
+        if (conf_own_address(controller->base->conf, &version->endpoints[i]) != NULL) {
             note_set(&detail, "%s is where this proxy itself listens.", version->endpoints[i].url);
             refuse(asker, ADMIN_INVALID, detail.text, wish->url_field);
             return false;

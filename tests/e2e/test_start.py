@@ -67,6 +67,7 @@ def bad_input_names_its_field(stage):
         for change, field in [({"url": "ftp://v2.example.com"}, "url"), ({"url": "v2"}, "url"), ({"url": "http://a/b"}, "url"),
                               ({"url": None}, "url"), ({"deployment": "a b"}, "deployment"), ({"deployment": "v1"}, "deployment"),
                               ({"url": f"http://127.0.0.1:{shop.serin.port}"}, "url"), ({"steps": []}, "steps"),
+                              ({"url": f"http://127.0.0.1:{shop.serin.admin_port}"}, "url"),
                               ({"steps": ["50%", "20%", "100%"]}, "steps"), ({"steps": ["50%"]}, "steps"),
                               ({"steps": ["pause", "100%"]}, "steps"), ({"steps": [True]}, "steps"), ({"steps": "5%"}, "steps"),
                               ({"endpoints": [shop.url("v3")]}, "url"), ({"more": 1}, "more")]:

@@ -449,6 +449,9 @@ static void fields_are_held_against_each_other(void **state)
         {PLAY_LISTEN "services: [{name: a, previous: {url: 'http://localhost:8080'}}]\n",
          ":2:38: services.previous: http://localhost:8080 is where this proxy itself listens (line "
          "1)\n"},
+        {PLAY_LISTEN "services: [{name: a, previous: {url: 'http://127.0.0.1:9901'}}]\n",
+         ":2:38: services.previous: http://127.0.0.1:9901 is the admin address, which clients are "
+         "not to reach\n"},
         {PLAY_BOTH("  sticky: {by: header}\n"),
          ":6:11: services.sticky: by header needs the name of the field\n"},
         {PLAY_BOTH("  sticky: {name: X-User}\n"),
