@@ -69,7 +69,9 @@ static void overflow(struct exchange *exchange, enum role role, enum metric_over
         exchange_give_held(exchange);
         return;
     }
-    exchange->attempt.role = role;
+    if (exchange->attempt.target == NULL) { /* else what was tried stays what it was */
+        exchange->attempt.role = role;
+    }
     if (exchange_may_divert(exchange)) {
         exchange_rescue(exchange);
     } else {

@@ -131,6 +131,28 @@ static void strained_stable_version_is_left_alone(void **state)
     assert_int_equal(rescues(METRIC_RESCUE_STABLE_SUFFERS), 1);
 }
 
+/* It takes one request at a time, and has it: what the client saw is the canary's doing. */
+static void full_stable_version_takes_nothing_off_the_canary(void **state)
+{
+    (void)state;
+    static struct peer opted_out;
+    stage_begin(&stage, NULL, "    sticky: {by: none}\n    rescue: {}\n    circuit: {requests: 1}",
+                WHOLE);
+    stage_connect(&stage, &client);
+    stage_connect(&stage, &opted_out);
+    canary.fd = -1;
+    stable.fd = -1;
+    peer_send(&stage.loop, &opted_out,
+              "GET /b HTTP/1.1\r\nHost: shop.test\r\nSerin-Version: previous\r\n\r\n");
+    peer_accept(&stage.loop, &stable, stage.listening[ROLE_PREVIOUS]);
+    peer_expect(&stage.loop, &stable, "\r\n\r\n");
+    canary_answers(GET, "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    peer_expect(&stage.loop, &client, "HTTP/1.1 503 ");
+    assert_int_equal(version_containment(stage.versions[ROLE_CURRENT], 0)->level_ppm, WHOLE);
+    assert_int_equal(rescues(METRIC_RESCUE_FAILURE), 1);
+    peer_close(&opted_out);
+}
+
 #define PLAY(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -143,6 +165,7 @@ int main(void)
         PLAY(client_that_was_informed_has_a_byte),
         PLAY(unsafe_request_is_not_repeated),
         PLAY(strained_stable_version_is_left_alone),
+        cmocka_unit_test_teardown(full_stable_version_takes_nothing_off_the_canary, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
