@@ -11,6 +11,7 @@
 #include "canary/about/about.h"
 #include "canary/cli/cli.h"
 #include "canary/cli/demo.h"
+#include "canary/cli/options.h"
 #include "canary/controller/controller.h"
 #include "canary/replay/replay_verb.h"
 #include "conf/conf_load.h"
@@ -154,15 +155,21 @@ static const char *default_path(void)
     return is_readable(here) || !is_readable(system) ? here : system;
 }
 
-/* Reads `[-c FILE]`; false after telling how it is used. */
-static bool read_path(int argc, char **argv, const char **ret_path)
+/* Reads `[-c FILE]`; false after telling how it is used, with what it ends. */
+static bool read_path(int argc, char **argv, const char **ret_path, int *ret_exit)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     *ret_path = NULL;
+    *ret_exit = EXIT_USAGE;
     int option;
     while ((option = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+        if (option == 'h') {
+            cli_print_own_help(stdout, argv[0]);
+            *ret_exit = EXIT_DONE;
+            return false;
+        }
         if (option != 'c') {
             (void)fprintf(stderr, "usage: serin %s [-c FILE]\n", argv[0]);
             return false;
@@ -243,8 +250,9 @@ static int with_configuration(int argc, char **argv,
                               int (*do_it)(struct conf *conf, const char *path))
 {
     const char *path;
-    if (!read_path(argc, argv, &path)) {
-        return EXIT_USAGE;
+    int exit;
+    if (!read_path(argc, argv, &path, &exit)) {
+        return exit;
     }
     struct conf *conf = load(path);
     return conf != NULL ? do_it(conf, path) : EXIT_FAILED;

@@ -415,17 +415,32 @@ void cli_print_help(FILE *out)
     (void)fprintf(out, "\nserin VERB --help says more. %s\n", CLI_EXIT_CODES);
 }
 
-static void print_option(FILE *out, const struct option *option)
+static void print_option(FILE *out, const struct cli_option_text *text)
 {
     char letter[8] = "";
     char head[64];
-    if (option->text.letter != 0) {
-        (void)snprintf(letter, sizeof letter, "-%c, ", option->text.letter);
+    if (text->letter != 0) {
+        (void)snprintf(letter, sizeof letter, "-%c, ", text->letter);
     }
-    bool is_joined = option->text.value != NULL && option->text.value[0] == '[';
-    (void)snprintf(head, sizeof head, "%s%s%s%s", letter, option->text.name, is_joined ? "" : " ",
-                   option->text.value != NULL ? option->text.value : "");
-    (void)fprintf(out, "  %-*s %s\n", PAD, head, option->text.help);
+    bool is_joined = text->value != NULL && text->value[0] == '[';
+    (void)snprintf(head, sizeof head, "%s%s%s%s", letter, text->name, is_joined ? "" : " ",
+                   text->value != NULL ? text->value : "");
+    (void)fprintf(out, "  %-*s %s\n", PAD, head, text->help);
+}
+
+void cli_print_own_help(FILE *out, const char *name)
+{
+    const struct cli_own_verb *verb = cli_own_verbs;
+    while (strcmp(verb->name, name) != 0) {
+        verb++;
+        CHECK(verb->name != NULL);
+    }
+    (void)fprintf(out, "usage: serin %s%s%s\n\n%s.\n\n", verb->name,
+                  verb->argument != NULL ? " " : "", verb->argument != NULL ? verb->argument : "",
+                  verb->summary);
+    for (const struct cli_option_text *text = verb->options; text->name != NULL; text++) {
+        print_option(out, text);
+    }
 }
 
 void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
@@ -448,7 +463,7 @@ void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
     (void)fprintf(out, "\n");
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         if ((verb->options & (unsigned)options[i].bit) != 0) {
-            print_option(out, &options[i]);
+            print_option(out, &options[i].text);
         }
     }
 }

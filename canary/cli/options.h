@@ -161,3 +161,5 @@ MUST_USE enum err cli_options_parse(int argc, char **argv, const char *environme
 
 void cli_print_help(FILE *out);
 void cli_print_verb_help(FILE *out, const struct cli_verb *verb);
+/* Of a verb that main does itself; it is there. */
+void cli_print_own_help(FILE *out, const char *name);
