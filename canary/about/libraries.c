@@ -1,17 +1,20 @@
 #include "canary/about/libraries.h"
 
 #include <ares.h>
-#include <curl/curl.h>
 #include <gnu/libc-version.h>
 #include <jansson.h>
 #include <llhttp.h>
 #include <nghttp2/nghttp2.h>
+#define ERR_STATE openssl_err_state
 #include <openssl/crypto.h>
+#undef ERR_STATE
 #include <openssl/opensslv.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <uv.h>
 #include <yaml.h>
+
+#include "canary/fetch/libcurl.h"
 
 #define TEXT_OF(value)   #value
 #define TEXT(value)      TEXT_OF(value)
@@ -24,7 +27,9 @@ static const char *run_ares(void)
 
 static const char *run_curl(void)
 {
-    return curl_version_info(CURLVERSION_NOW)->version;
+    struct libcurl curl;
+    return libcurl_load(&curl, NULL) == OK ? curl.version_info(CURLVERSION_NOW)->version
+                                           : "none that can be loaded";
 }
 
 static const char *run_llhttp(void)

@@ -26,7 +26,7 @@ struct alerts_options {
     void *context;
 };
 
-/* ERR_NOMEM, ERR_IO (libcurl). */
+/* ERR_NOMEM. */
 MUST_USE enum err alerts_create(const struct alerts_options *options, struct alerts **ret_alerts);
 /* What links in messages begin with from now on: where the admin API is, "https://…"; copied. */
 void alerts_name(struct alerts *alerts, const char *origin);

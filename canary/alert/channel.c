@@ -158,11 +158,24 @@ static enum err settings_read(const struct conf_alert *conf, struct settings *se
     return ERR_STATE;
 }
 
+/* What makes calls is ready for them now: an event must not wait for the disk. */
+static enum err prepare_calls(const struct channel *channel, struct note *unusable)
+{
+    if (channel->kind == CHANNEL_EXEC) {
+        return OK;
+    }
+    enum err err = fetch_prepare(channel->host->fetch, unusable);
+    return err == ERR_NOMEM ? ERR_NOMEM : OK;
+}
+
 enum err channel_configure(struct channel *channel, const struct conf_alert *conf)
 {
     struct settings settings = {0};
     CHECK(kind_of(conf) == channel->kind);
     enum err err = settings_read(conf, &settings);
+    if (err == OK) {
+        err = prepare_calls(channel, &settings.unusable);
+    }
     if (err != OK) {
         settings_finish(&settings);
         return err;

@@ -164,6 +164,11 @@ enum err client_create(const struct cli_options *options, struct client **ret_cl
         free(client);
         return err;
     }
+    err = fetch_prepare(client->fetch, note);
+    if (err != OK) {
+        client_destroy(client);
+        return err;
+    }
     *ret_client = client;
     return OK;
 }

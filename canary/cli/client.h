@@ -9,8 +9,8 @@
 
 struct client;
 
-/* Finds address and token. ERR_SYNTAX: the address cannot be read; ERR_IO: the token file cannot;
- * `note` says why. */
+/* Finds address and token. ERR_SYNTAX: the address cannot be read; ERR_IO: the token file cannot,
+ * or libcurl cannot be loaded; `note` says why. */
 MUST_USE enum err client_create(const struct cli_options *options, struct client **ret_client,
                                 struct note *note);
 void client_destroy(struct client *client);

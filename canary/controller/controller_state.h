@@ -262,7 +262,7 @@ void controller_alarm_tick(struct controller *controller);
 
 /* ---- the hosting platform (hosting.c) ---- */
 
-/* ERR_NOMEM, ERR_IO (libcurl). A platform that cannot be asked is a condition, no failure. */
+/* ERR_NOMEM. A platform that cannot be asked is a condition, no failure. */
 MUST_USE enum err controller_open_platforms(struct controller *controller, const struct conf *conf);
 /* Providers as the configuration names them; reads their tokens anew. */
 void controller_configure_platforms(struct controller *controller, const struct conf *conf);

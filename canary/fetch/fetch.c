@@ -4,10 +4,10 @@
  * long as the resolver does. */
 #include "canary/fetch/fetch.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "canary/fetch/libcurl.h"
 #include "proxy/base/buf.h"
 #include "proxy/base/check.h"
 #include "proxy/base/list.h"
@@ -22,7 +22,8 @@ enum {
 struct fetch {
     unsigned tag;
     uv_loop_t *loop;
-    CURLM *multi;
+    struct libcurl curl;
+    CURLM *multi;       /* NULL until the first call is prepared */
     uv_timer_t timer;   /* curl's timeout */
     uv_check_t settler; /* runs after polling while calls wait to be told */
     uv_idle_t waker;    /* keeps the loop from sleeping then */
@@ -79,12 +80,13 @@ static void call_destroy(struct fetch_call *call)
     if (call == NULL) {
         return;
     }
+    const struct libcurl *curl = &call->fetch->curl;
     list_remove(&call->link);
     if (call->is_attached) {
-        (void)curl_multi_remove_handle(call->fetch->multi, call->easy);
+        (void)curl->multi_remove_handle(call->fetch->multi, call->easy);
     }
-    curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
+    curl->easy_cleanup(call->easy);
+    curl->slist_free_all(call->headers);
     free(call->request_body);
     buf_finish(&call->body);
     free(call);
@@ -123,7 +125,7 @@ static const char *error_text_of(const struct fetch_call *call, enum err err)
     if (err == ERR_CLOSED) {
         return "the call was ended";
     }
-    return call->error[0] != '\0' ? call->error : curl_easy_strerror(call->code);
+    return call->error[0] != '\0' ? call->error : call->fetch->curl.easy_strerror(call->code);
 }
 
 static const char *kept(const char *value)
@@ -135,8 +137,8 @@ static void call_tell(struct fetch_call *call)
 {
     long status = 0;
     char *content_type = NULL;
-    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
+    (void)call->fetch->curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)call->fetch->curl.easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
     enum err err = outcome_of(call);
     struct fetch_answer answer = {
         .err = err,
@@ -201,16 +203,16 @@ static void call_end(struct fetch_call *call)
 static void collect_done(struct fetch *fetch)
 {
     int left = 0;
-    for (CURLMsg *message = curl_multi_info_read(fetch->multi, &left); message != NULL;
-         message = curl_multi_info_read(fetch->multi, &left)) {
+    for (CURLMsg *message = fetch->curl.multi_info_read(fetch->multi, &left); message != NULL;
+         message = fetch->curl.multi_info_read(fetch->multi, &left)) {
         if (message->msg != CURLMSG_DONE) {
             continue;
         }
         char *owner = NULL;
-        (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
+        (void)fetch->curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &owner);
         struct fetch_call *call = (struct fetch_call *)(void *)owner;
         call->code = message->data.result;
-        (void)curl_multi_remove_handle(fetch->multi, call->easy);
+        (void)fetch->curl.multi_remove_handle(fetch->multi, call->easy);
         call->is_attached = false;
         call_end(call);
     }
@@ -220,7 +222,7 @@ static void drive(struct fetch *fetch, curl_socket_t number, int events)
 {
     int running = 0;
     fetch->is_inside = true;
-    (void)curl_multi_socket_action(fetch->multi, number, events, &running);
+    (void)fetch->curl.multi_socket_action(fetch->multi, number, events, &running);
     fetch->is_inside = false;
     collect_done(fetch);
 }
@@ -281,14 +283,14 @@ static struct fetch_socket *watch(struct fetch *fetch, curl_socket_t number)
     }
     watched->poll.data = watched;
     fetch->sockets++;
-    (void)curl_multi_assign(fetch->multi, number, watched);
+    (void)fetch->curl.multi_assign(fetch->multi, number, watched);
     return watched;
 }
 
 static void unwatch(struct fetch *fetch, struct fetch_socket *watched)
 {
     (void)uv_poll_stop(&watched->poll);
-    (void)curl_multi_assign(fetch->multi, watched->number, NULL);
+    (void)fetch->curl.multi_assign(fetch->multi, watched->number, NULL);
     uv_close((uv_handle_t *)&watched->poll, on_socket_closed);
 }
 
@@ -323,7 +325,7 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     struct fetch_call *call = context;
     struct bytes piece = bytes_make(data, size * count);
     long status = 0;
-    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    (void)call->fetch->curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (call->on_data != NULL && status >= 200 && status < 300) {
         call->is_stopped = !call->on_data(call->context, piece);
         return call->is_stopped ? CURL_WRITEFUNC_ERROR : piece.size;
@@ -363,62 +365,66 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
 
 static bool set_options(struct fetch_call *call, const struct fetch_request *request)
 {
+    const struct libcurl *curl = &call->fetch->curl;
     CURL *easy = call->easy;
     uint64_t deadline_ms =
         request->deadline_ms != 0 ? request->deadline_ms : FETCH_DEADLINE_DEFAULT_MS;
     deadline_ms = deadline_ms > INT32_MAX ? INT32_MAX : deadline_ms;
-    bool is_set = curl_easy_setopt(easy, CURLOPT_PRIVATE, (void *)call) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms) == CURLE_OK;
+    bool is_set = curl->easy_setopt(easy, CURLOPT_PRIVATE, (void *)call) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms) == CURLE_OK;
     is_set &=
-        curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_WRITEDATA, call) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_HEADERDATA, call) == CURLE_OK;
-    is_set &= curl_easy_setopt(easy, CURLOPT_USERAGENT, "serin") == CURLE_OK;
+        curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_WRITEDATA, call) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_HEADERDATA, call) == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_USERAGENT, "serin") == CURLE_OK;
     return is_set;
 }
 
 /* Verification is on by default. The system's folder of authorities would count beside `ca`. */
 static bool set_trust(struct fetch_call *call, const struct fetch_request *request)
 {
+    const struct libcurl *curl = &call->fetch->curl;
     bool is_set = true;
     if (request->ca != NULL) {
-        is_set &= curl_easy_setopt(call->easy, CURLOPT_CAINFO, request->ca) == CURLE_OK;
-        is_set &= curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
+        is_set &= curl->easy_setopt(call->easy, CURLOPT_CAINFO, request->ca) == CURLE_OK;
+        is_set &= curl->easy_setopt(call->easy, CURLOPT_CAPATH, NULL) == CURLE_OK;
     }
     if (request->certificate != NULL) {
-        is_set &= curl_easy_setopt(call->easy, CURLOPT_SSLCERT, request->certificate) == CURLE_OK;
+        is_set &= curl->easy_setopt(call->easy, CURLOPT_SSLCERT, request->certificate) == CURLE_OK;
     }
     return is_set;
 }
 
 static bool set_target(struct fetch_call *call, const struct fetch_request *request)
 {
-    bool is_set = curl_easy_setopt(call->easy, CURLOPT_URL, request->url) == CURLE_OK;
+    const struct libcurl *curl = &call->fetch->curl;
+    bool is_set = curl->easy_setopt(call->easy, CURLOPT_URL, request->url) == CURLE_OK;
     if (request->unix_path != NULL) {
         is_set &=
-            curl_easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_path) == CURLE_OK;
+            curl->easy_setopt(call->easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_path) == CURLE_OK;
     }
     const char *method = request->method != NULL ? request->method : "GET";
     if (strcmp(method, "HEAD") == 0) {
-        return is_set && curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
+        return is_set && curl->easy_setopt(call->easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     }
     /* When a connection that was used before ends without an answer, curl asks again by itself.
      * What changes something is asked once, so it gets a connection of its own. */
     bool is_change = strcmp(method, "GET") != 0;
-    is_set &= curl_easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, is_change ? 1L : 0L) == CURLE_OK;
-    return is_set && curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
+    is_set &= curl->easy_setopt(call->easy, CURLOPT_FRESH_CONNECT, is_change ? 1L : 0L) == CURLE_OK;
+    return is_set && curl->easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
 }
 
 static bool set_body(struct fetch_call *call, struct bytes body)
 {
+    const struct libcurl *curl = &call->fetch->curl;
     if (body.data == NULL) {
         return true;
     }
@@ -427,24 +433,25 @@ static bool set_body(struct fetch_call *call, struct bytes body)
         return false;
     }
     memcpy(call->request_body, body.data, body.size);
-    return curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size) ==
+    return curl->easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size) ==
                CURLE_OK &&
-           curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->request_body) == CURLE_OK;
+           curl->easy_setopt(call->easy, CURLOPT_POSTFIELDS, call->request_body) == CURLE_OK;
 }
 
 static bool set_headers(struct fetch_call *call, const struct fetch_request *request)
 {
+    const struct libcurl *curl = &call->fetch->curl;
     /* No `Expect: 100-continue`: our bodies are small and the wait is a second. */
-    call->headers = curl_slist_append(NULL, "Expect:");
+    call->headers = curl->slist_append(NULL, "Expect:");
     for (size_t i = 0; call->headers != NULL && i < request->header_count; i++) {
-        struct curl_slist *longer = curl_slist_append(call->headers, request->headers[i]);
+        struct curl_slist *longer = curl->slist_append(call->headers, request->headers[i]);
         if (longer == NULL) {
             return false;
         }
         call->headers = longer;
     }
     return call->headers != NULL &&
-           curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK;
+           curl->easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers) == CURLE_OK;
 }
 
 static bool is_acceptable(const struct fetch_request *request)
@@ -475,7 +482,7 @@ static enum err call_create(struct fetch *fetch, const struct fetch_request *req
     call->on_data = request->on_data;
     call->started_us = uv_hrtime() / 1000;
     buf_init(&call->body, request->body_max != 0 ? request->body_max : FETCH_BODY_DEFAULT);
-    call->easy = curl_easy_init();
+    call->easy = fetch->curl.easy_init();
     if (call->easy == NULL || !set_options(call, request) || !set_trust(call, request) ||
         !set_target(call, request) || !set_body(call, request->body) ||
         !set_headers(call, request)) {
@@ -496,13 +503,16 @@ enum err fetch_start(struct fetch *fetch, const struct fetch_request *request,
         return ERR_SYNTAX;
     }
     struct fetch_call *call = NULL;
-    enum err err = call_create(fetch, request, &call);
+    enum err err = fetch_prepare(fetch, NULL);
+    if (err == OK) {
+        err = call_create(fetch, request, &call);
+    }
     if (err != OK) {
         return err;
     }
     call->on_done = on_done;
     call->context = context;
-    if (curl_multi_add_handle(fetch->multi, call->easy) != CURLM_OK) {
+    if (fetch->curl.multi_add_handle(fetch->multi, call->easy) != CURLM_OK) {
         call_destroy(call);
         return ERR_NOMEM;
     }
@@ -521,7 +531,7 @@ void fetch_cancel(struct fetch_call *call)
         return;
     }
     call->is_cancelled = true;
-    (void)curl_multi_remove_handle(call->fetch->multi, call->easy);
+    (void)call->fetch->curl.multi_remove_handle(call->fetch->multi, call->easy);
     call->is_attached = false;
     call_end(call);
 }
@@ -551,11 +561,12 @@ static void finish_closing(struct fetch *fetch)
     if (!list_is_empty(&fetch->calls) || !list_is_empty(&fetch->ended)) {
         return;
     }
-    if (fetch->multi != NULL) {
-        CURLM *multi = fetch->multi;
+    if (!uv_is_closing((uv_handle_t *)&fetch->timer)) {
         close_handles(fetch);
+    }
+    if (fetch->multi != NULL) {
         /* Closes pooled connections, which may unwatch their sockets. */
-        (void)curl_multi_cleanup(multi);
+        (void)fetch->curl.multi_cleanup(fetch->multi);
         fetch->multi = NULL;
     }
     if (fetch->sockets > 0 || fetch->open_handles > 0) {
@@ -582,22 +593,19 @@ static void init_handles(struct fetch *fetch)
     fetch->open_handles = 3;
 }
 
-static bool init_multi(struct fetch *fetch)
+static bool init_multi(struct fetch *fetch, CURLM *multi)
 {
-    CURLM *multi = fetch->multi;
-    bool is_set = curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket) == CURLM_OK;
-    is_set &= curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, fetch) == CURLM_OK;
-    is_set &= curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_curl_timer) == CURLM_OK;
-    is_set &= curl_multi_setopt(multi, CURLMOPT_TIMERDATA, fetch) == CURLM_OK;
-    is_set &= curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX) == CURLM_OK;
+    const struct libcurl *curl = &fetch->curl;
+    bool is_set = curl->multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket) == CURLM_OK;
+    is_set &= curl->multi_setopt(multi, CURLMOPT_SOCKETDATA, fetch) == CURLM_OK;
+    is_set &= curl->multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_curl_timer) == CURLM_OK;
+    is_set &= curl->multi_setopt(multi, CURLMOPT_TIMERDATA, fetch) == CURLM_OK;
+    is_set &= curl->multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)CONNECTIONS_MAX) == CURLM_OK;
     return is_set;
 }
 
 enum err fetch_create(uv_loop_t *loop, struct fetch **ret_fetch)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        return ERR_IO;
-    }
     struct fetch *fetch = calloc(1, sizeof *fetch);
     if (fetch == NULL) {
         return ERR_NOMEM;
@@ -606,14 +614,27 @@ enum err fetch_create(uv_loop_t *loop, struct fetch **ret_fetch)
     fetch->loop = loop;
     list_init(&fetch->calls);
     list_init(&fetch->ended);
-    fetch->multi = curl_multi_init();
-    if (fetch->multi == NULL || !init_multi(fetch)) {
-        (void)curl_multi_cleanup(fetch->multi);
-        free(fetch);
-        return ERR_NOMEM;
-    }
     init_handles(fetch);
     *ret_fetch = fetch;
+    return OK;
+}
+
+enum err fetch_prepare(struct fetch *fetch, struct note *note)
+{
+    CHECK(!fetch->is_closing);
+    if (fetch->multi != NULL) {
+        return OK;
+    }
+    enum err err = libcurl_load(&fetch->curl, note);
+    if (err != OK) {
+        return err;
+    }
+    CURLM *multi = fetch->curl.multi_init();
+    if (multi == NULL || !init_multi(fetch, multi)) {
+        (void)fetch->curl.multi_cleanup(multi);
+        return ERR_NOMEM;
+    }
+    fetch->multi = multi;
     return OK;
 }
 

@@ -53,10 +53,14 @@ struct fetch_answer {
  * here. */
 typedef void fetch_on_done(void *context, const struct fetch_answer *answer);
 
-/* Borrows the loop for life. ERR_NOMEM, ERR_IO (libcurl would not start). */
+/* Borrows the loop for life. ERR_NOMEM. */
 MUST_USE enum err fetch_create(uv_loop_t *loop, struct fetch **ret_fetch);
-/* Copies what it needs. ERR_SYNTAX: the URL or a header is not acceptable. ERR_NOMEM, ERR_CLOSED.
- * `ret_call` may be NULL; it is valid until on_done. */
+/* Loads libcurl, which reads files, so that no call has to: for whoever knows that there will be
+ * calls. Any number of times. ERR_NOMEM; ERR_IO with a note: it cannot be loaded. */
+MUST_USE enum err fetch_prepare(struct fetch *fetch, struct note *note);
+/* Copies what it needs; prepares where nobody did. ERR_SYNTAX: the URL or a header is not
+ * acceptable. ERR_NOMEM, ERR_CLOSED, ERR_IO (libcurl). `ret_call` may be NULL; it is valid until
+ * on_done. */
 MUST_USE enum err fetch_start(struct fetch *fetch, const struct fetch_request *request,
                               fetch_on_done *on_done, void *context, struct fetch_call **ret_call);
 /* Ends a call: on_done comes with ERR_CLOSED, later on the loop (with its own outcome when it had

@@ -1,8 +1,7 @@
 #include "canary/fetch/retry.h"
 
-#include <curl/curl.h>
-
 #include "proxy/base/check.h"
+#include "proxy/http/http_date.h"
 
 bool fetch_may_pass(enum err err, unsigned status)
 {
@@ -22,12 +21,12 @@ uint64_t fetch_retry_after_ms(const char *text, int64_t wall_us)
         bool is_long = seconds > FETCH_RETRY_AFTER_MAX_MS / 1000;
         return is_long ? FETCH_RETRY_AFTER_MAX_MS : seconds * 1000;
     }
-    int64_t at_ms = (int64_t)curl_getdate(text, NULL) * 1000;
-    int64_t now_ms = wall_us / 1000;
-    if (at_ms <= now_ms) {
+    int64_t at_s = 0;
+    if (!http_date_parse(bytes_of(text), wall_us / 1000000, &at_s) ||
+        at_s * 1000 <= wall_us / 1000) {
         return 0;
     }
-    int64_t wait_ms = at_ms - now_ms;
+    int64_t wait_ms = at_s * 1000 - wall_us / 1000;
     return wait_ms < FETCH_RETRY_AFTER_MAX_MS ? (uint64_t)wait_ms : FETCH_RETRY_AFTER_MAX_MS;
 }
 

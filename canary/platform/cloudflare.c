@@ -112,6 +112,10 @@ enum err cloudflare_init(struct cloudflare *api, const struct cloudflare_options
         note_set(note, "the API token is missing, or no token");
         return ERR_SYNTAX;
     }
+    enum err err = fetch_prepare(options->fetch, note);
+    if (err != OK) {
+        return err;
+    }
     *api = (struct cloudflare){
         .loop = options->loop,
         .fetch = options->fetch,

@@ -79,7 +79,8 @@ struct cloudflare_call;
 /* Exactly once per call that started; `answer` is borrowed during it. */
 typedef void cloudflare_on_done(void *context, const struct cloudflare_answer *answer);
 
-/* Copies all texts. ERR_SYNTAX: base, account or token cannot be one; `note` says which. */
+/* Copies all texts. ERR_SYNTAX: base, account or token cannot be one; `note` says which.
+ * ERR_NOMEM, ERR_IO with a note: libcurl. */
 MUST_USE enum err cloudflare_init(struct cloudflare *api, const struct cloudflare_options *options,
                                   struct platform_counts *counts, struct note *note);
 /* ERR_NOMEM, ERR_CLOSED, ERR_LIMIT (the path). */

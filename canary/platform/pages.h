@@ -9,7 +9,8 @@
 
 enum { PAGES_PROJECT_MAX = 58 };
 
-/* The provider's `loop` and `fetch` (in options) outlive it. ERR_SYNTAX with a note; ERR_NOMEM. */
+/* The provider's `loop` and `fetch` (in options) outlive it. ERR_SYNTAX, ERR_IO with a note;
+ * ERR_NOMEM. */
 MUST_USE enum err pages_create(const struct cloudflare_options *options, const char *project,
                                struct provider **ret_provider, struct note *note);
 /* Lower-case letters, digits and '-', not first; pure. */

@@ -267,6 +267,23 @@ def condition_of_the_process_is_an_alert_until_it_is_over(stage):
         expect(set(hook.events()[0]["labels"]), {"alertname", "severity", "reason"}, "labels")
 
 
+def has_libcurl(serin):
+    with open(f"/proc/{serin.process.pid}/maps", encoding="utf-8") as maps:
+        return "/libcurl" in maps.read()
+
+
+@case(starts_proxy=False)
+def what_makes_calls_is_loaded_for_a_channel_before_there_is_anything_to_say(stage):
+    script = [sys.executable, "-c", "pass"]
+    serin = stage.start_serin({"alerts": [{"exec": {"command": script}}]})
+    expect(has_libcurl(serin), False, "libcurl in a process that calls nobody")
+    serin.change({"alerts": [{"exec": {"command": script}}, {"webhook": {"url": "http://127.0.0.1:1/"}}]})
+    serin.signal(signal.SIGHUP)
+    wait_for(lambda: has_libcurl(serin), "a channel that calls is ready")
+    serin = stage.start_serin({"alerts": [{"webhook": {"url": "http://127.0.0.1:1/"}}]}, name="other")
+    expect(has_libcurl(serin), True, "libcurl from the start")
+
+
 @case(starts_proxy=False)
 def secrets_are_never_shown(stage):
     secret, key = "T0KENINURL", "S1GNINGKEY"

@@ -126,6 +126,18 @@ def tokens_come_from_the_environment_or_a_file(stage):
     expect(serin(stage, "weight", "5", "--token-file", path)[0], DENIED, "a viewer changes nothing")
 
 
+@case(service=TEN)
+def library_for_calls_that_cannot_be_loaded_is_told(stage):
+    folder = os.path.join(stage.folder, "libraries")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "libcurl.so.4"), "w", encoding="utf-8"):
+        pass
+    code, _, err = serin(stage, "status", LD_LIBRARY_PATH=folder)
+    expect((code, "libcurl cannot be loaded" in err), (FAILED, True), err)
+    code, out, _ = serin(stage, "version", LD_LIBRARY_PATH=folder)
+    expect((code, "none that can be loaded" in out), (DONE, True), out)
+
+
 @case(starts_proxy=False)
 def unix_socket_is_an_address_too(stage):
     folder = os.path.join(stage.folder, "cli")

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "canary/fetch/fetch.h"
 #include "canary/platform/answer.h"
 #include "canary/platform/pages.h"
 #include "canary/platform/workers.h"
@@ -151,8 +152,14 @@ static void want_of_memory_is_said(void **state)
 {
     (void)state;
     json_t *result = json_pack("{s:[{s:s,s:s}]}", "data", "ts", "T", "line", "text");
-    struct cloudflare_options options = {
-        .account = "0123456789abcdef0123456789abcdef", .token = "t", .base = "https://api.test"};
+    uv_loop_t loop;
+    struct fetch *fetch = NULL;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(fetch_create(&loop, &fetch), OK);
+    struct cloudflare_options options = {.fetch = fetch,
+                                         .account = "0123456789abcdef0123456789abcdef",
+                                         .token = "t",
+                                         .base = "https://api.test"};
     for (size_t turn = 0; alloc_fail_begin(turn); turn++) {
         struct buf out;
         struct note note;
@@ -173,6 +180,9 @@ static void want_of_memory_is_said(void **state)
         }
     }
     json_decref(result);
+    fetch_close(fetch, NULL, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 int main(void)
