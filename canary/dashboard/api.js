@@ -12,6 +12,13 @@ export class ApiError extends Error {
   }
 }
 
+// No answer, or one that broke off: nothing is known, and the stream of events tells when all is back.
+export class Unreachable extends Error {
+  constructor(cause) {
+    super("Serin cannot be reached.", {cause});
+  }
+}
+
 export function token() {
   return sessionStorage.getItem(TOKEN_KEY);
 }
@@ -37,20 +44,25 @@ async function problemOf(answer) {
   }
 }
 
+function unreachable(cause) {
+  throw new Unreachable(cause);
+}
+
 async function ask(path, options = {}) {
-  const answer = await fetch(path, {cache: "no-store", ...options, headers: headers(options.headers)});
+  const request = fetch(path, {cache: "no-store", ...options, headers: headers(options.headers)});
+  const answer = await request.catch(unreachable);
   if (!answer.ok) {
     throw new ApiError(answer.status, await problemOf(answer));
   }
   return answer;
 }
 
-export async function read(path) {
-  return (await ask(path)).json();
+export async function readText(path) {
+  return (await ask(path)).text().catch(unreachable);
 }
 
-export async function readText(path) {
-  return (await ask(path)).text();
+export async function read(path) {
+  return JSON.parse(await readText(path));
 }
 
 // One key for each intention: a request that is sent twice has one effect.
@@ -71,7 +83,7 @@ export async function change(method, path, {body = null, revision = null, isKeye
     fields["Idempotency-Key"] = newKey();
   }
   const answer = await ask(path, {method, headers: fields, body: body === null ? undefined : JSON.stringify(body)});
-  const text = await answer.text();
+  const text = await answer.text().catch(unreachable);
   return text === "" ? null : JSON.parse(text);
 }
 

@@ -1,6 +1,6 @@
 // Puts the page together: who asks, what there is, and what changes.
 
-import {ApiError, follow, read, readText, setToken, token} from "./api.js";
+import {ApiError, Unreachable, follow, read, readText, setToken, token} from "./api.js";
 import {showActions} from "./actions.js";
 import {Charts} from "./charts.js";
 import {Recording} from "./model.js";
@@ -146,7 +146,7 @@ async function refresh() {
     wantsLists = true;
     if (error instanceof ApiError && error.status === 401) {
       location.reload();
-    } else if (!(error instanceof ApiError || error instanceof TypeError && find("#link").dataset.state !== "live")) {
+    } else if (!(error instanceof ApiError || error instanceof Unreachable)) {
       console.error(error);
     }
   } finally {
