@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import SLOW, bare_environment, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, bare_environment, case, expect, free_port, run, wait_for  # noqa: E402
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 TEN = {"weight": "10%", "rollback": {"on_breach": "alert", "every": "100ms"}}
 DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
@@ -136,6 +138,22 @@ def library_for_calls_that_cannot_be_loaded_is_told(stage):
     expect((code, "libcurl cannot be loaded" in err), (FAILED, True), err)
     code, out, _ = serin(stage, "version", LD_LIBRARY_PATH=folder)
     expect((code, "none that can be loaded" in out), (DONE, True), out)
+
+
+@case(starts_proxy=False)
+def health_check_of_the_container_needs_no_token(stage):
+    path = os.path.join(stage.folder, f"{stage.name}.token")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("secret\n")
+    stage.serin = stage.start_serin({"admin": {"tokens": [{"name": "eye", "file": path}]}})
+    with open(os.path.join(ROOT, "Dockerfile"), encoding="utf-8") as file:
+        line = next(line for line in file if line.startswith("HEALTHCHECK "))
+    command = [word.replace("/usr/bin/serin", stage.binary) for word in json.loads(line.split(" CMD ")[1])]
+    here, nowhere = (f"http://127.0.0.1:{port}" for port in (stage.serin.admin_port, free_port()))
+    for address, wanted in ((here, 0), (nowhere, 1)):
+        done = subprocess.run(command, env={**bare_environment(), "SERIN_ADMIN": address}, check=False,
+                              capture_output=True, timeout=30 * SLOW)
+        expect(done.returncode, wanted, f"{address}: {done.stderr}")
 
 
 @case(starts_proxy=False)
