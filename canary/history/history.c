@@ -325,6 +325,7 @@ static void note_success(struct history *history)
     history->is_failing = false;
     history->trouble.text[0] = '\0';
     history->is_renewed = history->is_renewed || history->was_lost;
+    history->reader.is_stale = history->reader.is_stale || history->was_lost;
     history->was_lost = false;
 }
 

@@ -14,6 +14,8 @@ struct reader {
     struct read_request *running; /* NULL: no job */
     uv_work_t job;
     struct store *store; /* NULL until first used and after a failure */
+    bool is_stale;       /* that is of a file that was lost */
+    bool job_is_anew;    /* the job opens it again */
 };
 
 /* Old rows are to be taken out, or it is being done. */

@@ -92,6 +92,10 @@ static void run_read(uv_work_t *job)
     struct reader *reader = &history->reader;
     struct read_request *request = reader->running;
     request->err = OK;
+    if (reader->job_is_anew) {
+        store_close(reader->store);
+        reader->store = NULL;
+    }
     if (reader->store == NULL) {
         struct store_options options = {.path = history->path, .is_reader = true};
         struct note note = {""};
@@ -130,6 +134,8 @@ static void start_read(struct history *history)
     }
     reader->running = CONTAINER_OF(list_pop_front(&reader->queue), struct read_request, link);
     reader->queued--;
+    reader->job_is_anew = reader->is_stale;
+    reader->is_stale = false;
     int failed = uv_queue_work(history->loop, &reader->job, run_read, on_read_done);
     CHECK(failed == 0);
     history_arm(history);
