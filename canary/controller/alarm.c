@@ -9,6 +9,10 @@
 #include "canary/engine/judge_sentence.h"
 #include "proxy/base/log.h"
 
+/* An alert is written to the state file itself: of a disk that is slow each write would raise one,
+ * and end it, and so on for ever. */
+enum { STATE_QUIET_US = 60 * 1000000 };
+
 enum { ORIGIN_SIZE = CONTROLLER_ADDRESS_SIZE + sizeof "https://" };
 
 struct rule {
@@ -88,14 +92,15 @@ static const struct rule rules[] = {
     {NULL, "SerinContained", "warning", is_contained},
 };
 
-#define LIVE_MOVED "SerinLiveMoved"
+#define LIVE_MOVED    "SerinLiveMoved"
+#define STATE_FAILING "SerinStateFailing"
 
 static const struct {
     const char *condition;
     const char *name;
     const char *severity;
 } condition_rules[] = {
-    {"state", "SerinStateFailing", "critical"},
+    {"state", STATE_FAILING, "critical"},
     {"access_log", "SerinAccessLogFailing", "warning"},
     {"reload", "SerinReloadFailed", "warning"},
     {"memory", "SerinOutOfMemory", "critical"},
@@ -246,6 +251,13 @@ static bool is_unknown(const struct controller *controller, const char *name)
            teller_has_untried(controller->teller);
 }
 
+/* Has it been well for long enough? */
+static bool is_quiet(const struct controller *controller, const char *name)
+{
+    return strcmp(name, STATE_FAILING) != 0 ||
+           controller_now_us(controller) >= controller->state_failed_us + STATE_QUIET_US;
+}
+
 /* True when it does not hold any more; then the note says why. */
 static bool is_over(struct controller *controller, const struct condition conditions[CONDITIONS],
                     const struct event *event, struct note *ret_note)
@@ -253,7 +265,7 @@ static bool is_over(struct controller *controller, const struct condition condit
     if (event->service[0] == '\0') {
         note_set(ret_note, "it is well again");
         return condition_text(conditions, event->name) == NULL &&
-               !is_unknown(controller, event->name);
+               !is_unknown(controller, event->name) && is_quiet(controller, event->name);
     }
     const struct steward *steward = controller_find(controller, event->service);
     const struct rule *rule = find_rule_by_name(event->name);
@@ -312,6 +324,9 @@ void controller_alarm_tick(struct controller *controller)
 {
     struct condition conditions[CONDITIONS];
     controller_conditions(controller, conditions);
+    if (condition_text(conditions, STATE_FAILING) != NULL) {
+        controller->state_failed_us = controller_now_us(controller);
+    }
     raise_conditions(controller, conditions);
     for (size_t i = 0; i < controller->steward_count; i++) {
         const struct steward *steward = controller->stewards[i];

@@ -94,8 +94,9 @@ struct controller {
     struct history *history;
     struct keys *keys;
     struct alerts *alerts;
-    uint64_t retain_us;  /* when the history is looked at for old rows; monotonic */
-    struct fetch *fetch; /* for platforms */
+    uint64_t state_failed_us; /* when the state file was last found failing; monotonic */
+    uint64_t retain_us;       /* when the history is looked at for old rows; monotonic */
+    struct fetch *fetch;      /* for platforms */
     struct teller *teller;
     struct watcher *watcher;
     struct list sights; /* what was seen of the projects that are watched; of this room's own */

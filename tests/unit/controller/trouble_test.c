@@ -235,6 +235,54 @@ static void quarantine_outlives_a_file_that_is_deleted(void **state)
     assert_int_equal(bench_status(bench, METHOD_PUT, WEIGHT, "{\"current\":5}"), 422);
 }
 
+/* ---- alerts of it ---- */
+
+static uint64_t hands_us = 3600000000;
+
+static uint64_t turned_monotonic_us(void *context)
+{
+    (void)context;
+    return hands_us;
+}
+
+static int64_t turned_wall_us(void *context)
+{
+    (void)context;
+    return INT64_C(1700000000000000) + (int64_t)hands_us;
+}
+
+static bool is_state_alert_active(void *context)
+{
+    const struct bench *bench = context;
+    return alerts_is_active(bench->controller->alerts,
+                            &(struct event_facts){.name = "SerinStateFailing"});
+}
+
+static bool is_state_well(void *context)
+{
+    const struct bench *bench = context;
+    return history_condition(bench->controller->history) == NULL;
+}
+
+/* The alert is itself written to that file: ended at once, a slow disk would raise it for ever. */
+static void alert_of_the_file_ends_when_it_was_well_for_a_minute(void **state)
+{
+    static const struct clock turned = {turned_monotonic_us, turned_wall_us, NULL};
+    struct bench *bench = *state;
+    bench->clock = &turned;
+    assert_int_equal(bench_start(bench), OK);
+    void *lock = bench_lock(bench);
+    controller_audit(bench->controller, "test", "test", NULL, "to be written");
+    bench_run_until(bench, is_state_alert_active, bench);
+    bench_unlock(lock);
+    bench_run_until(bench, is_state_well, bench);
+    controller_alarm_tick(bench->controller);
+    assert_true(is_state_alert_active(bench));
+    hands_us += 61 * UINT64_C(1000000);
+    controller_alarm_tick(bench->controller);
+    assert_false(is_state_alert_active(bench));
+}
+
 /* ---- the end ---- */
 
 static void ends_while_a_write_waits(void **state)
@@ -368,6 +416,7 @@ int main(void)
         TEST(rollback_begins_below_a_raise_that_waits),
         TEST(disk_that_stands_still_delays_no_tick),
         TEST(quarantine_outlives_a_file_that_is_deleted),
+        TEST(alert_of_the_file_ends_when_it_was_well_for_a_minute),
         TEST(ends_while_a_write_waits),
         TEST(raise_written_at_the_end_is_done_by_the_next_start),
         TEST(rollback_that_is_hurried_keeps_its_record),
