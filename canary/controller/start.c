@@ -108,6 +108,9 @@ void controller_deploy(struct controller *controller, struct steward *steward,
     steward->published_revision = steward->engine.rollout.revision + 1;
     steward->canary_down_since_us = 0;
     steward->has_written = false;
+    if (deployment->is_canary_new && steward_has_canary(steward)) {
+        teller_overtake(controller->teller, steward->conf->name);
+    }
     if (deployment->is_canary_new) {
         steward->build_failed_us = 0;
         steward->published_ppm = 0;

@@ -183,8 +183,11 @@ static void exec_close(struct provider *provider, void (*on_closed)(void *contex
 
 enum err exec_create(uv_loop_t *loop, const char *const *argv, struct provider **ret_provider)
 {
-    static const struct provider_ops ops = {
-        .name = "exec", .start = exec_start, .cancel = exec_cancel, .close = exec_close};
+    static const struct provider_ops ops = {.name = "exec",
+                                            .start = exec_start,
+                                            .cancel = exec_cancel,
+                                            .close = exec_close,
+                                            .is_blind = true};
     if (argv[0] == NULL || argv[0][0] == '\0') {
         return ERR_SYNTAX;
     }

@@ -73,6 +73,8 @@ struct provider_ops {
                       platform_on_done *on_done, void *context, struct platform_call **ret_call);
     void (*cancel)(struct platform_call *call);
     void (*close)(struct provider *provider, void (*on_closed)(void *context), void *context);
+    /* Does what it is asked whatever is live meanwhile: `expect_current` holds nothing back. */
+    bool is_blind;
 };
 
 struct provider {

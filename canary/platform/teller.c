@@ -371,6 +371,14 @@ enum err teller_look(struct teller *teller, const char *service, const struct pl
     return provider_start(seat->provider, ask, on_done, context, NULL);
 }
 
+void teller_overtake(struct teller *teller, const char *service)
+{
+    const struct seat *seat = find_seat(teller, service);
+    if (seat != NULL && seat->provider != NULL && seat->provider->ops->is_blind) {
+        drop(teller, service, NULL, NULL, "another deployment is tried since");
+    }
+}
+
 enum err teller_seat(struct teller *teller, const char *service, struct provider *provider,
                      const char *why)
 {

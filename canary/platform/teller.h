@@ -83,6 +83,9 @@ void teller_restore(struct teller *teller, const char *rollback, const char *bod
 bool teller_knows(const struct teller *teller, const char *rollback);
 /* Gives up the tasks of a deployment that somebody released. */
 void teller_drop(struct teller *teller, const char *service, const char *deployment);
+/* The service tries another deployment. A platform that is blind (see provider.h) would take that
+ * one back, so its tasks are given up; the others find out by themselves. */
+void teller_overtake(struct teller *teller, const char *service);
 
 /* Asks the service's platform for the log of the build that made `deployment` (named as the
  * platform knows it) in an environment. `on_done` as in provider.h. ERR_NOT_FOUND: the service has

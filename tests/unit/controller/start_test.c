@@ -384,6 +384,35 @@ static void record_can_be_read_before_the_file_has_it(void **state)
     bench_unlock(lock);
 }
 
+static bool is_platform_failing(void *context)
+{
+    const struct bench *bench = context;
+    return rollout_of(context)->phase == ROLLOUT_ROLLED_BACK &&
+           teller_condition(bench->controller->teller) != NULL;
+}
+
+/* The command of the rollback before fails; when it works again it would take back what is tried
+ * now. */
+static void start_ends_what_a_command_was_still_to_take_back(void **state)
+{
+    struct bench *bench = *state;
+    char text[256];
+    begin(bench, STABLE CANARY(
+                     "10%") "    rollback: {verify: off}\n"
+                            "    platform: {exec: {command: [sh, -c, 'cat >/dev/null; false']}}\n");
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/services/shop/rollback",
+                                  "{\"reason\":\"a\",\"mode\":\"instant\"}"),
+                     202);
+    bench_run_until(bench, is_platform_failing, bench);
+    assert_int_equal(start(bench, C2), 202);
+    assert_null(teller_condition(bench->controller->teller));
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT count(*) FROM platform", text);
+    assert_string_equal(text, "0");
+    bench_look_up(bench, "SELECT json_extract(evidence, '$.platform') FROM rollback", text);
+    assert_string_equal(text, "given_up");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +436,7 @@ int main(void)
         TEST(check_says_which_versions_would_be_in_force),
         TEST(service_says_what_was_started_and_where_it_is),
         TEST(record_can_be_read_before_the_file_has_it),
+        TEST(start_ends_what_a_command_was_still_to_take_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,7 +93,8 @@ static void fake_close(struct provider *provider, void (*on_closed)(void *contex
     on_closed(context);
 }
 
-static const struct provider_ops fake_ops = {"fake", fake_start, fake_cancel, fake_close};
+static const struct provider_ops fake_ops = {
+    .name = "fake", .start = fake_start, .cancel = fake_cancel, .close = fake_close};
 
 static void on_journal(void *context, const char *rollback, const char *body)
 {
@@ -327,6 +328,28 @@ static void given_up_while_asked_is_told_once(void **state)
     assert_int_equal(bench->ended, 1);
 }
 
+/* A platform that looks before it acts finds another one live; a command would take that one back.
+ */
+static void another_deployment_ends_the_tasks_of_a_blind_platform_only(void **state)
+{
+    static const struct provider_ops blind_ops = {"blind", fake_start, fake_cancel, fake_close,
+                                                  true};
+    struct bench *bench = *state;
+    begin_and_ask(bench);
+    fake_say(&bench->fakes[0], PLATFORM_FAILED, NULL, 0);
+    teller_overtake(bench->teller, "shop");
+    assert_int_equal(bench->ended, 0);
+    bench->fakes[1].provider.ops = &blind_ops;
+    assert_int_equal(teller_seat(bench->teller, "shop", &bench->fakes[1].provider, NULL), OK);
+    teller_overtake(bench->teller, "another");
+    assert_int_equal(bench->ended, 0);
+    teller_overtake(bench->teller, "shop");
+    assert_int_equal(bench->outcome, TELLER_GIVEN_UP);
+    assert_string_equal(bench->kept, "");
+    teller_tick(bench->teller, 3600 * (uint64_t)SECOND_US);
+    assert_int_equal(bench->fakes[1].asked, 0);
+}
+
 static void service_without_a_platform_gives_up(void **state)
 {
     struct bench *bench = *state;
@@ -378,6 +401,7 @@ int main(void)
         TEST(another_provider_is_asked_what_the_old_one_was),
         TEST(provider_that_cannot_be_made_is_a_condition),
         TEST(given_up_while_asked_is_told_once),
+        TEST(another_deployment_ends_the_tasks_of_a_blind_platform_only),
         TEST(service_without_a_platform_gives_up),
         TEST(later_rollback_takes_the_place_of_an_earlier_one),
         TEST(counts_outlive_their_providers),

@@ -78,7 +78,8 @@ static void fake_close(struct provider *provider, void (*on_closed)(void *contex
     on_closed(context);
 }
 
-static const struct provider_ops fake_ops = {"fake", fake_start, fake_cancel, fake_close};
+static const struct provider_ops fake_ops = {
+    .name = "fake", .start = fake_start, .cancel = fake_cancel, .close = fake_close};
 
 static void on_looked(void *context, const char *service, const struct platform_answer *answer)
 {
