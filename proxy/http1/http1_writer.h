@@ -2,8 +2,8 @@
  *
  * Framing is written from the message's facts, never from its fields: fields with the ids
  * Content-Length, Transfer-Encoding, Connection, Keep-Alive, TE and Upgrade are skipped. A byte
- * that would end a line too early never leaves: fields and lines are looked at while they are
- * copied. Pure; any thread. */
+ * that would end a line too early never leaves: a head is looked at as a whole once it is written.
+ * Pure; any thread. */
 #pragma once
 #include "proxy/base/err.h"
 #include "proxy/http/message.h"
