@@ -6,8 +6,8 @@
  * read buffer is lent to whichever stream is being read right now, so an idle connection holds no
  * memory for it; the cork buffer gathers the small writes of one event into one system call.
  * Everything happens inside an event: callbacks begin with loop_enter and end with loop_leave,
- * which sends what was gathered. `now_us` is the time at which the running event began. Embedded;
- * one thread. */
+ * which sends what was gathered. `now_us` is the time at which the running event began or, where
+ * many sockets have news, one of the LOOP_EVENTS_PER_LOOK - 1 before it. Embedded; one thread. */
 #pragma once
 #include <uv.h>
 
@@ -19,7 +19,8 @@ enum {
     LOOP_READ_SIZE = 64 * 1024,
     LOOP_CORK_SIZE = 320 * 1024,
     LOOP_LAYER_SIZE = 64 * 1024,
-    LOOP_LATE_US = 4000
+    LOOP_LATE_US = 4000,
+    LOOP_EVENTS_PER_LOOK = 4 /* sockets with news that share one look at the clock */
 };
 
 struct stream;
