@@ -119,10 +119,12 @@ void http1_server_cut(struct http1_server *server)
 static void linger(struct http1_server *server)
 {
     enter(server, SERVER_LINGER);
-    stream_flush(server->stream);
-    if (server->has_peer_finished && !stream_is_blocked(server->stream)) {
-        close_connection(server);
-        return;
+    if (server->has_peer_finished) {
+        stream_flush(server->stream);
+        if (!stream_is_blocked(server->stream)) {
+            close_connection(server);
+            return;
+        }
     }
     stream_finish(server->stream);
     if (!server->has_peer_finished) {

@@ -158,10 +158,12 @@ static void linger(struct http2_server *server)
     bool is_told = server->has_peer_finished;
     server->state = HTTP2_LINGERING;
     tell_all_gone(server);
-    stream_flush(server->stream);
-    if (is_told && !stream_is_blocked(server->stream)) {
-        close_connection(server);
-        return;
+    if (is_told) {
+        stream_flush(server->stream);
+        if (!stream_is_blocked(server->stream)) {
+            close_connection(server);
+            return;
+        }
     }
     stream_finish(server->stream);
     stream_read_start(server->stream);
