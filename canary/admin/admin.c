@@ -61,8 +61,12 @@ enum err admin_reload(struct admin *admin, const struct conf_admin *conf, struct
     if (err != OK) {
         return err;
     }
+    bool is_revoked = auth_revokes(admin->auth, auth);
     auth_destroy(admin->auth);
     admin->auth = auth;
+    if (is_revoked) {
+        call_end_streams(admin);
+    }
     return OK;
 }
 

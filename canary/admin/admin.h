@@ -327,7 +327,8 @@ struct admin_options {
  * files: at the start or on a reload, not for a request. */
 MUST_USE enum err admin_create(const struct admin_options *options, struct admin **ret_admin,
                                struct note *note);
-/* Takes new tokens and hosts, or keeps the old ones on failure (as admin_create). The address is
+/* Takes new tokens and hosts, or keeps the old ones on failure (as admin_create). Where a token of
+ * before is not among the new ones, event streams are told so. The address is
  * for life: with none of the new tokens to protect it, where other machines reach it, ERR_STATE. */
 MUST_USE enum err admin_reload(struct admin *admin, const struct conf_admin *conf,
                                struct note *note);
@@ -383,6 +384,9 @@ struct admin_subscriber {
     /* One event, ready to be sent (text/event-stream). `is_change` may not be lost: who cannot take
      * it unsubscribes and returns false, and is not touched again. */
     bool (*on_event)(struct admin_subscriber *subscriber, struct bytes event, bool is_change);
+    /* Its token, or that none was asked for, may hold no longer (admin_reload): it unsubscribes and
+     * is not touched again. Who still may comes back. */
+    void (*on_revoked)(struct admin_subscriber *subscriber);
 };
 
 /* Adds it and gives it the changes after `last_event`, as far as they are kept (0: none). */

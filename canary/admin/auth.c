@@ -198,6 +198,28 @@ enum auth_answer auth_check(const struct auth *auth, const struct fields *fields
     return AUTH_OK;
 }
 
+static bool has_secret(const struct auth *auth, const unsigned char *digest)
+{
+    for (size_t i = 0; i < auth->token_count; i++) {
+        if (CRYPTO_memcmp(auth->tokens[i].digest, digest, SHA256_DIGEST_LENGTH) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool auth_revokes(const struct auth *before, const struct auth *after)
+{
+    if (after->token_count == 0) {
+        return false;
+    }
+    bool is_revoked = before->token_count == 0;
+    for (size_t i = 0; i < before->token_count && !is_revoked; i++) {
+        is_revoked = !has_secret(after, before->tokens[i].digest);
+    }
+    return is_revoked;
+}
+
 /* ---- where from ---- */
 
 static bool is_ip_literal(const char *host)

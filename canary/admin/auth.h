@@ -24,6 +24,9 @@ enum auth_answer {
     AUTH_NOT_ROLE,  /* 403: a viewer wants to change something */
 };
 
+/* Was somebody let in by `before` whom `after` may not let in? */
+bool auth_revokes(const struct auth *before, const struct auth *after);
+
 struct auth_identity {
     const char *actor; /* the token's name, or "local" where no tokens are asked for; borrowed */
     enum conf_role role;

@@ -57,3 +57,5 @@ void call_problem(struct admin_call *call, unsigned status, const char *field, c
 void call_service(struct admin_call *call, unsigned status, const char *name);
 /* Starts an answer that comes from history; `on_read` is the routes' own. */
 void call_refuse_read(struct admin_call *call, enum err err);
+/* Every event stream ends (events.c). */
+void call_end_streams(struct admin *admin);

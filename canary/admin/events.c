@@ -108,6 +108,17 @@ void admin_unsubscribe(struct admin *admin, struct admin_subscriber *subscriber)
     admin->subscriber_count--;
 }
 
+void call_end_streams(struct admin *admin)
+{
+    CHECK(!admin->is_publishing);
+    while (!list_is_empty(&admin->subscribers)) {
+        struct list *link = admin->subscribers.next;
+        struct admin_subscriber *subscriber = CONTAINER_OF(link, struct admin_subscriber, link);
+        subscriber->on_revoked(subscriber);
+        CHECK(admin->subscribers.next != link);
+    }
+}
+
 void route_events(struct admin_call *call)
 {
     if (call->admin->subscriber_count >= ADMIN_STREAMS_MAX) {

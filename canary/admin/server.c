@@ -144,10 +144,22 @@ static bool on_event(struct admin_subscriber *subscriber, struct bytes event, bo
     return true;
 }
 
+static void on_revoked(struct admin_subscriber *subscriber)
+{
+    struct admin_exchange *exchange = CONTAINER_OF(subscriber, struct admin_exchange, subscriber);
+    struct responder *responder = exchange->responder;
+    struct loop *loop = exchange->server->loop;
+    exchange_leave(exchange);
+    loop_enter(loop);
+    responder->ops->cut(responder);
+    loop_leave(loop);
+}
+
 static void start_stream(struct admin_exchange *exchange, const struct admin_answer *answer)
 {
     exchange->is_stream = true;
     exchange->subscriber.on_event = on_event;
+    exchange->subscriber.on_revoked = on_revoked;
     exchange->responder->ops->body(exchange->responder, answer->body);
     admin_subscribe(exchange->server->admin, &exchange->subscriber, answer->last_event);
 }

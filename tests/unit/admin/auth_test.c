@@ -148,6 +148,40 @@ static void secret_that_cannot_be_read_leaves_the_old_ones(void **state)
     assert_int_equal(ask(bench, METHOD_GET, "/api/v1/status", NULL), 200);
 }
 
+struct follower {
+    struct admin_subscriber subscriber;
+    struct admin *admin;
+    unsigned revoked;
+};
+
+static void on_revoked(struct admin_subscriber *subscriber)
+{
+    struct follower *follower = (struct follower *)(void *)subscriber;
+    follower->revoked++;
+    admin_unsubscribe(follower->admin, subscriber);
+}
+
+static void streams_end_when_a_token_is_taken_back(void **state)
+{
+    struct admin_bench *bench = *state;
+    struct note note = {""};
+    struct follower follower = {.subscriber = {.on_revoked = on_revoked}, .admin = bench->admin};
+    admin_subscribe(bench->admin, &follower.subscriber, 0);
+    assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), OK);
+    assert_int_equal(follower.revoked, 0);
+    write_secret("another-glass\n");
+    assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), OK);
+    assert_int_equal(follower.revoked, 1);
+
+    admin_subscribe(bench->admin, &follower.subscriber, 0);
+    bench->conf.token_count = 0; /* whoever reaches the address may look: the streams too */
+    assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), OK);
+    assert_int_equal(follower.revoked, 1);
+    bench->conf.token_count = 2;
+    assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), OK);
+    assert_int_equal(follower.revoked, 2);
+}
+
 static void only_our_own_names_are_answered(void **state)
 {
     struct admin_bench *bench = *state;
@@ -281,6 +315,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(everybody_can_ask_who_they_are, setup_tokens, teardown),
         cmocka_unit_test_setup_teardown(secret_that_cannot_be_read_leaves_the_old_ones,
                                         setup_tokens, teardown),
+        cmocka_unit_test_setup_teardown(streams_end_when_a_token_is_taken_back, setup_tokens,
+                                        teardown),
         cmocka_unit_test_setup_teardown(only_our_own_names_are_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(any_number_is_ours_when_every_address_is_served,
                                         setup_tokens, teardown),

@@ -248,6 +248,30 @@ static void events_stream_changes_and_counters(void **state)
     assert_non_null(strstr(stage->events, "id: 1\nevent: phase\n"));
 }
 
+/* What was opened with a token that is taken back, or with none, is not open for ever. */
+static void a_token_that_is_taken_back_ends_streams(void **state)
+{
+    struct stage *stage = *state;
+    static struct conf_token tokens[] = {
+        {.name = "a", .role = CONF_ROLE_VIEWER, .secret = {.env = "ADMIN_TEST_A"}},
+        {.name = "b", .role = CONF_ROLE_VIEWER, .secret = {.env = "ADMIN_TEST_B"}},
+    };
+    struct conf_admin *conf = &stage->bench.conf;
+    struct note note = {""};
+    assert_int_equal(setenv("ADMIN_TEST_A", "first", 1), 0);
+    assert_int_equal(setenv("ADMIN_TEST_B", "second", 1), 0);
+    open_server(stage);
+    listen_until(stage, "never");
+    while (stage->events[0] == '\0') {
+        (void)loop_turn(&stage->loop, true);
+    }
+    conf->tokens = tokens;
+    conf->token_count = 2;
+    assert_int_equal(admin_reload(stage->bench.admin, conf, &note), OK);
+    run_until(stage, &stage->told, 1);
+    assert_int_not_equal(stage->err, OK); /* cut, not ended */
+}
+
 static void closing_ends_streams_and_waiting_calls(void **state)
 {
     struct stage *stage = *state;
@@ -398,6 +422,7 @@ int main(void)
         TEST(body_of_no_bytes_is_complete),
         TEST(body_over_every_limit_is_answered),
         TEST(events_stream_changes_and_counters),
+        TEST(a_token_that_is_taken_back_ends_streams),
         TEST(closing_ends_streams_and_waiting_calls),
         TEST(second_process_on_the_address_is_refused),
         TEST(https_is_spoken_and_verified),
