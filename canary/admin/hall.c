@@ -27,40 +27,13 @@ static void on_closed(struct stream *stream)
     forget(stream->owner);
 }
 
-/* The stream is silent before on_connected; what follows a failed handshake says no more. */
-static void on_read(struct stream *stream, struct bytes bytes)
-{
-    (void)stream;
-    (void)bytes;
-}
-
-static void on_end(struct stream *stream, enum err why)
-{
-    (void)why;
-    stream_close(stream);
-}
-
-static void on_drained(struct stream *stream)
-{
-    (void)stream;
-}
-
-static void on_nobodys_closed(struct stream *stream)
-{
-    (void)stream;
-}
-
-/* Of a stream that the codec did not take. */
-static const struct stream_listener nobody = {
-    .on_read = on_read, .on_end = on_end, .on_drained = on_drained, .on_closed = on_nobodys_closed};
-
 /* The codec has the stream from here on; without memory it is closing. */
 static void hand_over(struct guest *guest, struct stream *stream)
 {
     struct http1_server_host *host = guest->hall->host;
     struct ip peer = guest->peer;
     forget(guest);
-    stream_attach(stream, &nobody, NULL);
+    stream_attach(stream, &stream_nobody, NULL);
     enum err err = http1_server_open(host, stream, &peer, 0);
     (void)err;
 }
@@ -97,9 +70,10 @@ static void on_connected(struct stream *stream, enum err err)
     stream_close(stream);
 }
 
-static const struct stream_listener listener = {.on_read = on_read,
-                                                .on_end = on_end,
-                                                .on_drained = on_drained,
+/* The stream is silent before on_connected; what follows a failed handshake says no more. */
+static const struct stream_listener listener = {.on_read = stream_ignore_read,
+                                                .on_end = stream_close_at_end,
+                                                .on_drained = stream_ignore,
                                                 .on_connected = on_connected,
                                                 .on_closed = on_closed};
 

@@ -177,3 +177,27 @@ void stream_reset(struct stream *stream)
     stream->is_closing = true;
     stream->ops->reset(stream);
 }
+
+/* ---- nobody ---- */
+
+void stream_ignore_read(struct stream *stream, struct bytes bytes)
+{
+    (void)stream;
+    (void)bytes;
+}
+
+void stream_close_at_end(struct stream *stream, enum err why)
+{
+    (void)why;
+    stream_close(stream);
+}
+
+void stream_ignore(struct stream *stream)
+{
+    (void)stream;
+}
+
+const struct stream_listener stream_nobody = {.on_read = stream_ignore_read,
+                                              .on_end = stream_close_at_end,
+                                              .on_drained = stream_ignore,
+                                              .on_closed = stream_ignore};

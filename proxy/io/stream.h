@@ -133,3 +133,10 @@ void stream_close(struct stream *stream);
 /* Closes so that the other side sees a reset, not an orderly end: a short body must not look whole.
  */
 void stream_reset(struct stream *stream);
+
+/* For owners that have nothing to hear yet, or any more: bytes are dropped, an end closes, and the
+ * rest is nothing. `stream_nobody` listens with all of them, to a stream that nobody owns. */
+void stream_ignore_read(struct stream *stream, struct bytes bytes);
+void stream_close_at_end(struct stream *stream, enum err why);
+void stream_ignore(struct stream *stream);
+extern const struct stream_listener stream_nobody;

@@ -37,33 +37,6 @@ static void on_closed(struct stream *stream)
     forget(stream->owner);
 }
 
-/* The stream is silent before on_connected; what follows a failed handshake says no more. */
-static void on_read(struct stream *stream, struct bytes bytes)
-{
-    (void)stream;
-    (void)bytes;
-}
-
-static void on_end(struct stream *stream, enum err why)
-{
-    (void)why;
-    stream_close(stream);
-}
-
-static void on_drained(struct stream *stream)
-{
-    (void)stream;
-}
-
-static void on_nobodys_closed(struct stream *stream)
-{
-    (void)stream;
-}
-
-/* Of a stream that no codec took. */
-static const struct stream_listener nobody = {
-    .on_read = on_read, .on_end = on_end, .on_drained = on_drained, .on_closed = on_nobodys_closed};
-
 /* The codec has the stream from here on; without memory it is closing. */
 static void hand_over(struct guest *guest, struct stream *stream, bool is_http2)
 {
@@ -71,7 +44,7 @@ static void hand_over(struct guest *guest, struct stream *stream, bool is_http2)
     struct ip peer = guest->peer;
     unsigned peer_port = guest->peer_port;
     forget(guest);
-    stream_attach(stream, &nobody, NULL);
+    stream_attach(stream, &stream_nobody, NULL);
     enum err err = is_http2 ? http2_server_open(door->servers2, stream, &peer, peer_port)
                             : http1_server_open(door->servers, stream, &peer, peer_port);
     if (err != OK) {
@@ -91,9 +64,10 @@ static void on_connected(struct stream *stream, enum err err)
     hand_over(guest, stream, bytes_equal(tls_stream_protocol(stream), BYTES("h2")));
 }
 
-static const struct stream_listener listener = {.on_read = on_read,
-                                                .on_end = on_end,
-                                                .on_drained = on_drained,
+/* The stream is silent before on_connected; what follows a failed handshake says no more. */
+static const struct stream_listener listener = {.on_read = stream_ignore_read,
+                                                .on_end = stream_close_at_end,
+                                                .on_drained = stream_ignore,
                                                 .on_connected = on_connected,
                                                 .on_closed = on_closed};
 
@@ -133,8 +107,10 @@ static void on_plain_read(struct stream *stream, struct bytes bytes)
     feed(stream, bytes);
 }
 
-static const struct stream_listener plain_listener = {
-    .on_read = on_plain_read, .on_end = on_end, .on_drained = on_drained, .on_closed = on_closed};
+static const struct stream_listener plain_listener = {.on_read = on_plain_read,
+                                                      .on_end = stream_close_at_end,
+                                                      .on_drained = stream_ignore,
+                                                      .on_closed = on_closed};
 
 /* ---- making ---- */
 

@@ -7,6 +7,7 @@
 #include "proxy/http1/http1_parser.h"
 #include "proxy/http1/http1_writer.h"
 #include "proxy/http2/http2_server.h"
+#include "tests/fuzz/fake_stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -46,11 +47,6 @@ static struct fuzz fuzz;
 
 /* ---- a stream without a socket ---- */
 
-static void fake_nothing(struct stream *stream)
-{
-    (void)stream;
-}
-
 static enum err fake_write(struct stream *stream, const struct bytes *pieces, size_t count)
 {
     size_t size = 0;
@@ -64,27 +60,13 @@ static enum err fake_write(struct stream *stream, const struct bytes *pieces, si
     return OK;
 }
 
-static bool fake_has_unread(struct stream *stream)
-{
-    (void)stream;
-    return false;
-}
-
 static void fake_close(struct stream *stream)
 {
     (void)stream;
     fuzz.is_closed = true;
 }
 
-static const struct stream_ops fake_ops = {
-    .read_start = fake_nothing,
-    .read_stop = fake_nothing,
-    .write = fake_write,
-    .has_unread = fake_has_unread,
-    .finish = fake_nothing,
-    .close = fake_close,
-    .reset = fake_close,
-};
+static const struct stream_ops fake_ops = FAKE_STREAM(fake_write, fake_close);
 
 /* ---- the handler ---- */
 

@@ -5,6 +5,7 @@
 
 #include "proxy/http/forward.h"
 #include "proxy/http2/http2_client.h"
+#include "tests/fuzz/fake_stream.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum err __wrap_tcp_stream_connect(struct loop *loop, const struct tcp_route *route,
@@ -50,11 +51,6 @@ static struct fuzz fuzz;
 
 /* ---- a stream without a socket ---- */
 
-static void fake_nothing(struct stream *stream)
-{
-    (void)stream;
-}
-
 static enum err fake_write(struct stream *stream, const struct bytes *pieces, size_t count)
 {
     (void)pieces;
@@ -63,27 +59,13 @@ static enum err fake_write(struct stream *stream, const struct bytes *pieces, si
     return OK;
 }
 
-static bool fake_has_unread(struct stream *stream)
-{
-    (void)stream;
-    return false;
-}
-
 static void fake_close(struct stream *stream)
 {
     (void)stream;
     fuzz.is_closed = true;
 }
 
-static const struct stream_ops fake_ops = {
-    .read_start = fake_nothing,
-    .read_stop = fake_nothing,
-    .write = fake_write,
-    .has_unread = fake_has_unread,
-    .finish = fake_nothing,
-    .close = fake_close,
-    .reset = fake_close,
-};
+static const struct stream_ops fake_ops = FAKE_STREAM(fake_write, fake_close);
 
 enum err __wrap_tcp_stream_connect(struct loop *loop, const struct tcp_route *route,
                                    const struct stream_listener *listener, void *owner,
