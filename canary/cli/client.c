@@ -277,7 +277,9 @@ static int judge_answer(const struct client *client)
         return CLI_DONE;
     }
     if (client->err != OK) {
-        (void)fprintf(stderr, "serin: %s: %s\n", client->admin, client->error);
+        if (!client->request->bears_silence) {
+            (void)fprintf(stderr, "serin: %s: %s\n", client->admin, client->error);
+        }
         return client->err == ERR_TIMEOUT ? CLI_TIMED_OUT : CLI_FAILED;
     }
     int exit = client_exit_of(client->status);
@@ -370,6 +372,11 @@ int client_call(struct client *client, const struct client_request *request)
     int exit = judge_answer(client);
     client->request = NULL;
     return exit;
+}
+
+bool client_was_silent(const struct client *client)
+{
+    return client->err != OK;
 }
 
 struct bytes client_body(const struct client *client)

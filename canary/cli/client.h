@@ -21,6 +21,7 @@ struct client_request {
     json_t *body;         /* borrowed; NULL: none */
     const char *if_match; /* NULL: none */
     bool is_text;         /* the answer is no JSON */
+    bool bears_silence;   /* that there is no answer was told before */
     /* For event streams: each piece as it comes; false ends. No deadline applies then. */
     bool (*on_data)(void *context, struct bytes data);
     void *context;
@@ -30,6 +31,8 @@ struct client_request {
  * asked for: what else answers is no Serin. Everything else has been told on standard error. The
  * answer's body is in client_body, as JSON in client_json, until the next call. */
 int client_call(struct client *client, const struct client_request *request);
+/* Did the last call end without an answer: nobody there, or a deadline? */
+bool client_was_silent(const struct client *client);
 struct bytes client_body(const struct client *client);
 /* Borrowed; NULL when the answer was no JSON: a text, or an error of something in between. */
 json_t *client_json(const struct client *client);

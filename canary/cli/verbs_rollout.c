@@ -29,7 +29,11 @@ int verb_run_abort(const struct cli_options *options)
 
 /* ---- waiting ---- */
 
-enum { WAIT_EVERY_MS = 500, WAIT_CALL_MS = 10000 };
+enum {
+    WAIT_EVERY_MS = 500,
+    WAIT_CALL_MS = 10000,
+    WAIT_SILENCE_US = 60000000 /* how long Serin may be away: time enough for a restart */
+};
 
 /* The exit code that the rollout has ended with, or -1. */
 static int rollout_exit(const json_t *service)
@@ -47,22 +51,35 @@ static int rollout_exit(const json_t *service)
     return is_under_way ? -1 : CLI_FAILED;
 }
 
-/* Asks again and again; `ret_is_over` says that the service's last answer is worth showing. */
+/* Asks again and again; `ret_is_over` says that the service's last answer is worth showing. A Serin
+ * that is away for a while is waited for: the rollout goes on where it was. */
 static int wait_for_end(struct client *client, const char *path, uint64_t deadline_us,
                         bool *ret_is_over)
 {
+    uint64_t heard_us = clock_monotonic_us(clock_system());
+    bool is_silent = false;
     for (;;) {
-        int exit = client_call(client, &(struct client_request){.path = path});
-        if (exit != CLI_DONE) {
+        int exit =
+            client_call(client, &(struct client_request){.path = path, .bears_silence = is_silent});
+        uint64_t now_us = clock_monotonic_us(clock_system());
+        is_silent = client_was_silent(client);
+        if (exit == CLI_DONE) {
+            heard_us = now_us;
+            exit = rollout_exit(client_json(client));
+            if (exit >= 0) {
+                *ret_is_over = true;
+                return exit;
+            }
+        } else if (!is_silent) {
             return exit;
         }
-        exit = rollout_exit(client_json(client));
-        if (exit >= 0) {
-            *ret_is_over = true;
-            return exit;
-        }
-        if (clock_monotonic_us(clock_system()) >= deadline_us) {
+        if (now_us >= deadline_us) {
             (void)fprintf(stderr, "serin: the rollout has not ended in this time\n");
+            return CLI_TIMED_OUT;
+        }
+        if (now_us - heard_us >= WAIT_SILENCE_US) {
+            (void)fprintf(stderr,
+                          "serin: no answer for a minute; how the rollout ends is not known\n");
             return CLI_TIMED_OUT;
         }
         struct timespec pause = {0, WAIT_EVERY_MS * 1000000L};

@@ -202,5 +202,20 @@ def no_request_is_dropped_when_versions_move(stage):
         expect(dict(shop.load.stop().errors), {}, "errors at the clients")
 
 
+@case(starts_proxy=False)
+def who_waits_for_a_rollout_waits_for_a_restart_too(stage):
+    with Shop(stage, health=HEALTH, rollout=SLOWLY) as shop:
+        expect(shop.start("v2")[0], DONE, "start")
+        shop.wait_weight(30)
+        told = []
+        waiter = threading.Thread(target=lambda: told.append(shop.say("wait", "--timeout", f"{int(90 * SLOW)}s")))
+        waiter.start()
+        shop.crash()
+        shop.wait_weight(30)
+        expect(shop.say("abort")[0], DONE, "abort")
+        waiter.join()
+        expect((told[0][0], "idle" in told[0][1]), (FAILED, True), f"{told}")
+
+
 if __name__ == "__main__":
     run(__file__, parallel=2)
