@@ -285,6 +285,7 @@ static void say_end(struct tls_stream *tls)
 static void tls_finish(struct stream *stream)
 {
     say_end(tls_of(stream));
+    stream->queued = stream->under->queued;
     stream_finish(stream->under);
 }
 

@@ -448,6 +448,38 @@ static void megabytes_pass_whole_against_a_reader_that_stops(void **state)
     assert_false(stream_is_blocked(server_side.stream));
 }
 
+static void last_words_that_wait_are_known_to_wait(void **state)
+{
+    (void)state;
+    /* given a reader that has stopped, when an answer's end no longer fits the kernel, then the
+     * owner can see so, wherever between two pieces the kernel's room ends */
+    enum { PIECE = 2500, ENDING = 3500, ROUNDS = 100 };
+    static const char piece[ENDING] = {0};
+    bool has_waited = false;
+    for (size_t filled = 0; filled < ROUNDS && !has_waited; filled++) {
+        shake_hands("site.example", NULL);
+        stream_read_stop(client_side.stream);
+        for (size_t i = 0; i < filled; i++) {
+            loop_enter(&loop);
+            stream_write_one(server_side.stream, bytes_make(piece, PIECE));
+            loop_leave(&loop);
+        }
+        assert_false(stream_is_blocked(server_side.stream));
+        loop_enter(&loop);
+        stream_write_one(server_side.stream, bytes_make(piece, ENDING));
+        stream_finish(server_side.stream);
+        loop_leave(&loop);
+        has_waited = stream_is_blocked(server_side.stream->under);
+        assert_int_equal(stream_is_blocked(server_side.stream), has_waited);
+        close_side(&client_side);
+        close_side(&server_side);
+        play_settle(&loop);
+        clear_side(&client_side);
+        clear_side(&server_side);
+    }
+    assert_true(has_waited);
+}
+
 static void an_end_that_comes_while_nobody_reads_is_told_later(void **state)
 {
     (void)state;
@@ -585,6 +617,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(megabytes_pass_whole_against_a_reader_that_stops, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(last_words_that_wait_are_known_to_wait, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_end_that_comes_while_nobody_reads_is_told_later, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_reset_cuts_and_does_not_look_like_an_end, set_up,
