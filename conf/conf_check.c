@@ -180,12 +180,18 @@ static bool is_own_address(const struct conf_endpoint *endpoint, const struct co
         !ip_from_socket(&address->socket.any, &ip)) {
         return false;
     }
-    bool is_here = endpoint->is_ip ? ip_is_loopback(&endpoint->ip) || ip_is_any(&endpoint->ip)
-                                   : strcmp(endpoint->host, "localhost") == 0;
-    if (is_here && (ip_is_any(&ip) || ip_is_loopback(&ip))) {
-        return !endpoint->is_ip || ip_is_v4(&endpoint->ip) == ip_is_v4(&ip);
+    if (!endpoint->is_ip) {
+        bool is_here = strcmp(endpoint->host, "localhost") == 0;
+        return is_here && (ip_is_any(&ip) || ip_is_loopback(&ip));
     }
-    return endpoint->is_ip && ip_equal(&endpoint->ip, &ip);
+    if (ip_is_v4(&endpoint->ip) != ip_is_v4(&ip)) {
+        return false;
+    }
+    if (ip_is_any(&ip)) {
+        return ip_is_any(&endpoint->ip) || ip_is_loopback(&endpoint->ip);
+    }
+    bool is_default = ip_is_any(&endpoint->ip) && ip_is_loopback(&ip);
+    return is_default || ip_equal(&endpoint->ip, &ip);
 }
 
 const struct conf_address *conf_own_address(const struct conf *conf,

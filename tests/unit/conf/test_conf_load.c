@@ -449,6 +449,18 @@ static void failures_may_be_widened_and_narrowed(void **state)
     conf_destroy(conf);
 }
 
+static void origin_may_live_beside_serin_on_another_loopback_address(void **state)
+{
+    (void)state;
+    const char *others[] = {"http://127.0.0.2:8080", "http://127.0.0.2:9901", "http://[::1]:9901"};
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        char text[256];
+        (void)snprintf(text, sizeof text,
+                       PLAY_LISTEN "services: [{name: a, previous: {url: '%s'}}]\n", others[i]);
+        conf_destroy(play_load(text));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +481,7 @@ int main(void)
         cmocka_unit_test(channels_of_alerts_are_read),
         cmocka_unit_test(incidents_are_on_off_a_folder_or_a_mapping),
         cmocka_unit_test(every_key_can_be_written_out),
+        cmocka_unit_test(origin_may_live_beside_serin_on_another_loopback_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
