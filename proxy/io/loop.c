@@ -294,10 +294,11 @@ enum err watch_set_paused(struct loop *loop, struct watch *watch, bool is_paused
 void watch_close(struct loop *loop, struct watch *watch)
 {
     CHECK(watch->is_open);
-    if (watch->is_shared) {
-        (void)set_shared_paused(loop, watch, true);
-    }
     if (watch->fd >= 0) {
+        /* Closing alone would do only where nobody else holds the socket: a process that is being
+         * started has all of ours until its program runs, and the kernel would go on telling of a
+         * watch that is gone (epoll(7), question 6). */
+        (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
         (void)close(watch->fd);
     }
     watch->fd = -1;

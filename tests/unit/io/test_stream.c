@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "proxy/io/tcp_stream.h"
+#include "proxy/io/watch.h"
 #include "tests/support/alloc_fail.h"
 #include "tests/support/loop_play.h"
 
@@ -326,6 +327,37 @@ static void a_reset_of_ours_is_seen_as_such(void **state)
     assert_true(peer.is_reset);
 }
 
+static void on_no_news(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    fail_msg("a watch that was closed is told something");
+}
+
+static void on_watch_closed(struct watch *watch)
+{
+    *watch = (struct watch){.fd = -1};
+}
+
+static void a_closed_socket_that_another_process_holds_is_not_heard_of(void **state)
+{
+    (void)state;
+    /* given a socket of which a process that is being started still has a copy, when it is closed
+     * here and something comes, then its watch is left alone: its memory is somebody else's now */
+    int fds[2];
+    play_tcp_pair(fds);
+    struct watch watch = {.on_ready = on_no_news, .on_closed = on_watch_closed};
+    assert_int_equal(watch_open(&loop, &watch, fds[0], WATCH_EDGES), OK);
+    int copy = dup(fds[0]);
+    watch_close(&loop, &watch);
+    play_settle(&loop);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    play_settle(&loop);
+    assert_false(watch.is_pending);
+    (void)close(copy);
+    (void)close(fds[1]);
+}
+
 static void a_queue_without_memory_breaks_the_stream(void **state)
 {
     (void)state;
@@ -375,6 +407,7 @@ int main(void)
         PLAY(closing_twice_within_a_call_is_fine),
         PLAY(what_was_gathered_goes_out_before_the_end),
         PLAY(a_reset_of_ours_is_seen_as_such),
+        PLAY(a_closed_socket_that_another_process_holds_is_not_heard_of),
         PLAY(a_queue_without_memory_breaks_the_stream),
         PLAY(without_memory_nothing_is_opened),
     };
