@@ -141,6 +141,7 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
         .has_response_bytes = attempt->client != NULL && attempt->client->has_bytes,
         .is_unprocessed = attempt->is_unprocessed,
         .is_stream_reset = attempt->is_stream_reset,
+        .is_body_late = pace_is_body_late(exchange),
         .is_retried = is_retried,
         .is_judged = true,
         .is_counted = attempt->is_counted,
@@ -506,7 +507,7 @@ static bool is_clients_doing(const struct exchange *exchange, enum client_failur
     if (failure == CLIENT_TIMEOUT) {
         return is_last && pace_owes_body(exchange);
     }
-    return is_last && is_cut && pace_has_kept_waiting(exchange);
+    return is_last && is_cut && pace_is_silent(exchange);
 }
 
 /* Does what was decided about an attempt that failed and is counted; the next one at the endpoint

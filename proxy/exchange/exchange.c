@@ -377,19 +377,6 @@ static enum err forward(struct exchange *exchange, bool is_trusted)
                            arena, &exchange->forwarded);
 }
 
-/* Is it the client who keeps us waiting, with its body or with reading, or has it until now? */
-static bool is_client_slow(const struct exchange *exchange)
-{
-    if (pace_has_kept_waiting(exchange)) {
-        return true;
-    }
-    if (exchange->client_status != 0) {
-        return exchange->state == EXCHANGE_SERVING ||
-               exchange->responder->ops->is_blocked(exchange->responder);
-    }
-    return pace_owes_body(exchange);
-}
-
 static void on_total(struct deadline *deadline)
 {
     struct exchange *exchange = CONTAINER_OF(deadline, struct exchange, total);
@@ -403,7 +390,7 @@ static void on_total(struct deadline *deadline)
         rpc_time_out(exchange);
         return;
     }
-    if (is_client_slow(exchange)) {
+    if (exchange->state == EXCHANGE_SERVING || pace_has_used_up_total(exchange)) {
         pace_blame_client(exchange, 504);
         return;
     }

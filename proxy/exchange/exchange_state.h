@@ -21,7 +21,18 @@ enum exchange_state {
 };
 
 /* What of a client is waited for (pace.c). */
-enum pace_wait { PACE_SENDING = 1, PACE_READING = 2 };
+enum pace_wait { PACE_SENDING, PACE_READING, PACE_WAIT_COUNT };
+
+struct pace {
+    struct {
+        bool is_awaited;
+        uint64_t since_us; /* its latest piece, while it is awaited */
+    } waits[PACE_WAIT_COUNT];
+    uint64_t since_us;           /* the client is waited for, whatever for */
+    uint64_t waited_us;          /* in all, up to then */
+    uint64_t excused_until_us;   /* a long silence in sending is over, but may still be answered */
+    uint64_t excused_until_size; /* ... in reading: up to so many bytes of the answer */
+};
 
 /* One try at one endpoint. */
 struct attempt {
@@ -73,12 +84,10 @@ struct exchange {
     uint64_t started_us;
     uint64_t request_bytes;
     uint64_t response_bytes;
-    uint64_t response_left;    /* BODY_LENGTH: bytes of the answer still to come */
-    uint64_t whole_us;         /* when the request's body had come to its end; 0: it has none */
-    uint64_t awaited_us;       /* how long the client has been waited for, up to ... */
-    uint64_t awaited_since_us; /* ... when it is waited for now */
-    unsigned awaited;          /* enum pace_wait: for what; 0: it is not */
-    unsigned client_status;    /* what the client got; 0: nothing yet */
+    uint64_t response_left; /* BODY_LENGTH: bytes of the answer still to come */
+    uint64_t whole_us;      /* when the request's body had come to its end; 0: it has none */
+    struct pace pace;
+    unsigned client_status; /* what the client got; 0: nothing yet */
     uint32_t attempt_count;
     uint32_t retry_count;
     enum body_kind response_body;
@@ -171,12 +180,19 @@ void exchange_count(struct exchange *exchange, enum attempt_end end, bool is_ret
  * spoken to; what is asked for is passed over then. */
 enum client_speech exchange_speech(const struct request *request,
                                    const struct snapshot_endpoint *target);
-/* From now on the client is waited for, or no longer. */
+/* From now on the client is waited for, or no longer: another piece has come, or was taken. */
 void pace_await(struct exchange *exchange, enum pace_wait what);
 void pace_go_on(struct exchange *exchange, enum pace_wait what);
-/* Was the client waited for so long, in all, that an origin may have given up on it? A call of gRPC
- * may take as long as its sides have something to say: none is slow. */
+/* Is the client silent for so long, or was it just now, that an origin may have given up on it? A
+ * call of gRPC may be, at an origin that speaks it: its sides talk when they have something to say.
+ */
+bool pace_is_silent(const struct exchange *exchange);
+/* Was the client waited for for long in all, silent or not? */
 bool pace_has_kept_waiting(const struct exchange *exchange);
+/* ... or does it still owe a part of its body? Who hangs up then may do so for that. */
+bool pace_is_body_late(const struct exchange *exchange);
+/* The whole time is over: was it the client that used it up? */
+bool pace_has_used_up_total(const struct exchange *exchange);
 /* Does the origin wait for a body that the client has not sent? */
 bool pace_owes_body(const struct exchange *exchange);
 /* How long the origin has had the whole request, while the attempt ran. */

@@ -25,6 +25,9 @@
  * known, at the head or the end; one more after a counted success. Once its client's own time is
  * over it has 0 0 0 and no kind, whatever its status.
  *
+ * A reset before a byte has 1 1 0 where a part of the request's body was missing, or took long to
+ * come: one client that dawdles is no proof that a version takes no connections.
+ *
  * n, e and x are zero for attempts that are not judged; failure kind and client status are the same
  * for all. */
 #include "proxy/exchange/outcome.h"
@@ -122,6 +125,7 @@ static struct outcome outcome_of_reset(const struct attempt_facts *facts, struct
         outcome.is_unwell = !facts->is_retried;
         outcome.is_connect = false;
     }
+    outcome.is_connect = outcome.is_connect && !facts->is_body_late;
     return outcome;
 }
 

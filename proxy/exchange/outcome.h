@@ -43,6 +43,7 @@ struct attempt_facts {
     bool is_reused;          /* the connection came from the pool and had carried a request */
     bool is_unprocessed;     /* the origin says that it has not looked at the request at all */
     bool is_stream_reset;    /* HTTP/2: it ended the request, and not the connection */
+    bool is_body_late;       /* a part of the request's body is missing, or took long to come */
     bool has_response_bytes; /* any byte of an answer was seen, 1xx included */
     bool is_retried;         /* the same version gets the request again (retry.h) */
     bool is_judged; /* false: the client chose the version, or this is a second attempt elsewhere */

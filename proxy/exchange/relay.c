@@ -394,20 +394,22 @@ static void on_body(void *request, struct bytes piece)
     struct client *client = exchange->attempt.client;
     exchange->request_bytes += piece.size;
     exchange->has_sent_body = true;
+    pace_go_on(exchange, PACE_SENDING);
     client_send_body(client, piece);
     if (exchange->lasting != NULL) {
         lasting_client_passed(exchange, piece);
     }
     if (client_is_blocked(client)) {
-        pace_go_on(exchange, PACE_SENDING);
         exchange->responder->ops->want_body(exchange->responder, false);
         if (exchange->state == EXCHANGE_WAITING) {
             client_arm(client, timeouts_of(exchange)->response_header_us);
         }
         watch_relay(exchange);
-    } else if (exchange->state == EXCHANGE_WAITING) {
+        return;
+    }
+    pace_await(exchange, PACE_SENDING);
+    if (exchange->state == EXCHANGE_WAITING) {
         client_arm(client, 0);
-        pace_await(exchange, PACE_SENDING);
     }
 }
 

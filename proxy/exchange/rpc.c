@@ -61,6 +61,7 @@ void rpc_note_head(struct attempt *attempt, const struct response *response)
     }
     bool is_all = response->body == BODY_NONE ||
                   (response->body == BODY_LENGTH && response->content_length == 0);
+    attempt->seat->speaks_rpc = true;
     attempt->head_grpc_status = grpc_read_status(&response->fields);
     attempt->grpc_status = is_all ? attempt->head_grpc_status : GRPC_NONE;
 }

@@ -48,6 +48,7 @@ struct endpoint_seat {
                                SEAT_FAILURES_MAX; so many at once when nothing answered */
     struct eject_state eject;
     struct tls_resume resume; /* its connections' newest TLS session */
+    bool speaks_rpc;          /* it has answered a call of gRPC as one */
     bool is_tls_trouble_told; /* why handshakes fail was logged; until one goes well */
 };
 

@@ -5,7 +5,7 @@
 
 #include "tests/unit/exchange/play_exchange.h"
 
-enum { WHOLE = 1000000, LONG_MS = 3500, SHORT_MS = 500 };
+enum { WHOLE = 1000000, LONG_MS = 3500, SHORT_MS = 500, FLOW_MS = 1500, REST_MS = 2600 };
 #define POST(fields) "POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 9\r\n" fields "\r\n"
 #define OK_ANSWER    "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
 
@@ -31,6 +31,13 @@ static int set_up_total(void **state)
 {
     (void)state;
     begin("timeouts: {total: 6s}");
+    return 0;
+}
+
+static int set_up_long_total(void **state)
+{
+    (void)state;
+    begin("timeouts: {total: 9s}");
     return 0;
 }
 
@@ -137,16 +144,105 @@ static void origin_that_hangs_up_at_once_has_failed(void **state)
     assert_int_equal(cell_read(&canary()->err), 1);
 }
 
-static void call_that_takes_its_time_is_broken_off_by_its_origin(void **state)
+static void origin_that_breaks_off_a_body_that_flows_has_failed(void **state)
+{
+    (void)state;
+    ask(POST(""), "\r\n\r\n");
+    static const char *const parts[] = {"12", "34", "56", "78"};
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        play_turn(&stage.loop, FLOW_MS);
+        send_body(parts[i]);
+    }
+    peer_close(&origin);
+    peer_expect(&stage.loop, &client, "HTTP/1.1 502 ");
+    assert_int_equal(cell_read(&canary()->err), 1);
+}
+
+static void silence_of_long_ago_excuses_nothing(void **state)
+{
+    (void)state;
+    ask(POST(""), "\r\n\r\n");
+    play_turn(&stage.loop, LONG_MS);
+    send_body("slow");
+    play_turn(&stage.loop, FLOW_MS);
+    send_body(" end.");
+    peer_close(&origin);
+    peer_expect(&stage.loop, &client, "HTTP/1.1 502 ");
+    assert_int_equal(cell_read(&canary()->err), 1);
+}
+
+static void body_that_trickles_is_no_matter_of_connections(void **state)
+{
+    (void)state;
+    ask(POST(""), "\r\n\r\n");
+    static const char *const parts[] = {"12", "34", "56", "78", "9"};
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        play_turn(&stage.loop, FLOW_MS);
+        send_body(parts[i]);
+    }
+    peer_close(&origin);
+    peer_expect(&stage.loop, &client, "HTTP/1.1 502 ");
+    assert_int_equal(cell_read(&canary()->err), 1);
+    assert_int_equal(cell_read(&canary()->connect_err), 0);
+}
+
+static void body_that_is_owed_is_no_matter_of_connections(void **state)
+{
+    (void)state;
+    ask(POST(""), "\r\n\r\n");
+    send_body("fast");
+    peer_close(&origin);
+    peer_expect(&stage.loop, &client, "HTTP/1.1 502 ");
+    assert_int_equal(cell_read(&canary()->err), 1);
+    assert_int_equal(cell_read(&canary()->connect_err), 0);
+}
+
+static void hang_up_on_a_whole_request_is_a_matter_of_connections(void **state)
+{
+    (void)state;
+    ask(POST(""), "\r\n\r\n");
+    send_body("123456789");
+    peer_close(&origin);
+    peer_expect(&stage.loop, &client, "HTTP/1.1 502 ");
+    assert_int_equal(cell_read(&canary()->connect_err), 1);
+}
+
+/* ---- calls of gRPC ---- */
+
+static void origin_that_never_spoke_grpc_is_excused_as_any(void **state)
 {
     (void)state;
     ask(POST("Content-Type: application/grpc\r\n"), "\r\n\r\n");
     send_body("say");
     play_turn(&stage.loop, LONG_MS);
     peer_close(&origin);
+    peer_expect(&stage.loop, &client, "grpc-status: ");
+    assert_nobody_failed();
+}
+
+static void call_that_takes_its_time_is_broken_off_by_its_origin(void **state)
+{
+    (void)state;
+    ask(POST("Content-Type: application/grpc\r\n"), "\r\n\r\n");
+    send_body("123456789");
+    peer_send(&stage.loop, &origin,
+              "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nGrpc-Status: 0\r\n"
+              "Content-Length: 0\r\nConnection: close\r\n\r\n");
+    peer_expect(&stage.loop, &client, "\r\n\r\n");
+    assert_int_equal(cell_read(&canary()->ok), 1);
+    peer_close(&client);
+    peer_close(&origin);
+    stage_connect(&stage, &client);
+    ask(POST("Content-Type: application/grpc\r\n"), "\r\n\r\n");
+    send_body("say");
+    play_turn(&stage.loop, LONG_MS);
+    peer_close(&origin);
     peer_expect(&stage.loop, &client, "grpc-status: 14\r\n");
     assert_int_equal(cell_read(&canary()->err), 1);
+    assert_int_equal(cell_read(&canary()->connect_err), 0);
 }
+
+/* ---- the whole time is over ---- */
 
 static void total_that_a_body_used_up_blames_no_origin(void **state)
 {
@@ -155,9 +251,22 @@ static void total_that_a_body_used_up_blames_no_origin(void **state)
     send_body("slow");
     play_turn(&stage.loop, LONG_MS);
     send_body(" end.");
-    play_turn(&stage.loop, LONG_MS);
+    play_turn(&stage.loop, REST_MS);
     peer_expect(&stage.loop, &client, "HTTP/1.1 504 ");
     assert_nobody_failed();
+}
+
+static void total_that_the_origin_used_up_has_failed(void **state)
+{
+    (void)state;
+    ask(POST(""), "\r\n\r\n");
+    send_body("slow");
+    play_turn(&stage.loop, LONG_MS);
+    send_body(" end.");
+    play_turn(&stage.loop, LONG_MS);
+    play_turn(&stage.loop, LONG_MS);
+    peer_expect(&stage.loop, &client, "HTTP/1.1 504 ");
+    assert_int_equal(cell_read(&canary()->err), 1);
 }
 
 static void answer_that_waits_for_the_bodys_end_is_waited_for(void **state)
@@ -236,6 +345,76 @@ static void origin_that_breaks_off_at_once_has_failed(void **state)
     assert_int_equal(cell_read(&canary()->err), 1);
 }
 
+/* Reads, until so much of the answer has come. */
+static void take(size_t size)
+{
+    size_t taken = 0;
+    while (taken < size) {
+        peer_clear(&client);
+        play_until(&stage.loop, (peer_look(&client), client.size > 0));
+        taken += client.size;
+    }
+}
+
+static void pour(size_t size)
+{
+    static char bytes[64 * 1024];
+    size_t sent = 0;
+    while (sent < size) {
+        ssize_t piece = send(origin.fd, bytes, sizeof bytes, MSG_NOSIGNAL);
+        sent += piece > 0 ? (size_t)piece : 0;
+        play_step(&stage.loop);
+        peer_clear(&client);
+        peer_look(&client);
+    }
+}
+
+/* What the origin had sent before it gave up may be many buffers. */
+static void origin_that_tired_of_a_reader_is_found_out_later(void **state)
+{
+    (void)state;
+    ask("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", "\r\n\r\n");
+    peer_send(&stage.loop, &origin, "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
+    fill(99999999);
+    play_turn(&stage.loop, LONG_MS);
+    take(100000);
+    play_turn(&stage.loop, FLOW_MS);
+    take(100000);
+    play_turn(&stage.loop, FLOW_MS);
+    peer_close(&origin);
+    play_until(&stage.loop, has_read_all());
+    assert_nobody_failed();
+}
+
+static void origin_that_went_on_after_a_silence_has_failed(void **state)
+{
+    (void)state;
+    ask("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", "\r\n\r\n");
+    peer_send(&stage.loop, &origin, "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
+    fill(99999999);
+    play_turn(&stage.loop, LONG_MS);
+    pour(40000000);
+    peer_close(&origin);
+    play_until(&stage.loop, has_read_all());
+    assert_int_equal(cell_read(&canary()->err), 1);
+}
+
+/* Whoever reads what there is at the pace of its link is waited for nearly all of the time. */
+static void origin_that_breaks_off_a_slow_download_has_failed(void **state)
+{
+    (void)state;
+    ask("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n", "\r\n\r\n");
+    peer_send(&stage.loop, &origin, "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n");
+    for (int i = 0; i < 4; i++) {
+        fill(99999999);
+        play_turn(&stage.loop, FLOW_MS);
+        pour(8000000);
+    }
+    peer_close(&origin);
+    play_until(&stage.loop, has_read_all());
+    assert_int_equal(cell_read(&canary()->err), 1);
+}
+
 /* ---- how slow an origin is ---- */
 
 static uint64_t slow_count(void)
@@ -279,6 +458,8 @@ static void time_after_the_body_is_the_origins(void **state)
 #define PLAY(name)       cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define PLAY_TOTAL(name) cmocka_unit_test_setup_teardown(name, set_up_total, tear_down)
 
+#define PLAY_LONG_TOTAL(name) cmocka_unit_test_setup_teardown(name, set_up_long_total, tear_down)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,12 +469,22 @@ int main(void)
         PLAY(origin_that_tires_of_a_body_has_not_failed),
         PLAY(origin_that_tired_before_the_bodys_end_has_not_failed),
         PLAY(origin_that_hangs_up_at_once_has_failed),
+        PLAY(origin_that_breaks_off_a_body_that_flows_has_failed),
+        PLAY(silence_of_long_ago_excuses_nothing),
+        PLAY(body_that_trickles_is_no_matter_of_connections),
+        PLAY(body_that_is_owed_is_no_matter_of_connections),
+        PLAY(hang_up_on_a_whole_request_is_a_matter_of_connections),
+        PLAY(origin_that_never_spoke_grpc_is_excused_as_any),
         PLAY(call_that_takes_its_time_is_broken_off_by_its_origin),
         PLAY_TOTAL(total_that_a_body_used_up_blames_no_origin),
+        PLAY_LONG_TOTAL(total_that_the_origin_used_up_has_failed),
         PLAY(answer_that_waits_for_the_bodys_end_is_waited_for),
         PLAY(answer_that_stalls_after_the_body_has_failed),
         PLAY(origin_that_tires_of_a_reader_has_not_failed),
         PLAY(origin_that_breaks_off_at_once_has_failed),
+        PLAY(origin_that_tired_of_a_reader_is_found_out_later),
+        PLAY(origin_that_went_on_after_a_silence_has_failed),
+        PLAY(origin_that_breaks_off_a_slow_download_has_failed),
         PLAY(time_of_the_body_is_not_the_origins),
         PLAY(time_after_the_body_is_the_origins),
     };

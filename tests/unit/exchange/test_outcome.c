@@ -64,6 +64,8 @@ static void attempts_without_an_answer_count_as_the_table_says(void **state)
         {{.end = ATTEMPT_RESET, .is_reused = true}, "ne", METRIC_FAILURE_RESET, 502},
         {{.end = ATTEMPT_RESET, .is_stream_reset = true}, "ne", METRIC_FAILURE_RESET, 502},
         {{.end = ATTEMPT_RESET, .is_unprocessed = true}, "ne", METRIC_FAILURE_RESET, 502},
+        {{.end = ATTEMPT_RESET, .is_body_late = true}, "ne", METRIC_FAILURE_RESET, 502},
+        {{.end = ATTEMPT_HEAD_TIMEOUT, .is_body_late = true}, "nex", METRIC_FAILURE_TIMEOUT, 504},
         {{.end = ATTEMPT_RESET, .is_unprocessed = true, .is_retried = true},
          "",
          METRIC_FAILURE_RESET,
