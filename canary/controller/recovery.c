@@ -241,7 +241,11 @@ static void begin(struct controller *controller, struct steward *steward,
     if (!controller->is_history_unread) {
         controller_write_state(controller, steward);
     }
-    if (!is_known(before, steward) && controller_starts_rollout(controller, steward)) {
+    bool is_canary_new = steward_has_canary(steward) && !is_known(before, steward);
+    if (is_canary_new) {
+        teller_overtake(controller->teller, steward->conf->name);
+    }
+    if (is_canary_new && controller_starts_rollout(controller, steward)) {
         start_rollout(controller, steward);
     }
 }

@@ -8,11 +8,12 @@
 
 #include "tests/unit/controller/controller_bench.h"
 
-#define SERVICE(weight)                                                                            \
+#define SERVICE_OF(canary, weight)                                                                 \
     "  - name: shop\n"                                                                             \
     "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"                          \
-    "    current: {deployment: c1, endpoints: ['http://127.0.0.1:2']}\n"                           \
+    "    current: {deployment: " canary ", endpoints: ['http://127.0.0.1:2']}\n"                   \
     "    weight: " weight "\n"
+#define SERVICE(weight) SERVICE_OF("c1", weight)
 
 static int open_bench(void **state)
 {
@@ -100,6 +101,35 @@ static void rollback_on_record_is_resumed_with_its_quarantine(void **state)
     bench_stop(bench);
     bench_look_up(bench, "SELECT reason FROM quarantine WHERE deployment='c1'", text);
     assert_string_equal(text, "it was bad");
+}
+
+#define COMMAND "    platform: {exec: {command: [sh, -c, 'cat >/dev/null; false']}}\n"
+
+/* The command has yet to take c1 back; it would take c2 back as well. */
+static void command_of_before_takes_no_canary_back_that_came_meanwhile(void **state)
+{
+    struct bench *bench = *state;
+    char text[256];
+    struct history_platform platform = {
+        .rollback = "rb-1",
+        .body = "{\"service\":\"shop\",\"deployment\":\"c1\",\"current\":\"c1\","
+                "\"target\":\"s1\",\"reason\":\"it was bad\",\"record\":{}}",
+        .ack_s = NAN,
+    };
+    write_state(bench, "c1", "s1", "rolled_back", 0);
+    bench_write(bench, &(struct history_change){.platform = &platform});
+    bench_configure(bench, "", SERVICE("0%") COMMAND);
+    assert_int_equal(bench_start(bench), OK);
+    assert_true(teller_knows(bench->controller->teller, "rb-1"));
+    bench_stop(bench);
+    bench_configure(bench, "", SERVICE_OF("c2", "10%") COMMAND);
+    assert_int_equal(bench_start(bench), OK);
+    assert_false(teller_knows(bench->controller->teller, "rb-1"));
+    bench_stop(bench);
+    bench_look_up(bench, "SELECT count(*) FROM platform", text);
+    assert_string_equal(text, "0");
+    bench_look_up(bench, "SELECT count(*) FROM audit WHERE action='platform.given_up'", text);
+    assert_string_equal(text, "1");
 }
 
 static void rollback_whose_target_is_gone_is_superseded(void **state)
@@ -257,6 +287,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
         TEST(file_weight_is_for_the_first_time_only),
         TEST(rollback_on_record_is_resumed_with_its_quarantine),
+        TEST(command_of_before_takes_no_canary_back_that_came_meanwhile),
         TEST(rollback_whose_target_is_gone_is_superseded),
         TEST(abort_under_way_gives_no_weight_to_another_pair),
         TEST(another_stable_version_leaves_the_canary_its_weight),
