@@ -411,6 +411,19 @@ void alerts_restore(struct alerts *alerts, int64_t seq, const char *body)
     look_soon(alerts);
 }
 
+void alerts_write_again(struct alerts *alerts)
+{
+    for (size_t i = 0; i < alerts->active_count; i++) {
+        journal(alerts, alerts->active[i]);
+    }
+    for (struct list *link = alerts->channels.next; link != &alerts->channels; link = link->next) {
+        const struct outbox *outbox = &channel_at(link)->outbox;
+        for (size_t i = 0; outbox_at(outbox, i) != NULL; i++) {
+            journal(alerts, outbox_at(outbox, i));
+        }
+    }
+}
+
 /* ---- what is told ---- */
 
 size_t alerts_channel_count(const struct alerts *alerts)

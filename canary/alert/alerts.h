@@ -36,6 +36,8 @@ void alerts_name(struct alerts *alerts, const char *origin);
 MUST_USE enum err alerts_configure(struct alerts *alerts, const struct conf *conf);
 /* What the journal kept, in the order of `seq`; after the first alerts_configure. */
 void alerts_restore(struct alerts *alerts, int64_t seq, const char *body);
+/* The journal has lost what it had: gives it again what is active or not yet delivered. */
+void alerts_write_again(struct alerts *alerts);
 
 /* An alert holds. Nothing happens when it is active already. */
 void alerts_raise(struct alerts *alerts, const struct event_facts *facts);

@@ -78,6 +78,11 @@ bool outbox_has(const struct outbox *outbox, const struct event *event)
     return false;
 }
 
+struct event *outbox_at(const struct outbox *outbox, size_t index)
+{
+    return index < outbox->count ? outbox->events[place_of(outbox, index)] : NULL;
+}
+
 struct event *outbox_expire(struct outbox *outbox, int64_t wall_us)
 {
     if (outbox->count == 0 || (outbox->is_busy && outbox->has_head) ||

@@ -46,6 +46,8 @@ void outbox_finish(struct outbox *outbox);
  * NULL. */
 struct event *outbox_push(struct outbox *outbox, struct event *event);
 bool outbox_has(const struct outbox *outbox, const struct event *event);
+/* Oldest first (borrowed); NULL past the end. */
+struct event *outbox_at(const struct outbox *outbox, size_t index);
 /* The first event if it has lived too long: gives its reference to the caller, or NULL. */
 struct event *outbox_expire(struct outbox *outbox, int64_t wall_us);
 

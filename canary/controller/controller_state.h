@@ -332,6 +332,8 @@ MUST_USE enum err controller_open_watch(struct controller *controller);
 void controller_configure_watch(struct controller *controller, const struct conf *conf);
 /* What a process before has seen, as the state file kept it. */
 void controller_restore_watch(struct controller *controller, const struct history_watch *kept);
+/* The state file has lost what was seen: writes it down again. */
+void controller_renew_watch(struct controller *controller);
 /* Is that deployment live at the platform by nobody's doing here? */
 bool controller_has_moved(const struct controller *controller, const char *service,
                           const char *deployment);

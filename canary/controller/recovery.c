@@ -5,6 +5,7 @@
  * the canary keeps its weight, or has none when it was being rolled back; a rollout ends there. A
  * canary that is seen for the first time gets the file's weight, or without one begins a rollout.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include "canary/controller/controller_state.h"
@@ -421,6 +422,13 @@ static void write_quarantine_anew(struct controller *controller, const struct qu
                      "the quarantine", one->service);
 }
 
+static void write_platform_anew(void *context, const char *rollback, const char *body)
+{
+    struct history_platform platform = {.rollback = rollback, .body = body, .ack_s = NAN};
+    controller_write(context, &(struct history_change){.platform = &platform},
+                     "the platform's journal", rollback);
+}
+
 void controller_renew_state(struct controller *controller)
 {
     if (!history_take_renewed(controller->history) || controller->is_history_unread) {
@@ -434,6 +442,11 @@ void controller_renew_state(struct controller *controller)
     for (size_t i = 0; i < controller->steward_count; i++) {
         write_service_anew(controller, controller->stewards[i]);
     }
+    if (teller_write_again(controller->teller, write_platform_anew, controller) != OK) {
+        log_error("out of memory: a restart will not know what platforms are still to be told");
+    }
+    alerts_write_again(controller->alerts);
+    controller_renew_watch(controller);
     controller_audit(controller, "serin", "state.renew", NULL,
                      "the state file before was deleted, replaced or overwritten");
 }

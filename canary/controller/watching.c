@@ -100,6 +100,19 @@ void controller_restore_watch(struct controller *controller, const struct histor
     }
 }
 
+void controller_renew_watch(struct controller *controller)
+{
+    for (struct list *link = controller->sights.next; link != &controller->sights;
+         link = link->next) {
+        struct sight *sight = sight_of(link);
+        if (sight->lookout.has_looked) {
+            free(sight->kept);
+            sight->kept = NULL;
+            keep(controller, sight);
+        }
+    }
+}
+
 bool controller_has_moved(const struct controller *controller, const char *service,
                           const char *deployment)
 {

@@ -338,6 +338,28 @@ void teller_restore(struct teller *teller, const char *rollback, const char *bod
     json_decref(json);
 }
 
+enum err teller_write_again(const struct teller *teller,
+                            void (*write)(void *context, const char *rollback, const char *body),
+                            void *context)
+{
+    enum err err = OK;
+    for (struct list *link = teller->tasks.next; link != &teller->tasks; link = link->next) {
+        const struct task *task = CONTAINER_OF(link, struct task, link);
+        if (task->is_dropped) {
+            continue;
+        }
+        struct teller_facts facts = facts_of(task);
+        char *body = body_of(&facts);
+        if (body != NULL) {
+            write(context, task->rollback, body);
+        } else {
+            err = ERR_NOMEM;
+        }
+        free(body);
+    }
+    return err;
+}
+
 /* ---- seats ---- */
 
 static struct seat *find_seat(const struct teller *teller, const char *service)

@@ -80,6 +80,12 @@ MUST_USE enum err teller_begin(struct teller *teller, const struct teller_facts 
 void teller_written(struct teller *teller, const char *rollback);
 /* What the journal kept, after a start; unreadable bodies are forgotten. */
 void teller_restore(struct teller *teller, const char *rollback, const char *body);
+/* The journal has lost what it had: gives it the body of each task again, oldest first, by `write`,
+ * which must not call back. ERR_NOMEM: some are left out. */
+MUST_USE enum err teller_write_again(const struct teller *teller,
+                                     void (*write)(void *context, const char *rollback,
+                                                   const char *body),
+                                     void *context);
 bool teller_knows(const struct teller *teller, const char *rollback);
 /* Gives up the tasks of a deployment that somebody released. */
 void teller_drop(struct teller *teller, const char *service, const char *deployment);

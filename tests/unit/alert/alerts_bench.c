@@ -104,13 +104,18 @@ static void close_alerts(struct bench *bench)
     assert_int_equal(bench->is_closed, 1);
 }
 
+void bench_lose(struct bench *bench)
+{
+    while (bench->row_count > 0) {
+        forget(bench, 0);
+    }
+}
+
 void bench_finish(struct bench *bench)
 {
     close_alerts(bench);
     assert_int_equal(uv_loop_close(&bench->loop), 0);
-    while (bench->row_count > 0) {
-        forget(bench, 0);
-    }
+    bench_lose(bench);
     const char *names[] = {"0", "1", "fail"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[96];

@@ -33,6 +33,8 @@ void bench_init(struct bench *bench, size_t channel_count);
 void bench_finish(struct bench *bench);
 /* As after a crash: another process with what the journal holds. */
 void bench_restart(struct bench *bench);
+/* The journal forgets all. */
+void bench_lose(struct bench *bench);
 void bench_set_failing(struct bench *bench, bool is_failing);
 /* Both clocks go on by so much, and the channels are looked at. */
 void bench_turn(struct bench *bench, uint64_t us);

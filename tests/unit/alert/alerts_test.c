@@ -160,6 +160,29 @@ static void journal_that_holds_nonsense_is_cleaned(void **state)
     bench_finish(&bench);
 }
 
+/* One that holds, and one that is over but that its channel was not told of yet. */
+static void journal_that_is_lost_is_written_again(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_init(&bench, 1);
+    bench_set_failing(&bench, true);
+    struct event_facts facts = bench_facts("SerinBreach");
+    alerts_raise(bench.alerts, &facts);
+    facts.service = "blog";
+    alerts_raise(bench.alerts, &facts);
+    alerts_resolve(bench.alerts, alerts_active_at(bench.alerts, 0), "well again");
+    bench_wait(&bench, 0, 1);
+    size_t count = bench.row_count;
+    assert_true(count > 1);
+    bench_lose(&bench);
+    alerts_write_again(bench.alerts);
+    assert_int_equal(bench.row_count, count);
+    bench_restart(&bench);
+    assert_int_equal(alerts_active_count(bench.alerts), 1);
+    bench_finish(&bench);
+}
+
 static void reload_keeps_the_outbox_of_a_channel_that_stays(void **state)
 {
     (void)state;
@@ -242,6 +265,7 @@ int main(void)
         cmocka_unit_test(what_is_active_stays_active_over_a_restart),
         cmocka_unit_test(wall_clock_that_was_set_back_makes_no_number_twice),
         cmocka_unit_test(journal_that_holds_nonsense_is_cleaned),
+        cmocka_unit_test(journal_that_is_lost_is_written_again),
         cmocka_unit_test(reload_keeps_the_outbox_of_a_channel_that_stays),
         cmocka_unit_test(channel_is_taken_away_while_its_command_runs),
         cmocka_unit_test(board_that_is_full_takes_no_more_and_recovers),

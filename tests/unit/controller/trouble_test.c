@@ -1,5 +1,6 @@
 /* A disk that stands still, an end in the middle of things, starts that fail. */
 #include <arpa/inet.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -207,9 +208,22 @@ static bool is_renewed(void *context)
     return is_well && controller->tick_count > renewal->well_tick + 2 * CONTROLLER_TICKS_PER_SECOND;
 }
 
-static void quarantine_outlives_a_file_that_is_deleted(void **state)
+/* Until all is written anew; the services are there for something to be written. */
+static void lose_state_file(struct bench *bench, const char *services)
 {
     static const char *const ends[] = {"", "-wal", "-shm"};
+    struct renewal renewal = {bench, history_stats(bench->controller->history).failed_batches, 0};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s%s", bench->state_path, ends[i]);
+        (void)unlink(path);
+    }
+    bench_reload(bench, services);
+    bench_run_until(bench, is_renewed, &renewal);
+}
+
+static void quarantine_outlives_a_file_that_is_deleted(void **state)
+{
     struct bench *bench = *state;
     bench_configure(bench, "", CONFIRMED_SOON);
     assert_int_equal(bench_start(bench), OK);
@@ -218,14 +232,7 @@ static void quarantine_outlives_a_file_that_is_deleted(void **state)
                                   "{\"reason\":\"a\",\"mode\":\"instant\"}"),
                      202);
     bench_run_until(bench, is_rolled_back, bench);
-    struct renewal renewal = {bench, history_stats(bench->controller->history).failed_batches, 0};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        char path[128];
-        (void)snprintf(path, sizeof path, "%s%s", bench->state_path, ends[i]);
-        (void)unlink(path);
-    }
-    bench_reload(bench, CONFIRMED_SOON); /* something to be written down */
-    bench_run_until(bench, is_renewed, &renewal);
+    lose_state_file(bench, CONFIRMED_SOON);
     bench_stop(bench);
     assert_int_equal(bench_start(bench), OK);
     assert_true(controller_is_quarantined(bench->controller, "shop", "c1"));
@@ -233,6 +240,50 @@ static void quarantine_outlives_a_file_that_is_deleted(void **state)
     assert_int_equal(rollout->phase, ROLLOUT_ROLLED_BACK);
     assert_int_equal(rollout->weight_ppm, 0);
     assert_int_equal(bench_status(bench, METHOD_PUT, WEIGHT, "{\"current\":5}"), 422);
+}
+
+static void expect_one(struct bench *bench, const char *sql)
+{
+    char text[256];
+    bench_look_up(bench, sql, text);
+    assert_string_equal(text, "1");
+}
+
+/* Without its token the platform is asked for nothing. */
+#define WATCHED                                                                                    \
+    SHOP "    platform: {pages: {project: shop, token_env: SERIN_TEST_NO_TOKEN, watch: true}}\n"
+
+static bool is_platform_alert_written(void *context)
+{
+    const struct bench *bench = context;
+    return history_stats(bench->controller->history).queued == 0 &&
+           alerts_is_active(bench->controller->alerts,
+                            &(struct event_facts){.name = "SerinPlatformFailing"});
+}
+
+static void what_was_not_done_yet_outlives_a_file_that_is_deleted(void **state)
+{
+    struct bench *bench = *state;
+    struct history_platform platform = {
+        .rollback = "rb-1",
+        .body = "{\"service\":\"shop\",\"deployment\":\"c0\",\"current\":\"c0\","
+                "\"target\":\"s1\",\"reason\":\"it was bad\",\"record\":{}}",
+        .ack_s = NAN,
+    };
+    struct history_watch watch = {
+        .service = "shop",
+        .body = "{\"project\":\"shop\",\"live\":\"c0\",\"before\":\"\",\"wanted\":\"\","
+                "\"moved\":\"\",\"live_us\":1,\"ended_us\":1,\"ended\":[]}",
+    };
+    bench_write(bench, &(struct history_change){.platform = &platform, .watch = &watch});
+    bench_configure(bench, "", WATCHED);
+    assert_int_equal(bench_start(bench), OK);
+    bench_run_until(bench, is_platform_alert_written, bench);
+    lose_state_file(bench, WATCHED);
+    bench_stop(bench);
+    expect_one(bench, "SELECT count(*) FROM platform WHERE rollback='rb-1'");
+    expect_one(bench, "SELECT count(*) FROM watch WHERE service='shop'");
+    expect_one(bench, "SELECT count(*) FROM alert WHERE body LIKE '%SerinPlatform%'");
 }
 
 /* ---- alerts of it ---- */
@@ -416,6 +467,7 @@ int main(void)
         TEST(rollback_begins_below_a_raise_that_waits),
         TEST(disk_that_stands_still_delays_no_tick),
         TEST(quarantine_outlives_a_file_that_is_deleted),
+        TEST(what_was_not_done_yet_outlives_a_file_that_is_deleted),
         TEST(alert_of_the_file_ends_when_it_was_well_for_a_minute),
         TEST(ends_while_a_write_waits),
         TEST(raise_written_at_the_end_is_done_by_the_next_start),

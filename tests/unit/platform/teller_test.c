@@ -278,6 +278,25 @@ static void restart_goes_on_from_the_journal(void **state)
     assert_false(teller_has_untried(bench->teller));
 }
 
+static void journal_that_is_lost_is_written_again(void **state)
+{
+    struct bench *bench = *state;
+    char body[1024];
+    assert_int_equal(teller_write_again(bench->teller, on_journal, bench), OK);
+    assert_int_equal(bench->journalled, 0);
+    begin_and_ask(bench);
+    (void)snprintf(body, sizeof body, "%s", bench->body);
+    on_journal(bench, "rb-1", NULL);
+    assert_int_equal(teller_write_again(bench->teller, on_journal, bench), OK);
+    assert_string_equal(bench->kept, "rb-1");
+    assert_string_equal(bench->body, body);
+    teller_drop(bench->teller, "shop", "bad"); /* while it is asked */
+    on_journal(bench, "rb-1", NULL);
+    assert_int_equal(teller_write_again(bench->teller, on_journal, bench), OK);
+    assert_string_equal(bench->kept, "");
+    fake_say(&bench->fakes[0], PLATFORM_CANCELLED, NULL, 0);
+}
+
 /* The old provider may have been heard before it was cancelled: that the target is live is due to
  * it. */
 static void what_a_cancelled_call_may_have_done_is_acknowledged(void **state)
@@ -397,6 +416,7 @@ int main(void)
         TEST(platform_that_is_down_for_an_hour_is_asked_until_it_is_back),
         TEST(another_live_deployment_needs_nothing),
         TEST(restart_goes_on_from_the_journal),
+        TEST(journal_that_is_lost_is_written_again),
         TEST(what_a_cancelled_call_may_have_done_is_acknowledged),
         TEST(another_provider_is_asked_what_the_old_one_was),
         TEST(provider_that_cannot_be_made_is_a_condition),
