@@ -270,14 +270,14 @@ static void tell_problem(const struct client *client)
     }
 }
 
-static int judge_answer(const struct client *client)
+static int judge_answer(const struct client *client, bool was_silent)
 {
     bool is_enough = client->request->on_data != NULL && client->err == ERR_CLOSED;
     if (is_enough) {
         return CLI_DONE;
     }
     if (client->err != OK) {
-        if (!client->request->bears_silence) {
+        if (!was_silent) {
             (void)fprintf(stderr, "serin: %s: %s\n", client->admin, client->error);
         }
         return client->err == ERR_TIMEOUT ? CLI_TIMED_OUT : CLI_FAILED;
@@ -361,6 +361,7 @@ int client_call(struct client *client, const struct client_request *request)
 {
     client->request = request;
     client->is_told = false;
+    bool was_silent = client_was_silent(client);
     enum err err = start_with_body(client, request, on_done, client);
     if (err != OK) {
         (void)fprintf(stderr, "serin: %s: %s\n", client->admin, err_text(err));
@@ -369,7 +370,7 @@ int client_call(struct client *client, const struct client_request *request)
     while (!client->is_told) {
         (void)uv_run(&client->loop, UV_RUN_ONCE);
     }
-    int exit = judge_answer(client);
+    int exit = judge_answer(client, was_silent);
     client->request = NULL;
     return exit;
 }

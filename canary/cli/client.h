@@ -21,15 +21,15 @@ struct client_request {
     json_t *body;         /* borrowed; NULL: none */
     const char *if_match; /* NULL: none */
     bool is_text;         /* the answer is no JSON */
-    bool bears_silence;   /* that there is no answer was told before */
     /* For event streams: each piece as it comes; false ends. No deadline applies then. */
     bool (*on_data)(void *context, struct bytes data);
     void *context;
 };
 
 /* Runs a call to its end. CLI_DONE: a 2xx answer that is a JSON object, or a text where one was
- * asked for: what else answers is no Serin. Everything else has been told on standard error. The
- * answer's body is in client_body, as JSON in client_json, until the next call. */
+ * asked for: what else answers is no Serin. Everything else has been told on standard error, no
+ * answer several times in a row only once. The answer's body is in client_body, as JSON in
+ * client_json, until the next call. */
 int client_call(struct client *client, const struct client_request *request);
 /* Did the last call end without an answer: nobody there, or a deadline? */
 bool client_was_silent(const struct client *client);

@@ -51,40 +51,70 @@ static int rollout_exit(const json_t *service)
     return is_under_way ? -1 : CLI_FAILED;
 }
 
-/* Asks again and again; `ret_is_over` says that the service's last answer is worth showing. A Serin
- * that is away for a while is waited for: the rollout goes on where it was. */
+/* A Serin that is away for a while is waited for: the rollout goes on where it was. */
+struct patience {
+    uint64_t deadline_us;
+    uint64_t heard_us; /* the last answer */
+};
+
+static struct patience have_patience(uint64_t deadline_us)
+{
+    return (struct patience){deadline_us, clock_monotonic_us(clock_system())};
+}
+
+/* Until the next call is due; CLI_TIMED_OUT, and told, when there is to be none. */
+static int wait_for_next(const struct client *client, struct patience *patience)
+{
+    uint64_t now_us = clock_monotonic_us(clock_system());
+    if (!client_was_silent(client)) {
+        patience->heard_us = now_us;
+    }
+    if (now_us >= patience->deadline_us) {
+        (void)fprintf(stderr, "serin: the rollout has not ended in this time\n");
+        return CLI_TIMED_OUT;
+    }
+    if (now_us - patience->heard_us >= WAIT_SILENCE_US) {
+        (void)fprintf(stderr, "serin: no answer for a minute; how the rollout ends is not known\n");
+        return CLI_TIMED_OUT;
+    }
+    struct timespec pause = {0, WAIT_EVERY_MS * 1000000L};
+    (void)nanosleep(&pause, NULL);
+    return CLI_DONE;
+}
+
+/* Asks again and again; `ret_is_over` says that the service's last answer is worth showing. */
 static int wait_for_end(struct client *client, const char *path, uint64_t deadline_us,
                         bool *ret_is_over)
 {
-    uint64_t heard_us = clock_monotonic_us(clock_system());
-    bool is_silent = false;
-    for (;;) {
-        int exit =
-            client_call(client, &(struct client_request){.path = path, .bears_silence = is_silent});
-        uint64_t now_us = clock_monotonic_us(clock_system());
-        is_silent = client_was_silent(client);
+    struct patience patience = have_patience(deadline_us);
+    int waited = CLI_DONE;
+    while (waited == CLI_DONE) {
+        int exit = client_call(client, &(struct client_request){.path = path});
         if (exit == CLI_DONE) {
-            heard_us = now_us;
             exit = rollout_exit(client_json(client));
-            if (exit >= 0) {
-                *ret_is_over = true;
-                return exit;
-            }
-        } else if (!is_silent) {
+            *ret_is_over = exit >= 0;
+        }
+        if (exit >= 0 && !client_was_silent(client)) {
             return exit;
         }
-        if (now_us >= deadline_us) {
-            (void)fprintf(stderr, "serin: the rollout has not ended in this time\n");
-            return CLI_TIMED_OUT;
-        }
-        if (now_us - heard_us >= WAIT_SILENCE_US) {
-            (void)fprintf(stderr,
-                          "serin: no answer for a minute; how the rollout ends is not known\n");
-            return CLI_TIMED_OUT;
-        }
-        struct timespec pause = {0, WAIT_EVERY_MS * 1000000L};
-        (void)nanosleep(&pause, NULL);
+        waited = wait_for_next(client, &patience);
     }
+    return waited;
+}
+
+static int find_service(struct client *client, const struct cli_options *options,
+                        uint64_t deadline_us, char name[VERB_NAME_SIZE])
+{
+    struct patience patience = have_patience(deadline_us);
+    int exit = verb_find_service(client, options, name);
+    while (client_was_silent(client)) {
+        int waited = wait_for_next(client, &patience);
+        if (waited != CLI_DONE) {
+            return waited;
+        }
+        exit = verb_find_service(client, options, name);
+    }
+    return exit;
 }
 
 /* Until the rollout of the service that `path` is about ends; its last state is shown. */
@@ -125,7 +155,7 @@ int verb_run_wait(const struct cli_options *options)
         return exit;
     }
     char name[VERB_NAME_SIZE];
-    exit = verb_find_service(client, options, name);
+    exit = find_service(client, options, deadline_us, name);
     client_destroy(client);
     return exit == CLI_DONE ? wait_and_show(options, name, deadline_us) : exit;
 }

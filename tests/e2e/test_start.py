@@ -216,6 +216,21 @@ def who_waits_for_a_rollout_waits_for_a_restart_too(stage):
         waiter.join()
         expect((told[0][0], "idle" in told[0][1]), (FAILED, True), f"{told}")
 
+@case(starts_proxy=False)
+def who_begins_to_wait_while_serin_is_away_waits_for_it(stage):
+    with Shop(stage, health=HEALTH, rollout=SLOWLY) as shop:
+        expect(shop.start("v2")[0], DONE, "start")
+        shop.wait_weight(30)
+        shop.end_load()
+        shop.serin.kill()
+        with shop.begin("wait", "--timeout", f"{int(90 * SLOW)}s") as waiter:  # which service there is has to be asked first
+            expect(f":{shop.serin.admin_port}" in waiter.stderr.readline(), True, "it says that nobody answers")
+            shop.serin.start()
+            shop.wait_weight(30)
+            expect(shop.say("abort")[0], DONE, "abort")
+            out, err = waiter.communicate(timeout=150 * SLOW)
+        expect((waiter.returncode, "idle" in out), (FAILED, True), out + err)
+
 
 if __name__ == "__main__":
     run(__file__, parallel=2)

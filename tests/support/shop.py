@@ -51,13 +51,20 @@ class Shop:
     def wait_weight(self, percent, patience_s=90):
         wait_for(lambda: self.state()["weight"]["set"] == percent, f"the weight is {percent}", patience_s)
 
+    def begin(self, *words):
+        """A client verb that runs."""
+        environment = {**bare_environment(), "SERIN_ADMIN": f"http://127.0.0.1:{self.serin.admin_port}"}
+        return subprocess.Popen([self.stage.binary, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
     def say(self, *words):
         """A client verb: exit code, standard output and error."""
-        environment = {**bare_environment(), "SERIN_ADMIN": f"http://127.0.0.1:{self.serin.admin_port}"}
-        done = subprocess.run([self.stage.binary, *words, "--service", self.name], env=environment, capture_output=True,
-                              text=True, check=False, timeout=150 * SLOW)
-        self.stage.transcript.note("test", f"serin {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.returncode, done.stdout, done.stderr
+        with self.begin(*words, "--service", self.name) as verb:
+            try:
+                out, err = verb.communicate(timeout=150 * SLOW)
+            finally:
+                verb.kill()
+        self.stage.transcript.note("test", f"serin {' '.join(words)}: {verb.returncode}\n{out}{err}")
+        return verb.returncode, out, err
 
     def start(self, tag, *words):
         return self.say("start", self.url(tag), "--deployment", tag, *words)
