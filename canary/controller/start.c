@@ -120,6 +120,7 @@ void controller_deploy(struct controller *controller, struct steward *steward,
     struct rollout_command command = {
         .kind = ROLLOUT_DEPLOY,
         .weight_ppm = deployment->weight_ppm,
+        .held_ppm = steward->published_ppm,
         .is_quarantined = controller_is_quarantined(controller, steward->conf->name,
                                                     steward_deployment(steward, ROLE_CURRENT)),
         .actor = deployment->actor,

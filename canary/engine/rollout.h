@@ -122,6 +122,7 @@ enum rollout_command_kind {
 struct rollout_command {
     enum rollout_command_kind kind;
     uint32_t weight_ppm; /* SET_WEIGHT, DEPLOY */
+    uint32_t held_ppm;   /* DEPLOY: the weight that workers give the canary already; 0: a new one */
     bool is_instant;     /* ROLL_BACK, ABORT: not in steps */
     bool is_dry_run;     /* ROLL_BACK: only the record of what would be done */
     bool is_build;       /* ROLL_BACK: because a build failed */

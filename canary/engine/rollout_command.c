@@ -360,6 +360,7 @@ static enum err deploy(const struct ask *ask)
 {
     struct rollout *rollout = ask->rollout;
     const struct rollout_command *command = ask->command;
+    CHECK(command->held_ppm <= PLAN_WHOLE);
     if (command->weight_ppm > PLAN_WHOLE) {
         note_set(ask->note, "a weight is at most 100 %%");
         return ERR_RANGE;
@@ -372,7 +373,7 @@ static enum err deploy(const struct ask *ask)
     struct rollout_config config = rollout->config;
     uint64_t revision = rollout->revision;
     bool is_refused = command->is_quarantined && command->weight_ppm > 0;
-    rollout_init(rollout, &config, 0, command->is_quarantined);
+    rollout_init(rollout, &config, command->held_ppm, command->is_quarantined);
     rollout->revision = revision;
     start_anew(ask);
     ask->actions->is_judge_rebased = true;

@@ -95,6 +95,36 @@ static void another_stable_version_leaves_the_canary_its_weight(void **state)
     assert_int_equal(rollout_of(bench)->weight_ppm, 400000);
 }
 
+/* The canary keeps what workers have: nothing rises, so that nothing waits for the disk. */
+static void weight_beside_another_stable_version_is_lowered_without_a_disk(void **state)
+{
+    struct bench *bench = *state;
+    bench_set_weight(bench, "40");
+    void *lock = bench_lock(bench);
+    bench_reload(bench, OTHER SERVICE("shop", "s2", "c1", "10%"));
+    bench_set_weight(bench, "20");
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 200000);
+    bench_reload(bench, OTHER SERVICE("shop", "s3", "c1", "5%"));
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 50000);
+    assert_int_equal(rollout_of(bench)->weight_ppm, 50000);
+    bench_unlock(lock);
+    bench_stop(bench);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 50000);
+}
+
+static void rollback_beside_another_stable_version_begins_where_workers_are(void **state)
+{
+    struct bench *bench = *state;
+    static const char wish[] = "{\"reason\":\"bad\"}";
+    bench_set_weight(bench, "40");
+    void *lock = bench_lock(bench);
+    bench_reload(bench, OTHER SERVICE("shop", "s2", "c1", "10%"));
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/services/shop/rollback", wish), 202);
+    assert_int_equal(rollout_of(bench)->record.weight_ppm, 400000);
+    bench_unlock(lock);
+}
+
 static bool has_weight(void *context)
 {
     const struct steward *steward = context;
@@ -251,6 +281,8 @@ int main(void)
         TEST(quarantine_holds_for_a_service_that_comes_back),
         TEST(quarantine_of_a_canary_of_before_can_be_released),
         TEST(another_stable_version_leaves_the_canary_its_weight),
+        TEST(weight_beside_another_stable_version_is_lowered_without_a_disk),
+        TEST(rollback_beside_another_stable_version_begins_where_workers_are),
         TEST(new_canary_has_the_weight_of_the_file_once_it_is_written),
         TEST(versions_may_change_places),
         TEST(canary_that_is_taken_away_leaves_no_verdict),

@@ -406,6 +406,26 @@ static void another_deployment_supersedes_what_was_going_on(void **state)
     assert_false(stage.rollout.is_quarantined);
 }
 
+/* Only stable is another version: workers have the canary's weight all the time. */
+static void weight_that_workers_have_is_no_raise_of_another_deployment(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, ROLLOUT_FREEZE);
+    struct note note;
+    struct rollout_command deploy = {.kind = ROLLOUT_DEPLOY,
+                                     .weight_ppm = STAGE_START_PPM,
+                                     .held_ppm = STAGE_START_PPM,
+                                     .actor = "config"};
+    assert_int_equal(
+        rollout_command(&stage.rollout, &deploy, &stage.input, stage.now_us, &stage.actions, &note),
+        OK);
+    stage_breach(&stage, JUDGE_REASON_ABSOLUTE, 10, 10);
+    stage_tick(&stage);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_FROZEN);
+    assert_int_equal(stage.rollout.weight_ppm, STAGE_START_PPM);
+}
+
 static void quarantined_deployment_comes_back_without_weight(void **state)
 {
     (void)state;
@@ -576,6 +596,7 @@ int main(void)
         cmocka_unit_test(abort_ends_idle_without_quarantine),
         cmocka_unit_test(dry_run_leaves_only_a_record),
         cmocka_unit_test(another_deployment_supersedes_what_was_going_on),
+        cmocka_unit_test(weight_that_workers_have_is_no_raise_of_another_deployment),
         cmocka_unit_test(quarantined_deployment_comes_back_without_weight),
         cmocka_unit_test(rollback_on_record_resumes_from_weight_zero),
         cmocka_unit_test(without_a_rollback_the_last_written_weight_holds),
