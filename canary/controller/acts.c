@@ -115,12 +115,37 @@ void controller_audit(struct controller *controller, const char *actor, const ch
     json_decref(detail);
 }
 
+/* What the list publishes when its write is on disk. */
+static const struct rollout_action *raise_of(const struct act *act)
+{
+    size_t i = act->next;
+    while (i < act->actions->count && act->actions->list[i].kind != ROLLOUT_PUBLISH) {
+        i++;
+    }
+    CHECK(i < act->actions->count);
+    return &act->actions->list[i];
+}
+
+/* Other versions, or a lower weight, hold since; or another raise is decided upon and follows. */
+static bool is_overtaken(const struct act *act)
+{
+    const struct steward *steward = act->steward;
+    const struct rollout_action *raise = raise_of(act);
+    return steward == NULL || raise->revision < steward->published_revision ||
+           raise->revision < steward->engine.rollout.weight_revision;
+}
+
 /* The workers still have the weight from before: the engine is told so, and so is the file, where
- * the write may have arrived all the same. */
+ * the write may have arrived all the same. A later raise that waits writes over it, or is itself
+ * taken back. */
 static void take_back(struct act *act)
 {
     struct steward *steward = act->steward;
-    if (steward->engine.rollout.weight_ppm <= steward->published_ppm) {
+    const struct rollout *rollout = &steward->engine.rollout;
+    if (rollout->raise_revision > raise_of(act)->revision) {
+        return;
+    }
+    if (rollout->raise_revision == 0) {
         controller_write_state(act->controller, steward);
         return;
     }
@@ -148,6 +173,15 @@ static void give_up(struct act *act, enum err err)
               .detail = "the change could not be written to the state file; nothing was changed"});
 }
 
+/* What overtook it has told what happened instead. */
+static void give_way(struct act *act)
+{
+    log_info("%s: a raise was overtaken while it was written down", act->service);
+    reply(act, &(struct admin_reply){.result = ADMIN_CONFLICT,
+                                     .detail = "The service changed while the raise was written "
+                                               "down; what came later is in force instead."});
+}
+
 static void on_barrier(void *context, enum err err)
 {
     struct waiting *waiting = context;
@@ -156,6 +190,8 @@ static void on_barrier(void *context, enum err err)
     list_remove(&waiting->link);
     if (err != OK) {
         give_up(&waiting->act, err);
+    } else if (is_overtaken(&waiting->act)) {
+        give_way(&waiting->act);
     } else if (controller->stage == CONTROLLER_CLOSING) {
         /* It is on disk: the next start does it. */
         answer(&waiting->act);
@@ -347,19 +383,8 @@ static void tell(struct act *act, const struct rollout_action *action)
                             "text", action->text.text, "notice", (int)action->is_notice));
 }
 
-/* Something later is published already; or, of a raise, it is decided upon and follows. */
-static bool is_overtaken(const struct steward *steward, const struct rollout_action *action)
-{
-    bool is_raise = action->weight_ppm > steward->published_ppm;
-    return action->revision < steward->published_revision ||
-           (is_raise && action->revision < steward->engine.rollout.weight_revision);
-}
-
 static void publish(struct act *act, struct steward *steward, const struct rollout_action *action)
 {
-    if (is_overtaken(steward, action)) {
-        return;
-    }
     rollout_note_published(&steward->engine.rollout, action->revision);
     bool is_news = action->weight_ppm != steward->published_ppm;
     steward->published_ppm = action->weight_ppm;
@@ -377,7 +402,7 @@ static void publish(struct act *act, struct steward *steward, const struct rollo
 
 static void run(struct act *act)
 {
-    while (act->next < act->actions->count && act->steward != NULL) {
+    while (act->next < act->actions->count) {
         const struct rollout_action *action = &act->actions->list[act->next];
         if (is_write(action)) {
             write_together(act);

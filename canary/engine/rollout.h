@@ -140,9 +140,9 @@ enum rollout_action_kind {
     ROLLOUT_PUBLISH, /* split by weight_ppm from now on; report `revision` as landed when all
                         workers have it */
     ROLLOUT_WRITE, /* phase, weight and revision to disk; with is_barrier wait until they are there
-                      before the rest of THIS list (lists of later calls do not wait, and a PUBLISH
-                      that was overtaken by one with a higher revision is left out, as is a raise by
-                      one that still waits) */
+                      before the rest of THIS list (lists of later calls do not wait: the rest of a
+                      list whose PUBLISH was overtaken by one with a higher revision is left out,
+                      also by one that still waits) */
     ROLLOUT_WRITE_RECORD, /* insert or update `record` of the list */
     ROLLOUT_QUARANTINE,   /* the current deployment; the text says why */
     ROLLOUT_UNQUARANTINE,

@@ -377,12 +377,12 @@ static enum err deploy(const struct ask *ask)
     rollout->revision = revision;
     start_anew(ask);
     ask->actions->is_judge_rebased = true;
-    change_weight(ask, command->is_quarantined ? 0 : command->weight_ppm);
     rollout_tell(ask->actions, is_refused ? ROLLOUT_WARN : ROLLOUT_INFO, "deployment.change",
                  command->actor, "another deployment takes the canary's place%s%s%s",
                  is_refused ? "; it is quarantined and gets no weight" : "",
                  command->reason != NULL ? ": " : "",
                  command->reason != NULL ? command->reason : "");
+    change_weight(ask, command->is_quarantined ? 0 : command->weight_ppm);
     return OK;
 }
 

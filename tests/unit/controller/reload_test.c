@@ -187,7 +187,7 @@ static void list_that_waits_gives_nothing_to_another_canary(void **state)
     bench_unlock(lock);
     bench_run_until(bench, has_weight, bench_steward(bench, "shop"));
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 50000);
-    assert_true(raise.status != 0);
+    assert_int_equal(raise.status, 409);
     bench_forget(&raise);
 }
 
@@ -201,6 +201,7 @@ static void list_that_waits_gives_nothing_to_a_service_that_came_back(void **sta
     bench_reload(bench, OTHER SERVICE("shop", "s1", "c9", "0%"));
     bench_unlock(lock);
     bench_run_until(bench, is_answered, &raise);
+    assert_int_equal(raise.status, 409);
     bench_forget(&raise);
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 0);
 }

@@ -71,10 +71,12 @@ static void weight_is_lowered_while_nothing_can_be_written(void **state)
     bench_unlock(lock);
 }
 
-/* The later, lower weight is in force; the raise that was overtaken changes nothing. */
+/* The later, lower weight is in force; the raise that was overtaken changes nothing, and nobody is
+ * told that it was done. */
 static void raise_that_was_overtaken_is_left_out(void **state)
 {
     struct bench *bench = *state;
+    char text[256];
     assert_int_equal(bench_start(bench), OK);
     struct answer raise;
     void *lock = bench_lock(bench);
@@ -82,10 +84,13 @@ static void raise_that_was_overtaken_is_left_out(void **state)
     bench_set_weight(bench, "3");
     bench_unlock(lock);
     bench_run_until(bench, is_answered, &raise);
+    assert_int_equal(raise.status, 409);
     bench_forget(&raise);
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 30000);
     assert_int_equal(bench_steward(bench, "shop")->engine.rollout.weight_ppm, 30000);
     bench_stop(bench);
+    bench_look_up(bench, "SELECT count(*) FROM audit WHERE action='weight.set'", text);
+    assert_string_equal(text, "1");
     assert_int_equal(bench_start(bench), OK);
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 30000);
 }
@@ -104,10 +109,47 @@ static void raise_after_a_raise_that_waits_waits_too(void **state)
     bench_unlock(lock);
     bench_run_until(bench, is_answered, &high);
     bench_run_until(bench, is_answered, &lower);
+    assert_int_equal(high.status, 409);
     assert_int_equal(lower.status, 200);
     bench_forget(&high);
     bench_forget(&lower);
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 500000);
+}
+
+struct wait {
+    const struct controller *controller;
+    uint64_t until_tick;
+};
+
+static bool is_over(void *context)
+{
+    const struct wait *wait = context;
+    return wait->controller->tick_count >= wait->until_tick;
+}
+
+/* The first write fails while the second, asked for later, still may succeed: on a slow machine it
+ * fails too, and then says so. */
+static void raise_that_fails_leaves_the_one_that_waits(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer first;
+    struct answer second;
+    struct wait wait = {bench->controller, 0};
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &first);
+    wait.until_tick = bench->controller->tick_count + 2 * CONTROLLER_TICKS_PER_SECOND;
+    bench_run_until(bench, is_over, &wait);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":50}", &second);
+    bench_run_until(bench, is_answered, &first);
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &second);
+    uint32_t weight_ppm = second.status == 200 ? 500000 : 100000;
+    assert_int_equal(first.status, 503);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, weight_ppm);
+    assert_int_equal(bench_steward(bench, "shop")->engine.rollout.weight_ppm, weight_ppm);
+    bench_forget(&first);
+    bench_forget(&second);
 }
 
 static bool has_ticked(void *context)
@@ -134,9 +176,37 @@ static void rollback_begins_below_a_raise_that_waits(void **state)
     assert_true(steward->published_ppm < 100000);
     bench_unlock(lock);
     bench_run_until(bench, is_answered, &raise);
+    assert_int_equal(raise.status, 409);
     assert_true(steward->published_ppm < 100000);
     bench_forget(&raise);
     bench_forget(&rollback);
+}
+
+static void step_that_a_rollback_overtook_is_not_told(void **state)
+{
+    struct bench *bench = *state;
+    char text[256];
+    assert_int_equal(bench_start(bench), OK);
+    bench_run_until(bench, has_ticked, bench_steward(bench, "shop"));
+    struct rollout_command start = {.kind = ROLLOUT_START, .actor = "ops"};
+    controller_command(bench->controller, bench_steward(bench, "shop"), &start);
+    struct answer promote;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_POST, "/api/v1/services/shop/rollout/promote", "{\"full\":true}",
+                    &promote);
+    assert_int_equal(
+        bench_status(bench, METHOD_POST, "/api/v1/services/shop/rollback", "{\"reason\":\"a\"}"),
+        202);
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &promote);
+    assert_int_equal(promote.status, 409);
+    bench_forget(&promote);
+    bench_stop(bench);
+    bench_look_up(bench,
+                  "SELECT group_concat(action) FROM (SELECT action FROM audit WHERE action IN "
+                  "('rollout.promote', 'rollout.step', 'rollout.bake') ORDER BY seq)",
+                  text);
+    assert_string_equal(text, "rollout.promote");
 }
 
 struct pulse {
@@ -464,7 +534,9 @@ int main(void)
         TEST(weight_is_lowered_while_nothing_can_be_written),
         TEST(raise_that_was_overtaken_is_left_out),
         TEST(raise_after_a_raise_that_waits_waits_too),
+        TEST(raise_that_fails_leaves_the_one_that_waits),
         TEST(rollback_begins_below_a_raise_that_waits),
+        TEST(step_that_a_rollback_overtook_is_not_told),
         TEST(disk_that_stands_still_delays_no_tick),
         TEST(quarantine_outlives_a_file_that_is_deleted),
         TEST(what_was_not_done_yet_outlives_a_file_that_is_deleted),
