@@ -140,7 +140,9 @@ static void begin_mirroring(struct rollout *rollout, const struct rollout_input 
     ascent->is_mirroring = true;
     ascent->stepped_us = now_us;
     begin_wait(ascent, input, now_us);
-    rollout_publish(rollout, actions);
+    if (rollout->raise_revision == 0) { /* a weight that waits comes with its own list */
+        rollout_publish(rollout, actions);
+    }
     rollout_write(rollout, false, actions);
     char share[JUDGE_COUNT_TEXT_SIZE];
     judge_percent_text((double)rollout->config.mirror_ppm / LADDER_WHOLE, share);

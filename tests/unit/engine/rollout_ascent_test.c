@@ -253,6 +253,32 @@ static void weight_taken_away_by_hand_brings_no_copies(void **state)
     assert_false(rollout_is_mirroring(&stage.rollout));
 }
 
+/* Commands whose actions are not carried out yet: the disk stands still. */
+static void ask_unwritten(struct stage *stage, struct rollout_command command)
+{
+    struct note note;
+    command.actor = "ops";
+    assert_int_equal(rollout_command(&stage->rollout, &command, &stage->input, stage->now_us,
+                                     &stage->actions, &note),
+                     OK);
+}
+
+/* A weight below the first step waits for its write when the canary gets ready. */
+static void copies_bring_no_weight_that_is_not_written(void **state)
+{
+    (void)state;
+    struct stage stage;
+    open_mirrored(&stage);
+    stage.input.is_canary_ready = false;
+    ask_unwritten(&stage, (struct rollout_command){.kind = ROLLOUT_SET_WEIGHT, .weight_ppm = 5000});
+    ask_unwritten(&stage, (struct rollout_command){.kind = ROLLOUT_RESUME});
+    stage.input.is_canary_ready = true;
+    stage.now_us += STAGE_TICK_US;
+    rollout_step(&stage.rollout, &stage.input, stage.now_us, &stage.actions);
+    assert_true(stage.rollout.ascent.is_mirroring);
+    assert_false(has_published(&stage));
+}
+
 static void reload_without_mirroring_goes_on_without_copies(void **state)
 {
     (void)state;
@@ -706,6 +732,7 @@ int main(void)
         cmocka_unit_test(freeze_and_abort_end_copies),
         cmocka_unit_test(promotion_by_hand_does_not_wait_for_copies),
         cmocka_unit_test(weight_taken_away_by_hand_brings_no_copies),
+        cmocka_unit_test(copies_bring_no_weight_that_is_not_written),
         cmocka_unit_test(reload_without_mirroring_goes_on_without_copies),
         cmocka_unit_test(restart_waits_for_health_and_copies_anew),
         cmocka_unit_test(silence_pauses_and_never_promotes),
