@@ -187,15 +187,32 @@ static void breach_freeze(struct rollout *rollout, const struct rollout_input *i
     rollout_alert(actions, "breach", "%s", input->sentence.text);
 }
 
+/* Nothing is shifted back, and nothing rises either. A bake is one of all traffic: without it, it
+ * is none. */
+static void take_raise_back(struct rollout *rollout, const struct rollout_input *input,
+                            uint64_t now_us, struct rollout_actions *actions)
+{
+    if (!rollout_withdraw(rollout)) {
+        return;
+    }
+    rollout_ascent_follow(rollout, input, now_us);
+    bool was_baking = rollout->phase == ROLLOUT_BAKING;
+    if (was_baking) {
+        rollout_enter(rollout, ROLLOUT_PAUSED);
+    }
+    rollout_publish(rollout, actions);
+    rollout_write(rollout, false, actions);
+    if (was_baking) {
+        rollout_tell(actions, ROLLOUT_WARN, "rollout.pause", ROLLOUT_ACTOR_JUDGE,
+                     "the rollout pauses: the breach came before the canary had all traffic");
+    }
+}
+
 static void breach_rollback(struct rollout *rollout, const struct rollout_input *input,
                             uint64_t now_us, struct rollout_actions *actions)
 {
     if (input->stable_live == 0) {
-        if (rollout_withdraw(rollout)) {
-            rollout_ascent_follow(rollout, input, now_us);
-            rollout_publish(rollout, actions);
-            rollout_write(rollout, false, actions);
-        }
+        take_raise_back(rollout, input, now_us, actions);
         rollout_hold_for_outage(rollout, input, actions);
         return;
     }

@@ -137,6 +137,31 @@ static void freeze_withdraws_a_raise_that_waits(void **state)
     assert_int_equal(stage.rollout.ascent.step, step);
 }
 
+/* The bake was of all traffic, which the canary never got. */
+static void held_outage_ends_a_bake_whose_weight_waits(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct note note;
+    struct rollout_command promote = {.kind = ROLLOUT_PROMOTE, .is_full = true, .actor = "ops"};
+    stage_open(&stage, ROLLOUT_ROLLBACK);
+    assert_int_equal(stage_command(&stage, (struct rollout_command){.kind = ROLLOUT_START}), OK);
+    assert_int_equal(rollout_command(&stage.rollout, &promote, &stage.input, stage.now_us,
+                                     &stage.actions, &note),
+                     OK);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_BAKING);
+    stage.input.stable_live = 0;
+    stage_breach(&stage, JUDGE_REASON_ABSOLUTE, 10, 10);
+    stage_tick(&stage);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_PAUSED);
+    assert_true(stage_has_told(&stage, "rollout.pause"));
+    assert_true(stage_has_told(&stage, "rollback.hold"));
+    assert_int_equal(stage.published_ppm, STAGE_START_PPM);
+    stage.input.stable_live = 2;
+    stage_tick(&stage);
+    assert_int_equal(stage.rollout.phase, ROLLOUT_SHIFTING_BACK);
+}
+
 /* Stable has no live endpoint, so that nothing is shifted yet: the raise is not to come either. */
 static void abort_without_stable_withdraws_a_raise_that_waits(void **state)
 {
@@ -582,6 +607,7 @@ int main(void)
         cmocka_unit_test(canary_that_drains_late_is_stamped_late_and_once),
         cmocka_unit_test(freeze_withdraws_a_raise_that_waits),
         cmocka_unit_test(abort_without_stable_withdraws_a_raise_that_waits),
+        cmocka_unit_test(held_outage_ends_a_bake_whose_weight_waits),
         cmocka_unit_test(freeze_holds_the_weight_until_resume),
         cmocka_unit_test(frozen_ends_by_rollback_too),
         cmocka_unit_test(alert_tells_once_and_changes_nothing),
