@@ -60,7 +60,7 @@ def measured(results):
 
 def unmeasured(page, figures):
     section = page.split("### Speed\n", 1)[1].split("\n## ", 1)[0]
-    rows = [cells(line) for line in section.splitlines() if re.match(r"\| (?:HTTPS )?GET", line)]
+    rows = [cells(line) for line in section.splitlines() if re.match(r"\| (?:(?:HTTPS|HTTP/2) )?(?:GET|TLS)", line)]
     if len(rows) < 5:
         yield "the table of speeds is gone"
     for what, *values in rows:
@@ -75,7 +75,7 @@ def main():
     root = sys.argv[1]
     page = read(root, "docs/comparison.md")
     faults = [*unsourced(page), *unmeasured(page, measured(read(root, "bench/RESULTS.md")))]
-    spoiled = page.replace("(https://nginx.org/", "(https://elsewhere.test/").replace("| 10.85 |", "| 10.84 |")
+    spoiled = re.sub(r"(?<=\| GET 66 B, 64 connections: CPU µs \| )\d+", "0", page.replace("(https://nginx.org/", "(https://elsewhere.test/"))
     caught = [*unsourced(spoiled), *unmeasured(spoiled, measured(read(root, "bench/RESULTS.md")))]
     if len(caught) < 5:
         faults.append("this check does not see what is wrong")
