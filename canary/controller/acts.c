@@ -4,6 +4,7 @@
  * (synchronous=FULL), then published. A list that waits for its write holds up nothing but itself.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "canary/controller/controller_state.h"
 #include "proxy/base/log.h"
@@ -17,12 +18,13 @@ struct act {
     struct act_for whom;
 };
 
-/* A list that waits for its write, with all of what it borrowed. */
+/* A list that waits for its write, or for that of another one, with all of what it borrowed. */
 struct waiting {
     struct list link; /* in controller->acts */
     struct act act;
     struct rollout_actions actions;
     char service[CONF_NAME_MAX + 1];
+    uint64_t awaited_revision; /* of the raise whose write it shares; 0: the write is its own */
 };
 
 static void run(struct act *act);
@@ -160,6 +162,14 @@ static void take_back(struct act *act)
     controller_command(act->controller, steward, &command);
 }
 
+static void reply_unwritten(struct act *act)
+{
+    reply(act,
+          &(struct admin_reply){
+              .result = ADMIN_UNAVAILABLE,
+              .detail = "the change could not be written to the state file; nothing was changed"});
+}
+
 static void give_up(struct act *act, enum err err)
 {
     log_error("%s: not done, because it could not be written down first: %s", act->service,
@@ -167,30 +177,65 @@ static void give_up(struct act *act, enum err err)
     if (act->steward != NULL && act->controller->stage != CONTROLLER_CLOSING) {
         take_back(act);
     }
-    reply(act,
-          &(struct admin_reply){
-              .result = ADMIN_UNAVAILABLE,
-              .detail = "the change could not be written to the state file; nothing was changed"});
+    reply_unwritten(act);
 }
 
 /* What overtook it has told what happened instead. */
 static void give_way(struct act *act)
 {
-    log_info("%s: a raise was overtaken while it was written down", act->service);
     reply(act, &(struct admin_reply){.result = ADMIN_CONFLICT,
                                      .detail = "The service changed while the raise was written "
                                                "down; what came later is in force instead."});
+}
+
+static struct waiting *find_follower(const struct waiting *raise, uint64_t revision)
+{
+    struct list *acts = &raise->act.controller->acts;
+    for (struct list *link = acts->next; link != acts; link = link->next) {
+        struct waiting *waiting = CONTAINER_OF(link, struct waiting, link);
+        if (waiting->awaited_revision == revision && waiting->act.steward == raise->act.steward &&
+            strcmp(waiting->service, raise->service) == 0) {
+            return waiting;
+        }
+    }
+    return NULL;
+}
+
+enum fate { WRITTEN, UNWRITTEN, OVERTAKEN };
+
+/* Lists that share the write fare as the raise did. */
+static void settle_followers(const struct waiting *raise, uint64_t revision, enum fate fate)
+{
+    struct waiting *follower;
+    while ((follower = find_follower(raise, revision)) != NULL) {
+        list_remove(&follower->link);
+        if (fate == UNWRITTEN) {
+            reply_unwritten(&follower->act);
+        } else if (fate == OVERTAKEN) {
+            give_way(&follower->act);
+        } else if (raise->act.controller->stage == CONTROLLER_CLOSING) {
+            answer(&follower->act);
+        } else {
+            run(&follower->act);
+        }
+        free(follower);
+    }
 }
 
 static void on_barrier(void *context, enum err err)
 {
     struct waiting *waiting = context;
     struct controller *controller = waiting->act.controller;
+    uint64_t revision = raise_of(&waiting->act)->revision;
+    enum fate fate = WRITTEN;
     loop_enter(controller->loop);
     list_remove(&waiting->link);
     if (err != OK) {
+        fate = UNWRITTEN;
         give_up(&waiting->act, err);
     } else if (is_overtaken(&waiting->act)) {
+        fate = OVERTAKEN;
+        log_info("%s: a raise was overtaken while it was written down", waiting->service);
         give_way(&waiting->act);
     } else if (controller->stage == CONTROLLER_CLOSING) {
         /* It is on disk: the next start does it. */
@@ -198,26 +243,38 @@ static void on_barrier(void *context, enum err err)
     } else {
         run(&waiting->act);
     }
+    settle_followers(waiting, revision, fate);
     free(waiting);
     loop_leave(controller->loop);
+}
+
+/* NULL without memory. */
+static struct waiting *wait_as(const struct act *act)
+{
+    struct waiting *waiting = malloc(sizeof *waiting);
+    if (waiting == NULL) {
+        return NULL;
+    }
+    waiting->act = *act;
+    waiting->actions = *act->actions;
+    waiting->act.actions = &waiting->actions;
+    waiting->act.service = waiting->service;
+    waiting->awaited_revision = 0;
+    (void)snprintf(waiting->service, sizeof waiting->service, "%s", act->service);
+    list_init(&waiting->link);
+    list_push_back(&act->controller->acts, &waiting->link);
+    return waiting;
 }
 
 /* The rest of the list comes when the state is on disk. */
 static void write_first(struct act *act)
 {
     struct controller *controller = act->controller;
-    struct waiting *waiting = malloc(sizeof *waiting);
+    struct waiting *waiting = wait_as(act);
     if (waiting == NULL) {
         give_up(act, ERR_NOMEM);
         return;
     }
-    waiting->act = *act;
-    waiting->actions = *act->actions;
-    waiting->act.actions = &waiting->actions;
-    waiting->act.service = waiting->service;
-    (void)snprintf(waiting->service, sizeof waiting->service, "%s", act->service);
-    list_init(&waiting->link);
-    list_push_back(&controller->acts, &waiting->link);
     struct history_service state;
     controller_fill_state(act->controller, act->steward, &state);
     enum err err = history_write(controller->history, &(struct history_change){.service = &state},
@@ -227,6 +284,31 @@ static void write_first(struct act *act)
         give_up(&waiting->act, err);
         free(waiting);
     }
+}
+
+static bool is_raise_waiting(const struct act *act, uint64_t revision)
+{
+    const struct list *acts = &act->controller->acts;
+    for (const struct list *link = acts->next; link != acts; link = link->next) {
+        const struct waiting *waiting = CONTAINER_OF(link, struct waiting, link);
+        if (waiting->awaited_revision == 0 && waiting->act.steward == act->steward &&
+            raise_of(&waiting->act)->revision == revision) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The rest of the list comes with that raise. */
+static void await_raise(struct act *act, uint64_t revision)
+{
+    bool is_waiting = is_raise_waiting(act, revision); /* not where it failed as the process ends */
+    struct waiting *waiting = is_waiting ? wait_as(act) : NULL;
+    if (waiting == NULL) {
+        reply_unwritten(act);
+        return;
+    }
+    waiting->awaited_revision = revision;
 }
 
 void controller_forget(struct controller *controller, const struct steward *steward)
@@ -305,6 +387,7 @@ static bool is_write(const struct rollout_action *action)
     case ROLLOUT_UNQUARANTINE:
         return true;
     case ROLLOUT_PUBLISH:
+    case ROLLOUT_AWAIT:
     case ROLLOUT_TELL:
     case ROLLOUT_RAISE_ALERT:
         break;
@@ -415,6 +498,9 @@ static void run(struct act *act)
             break;
         case ROLLOUT_WRITE:
             write_first(act);
+            return;
+        case ROLLOUT_AWAIT:
+            await_raise(act, action->revision);
             return;
         case ROLLOUT_TELL:
             tell(act, action);

@@ -143,6 +143,8 @@ enum rollout_action_kind {
                       before the rest of THIS list (lists of later calls do not wait: the rest of a
                       list whose PUBLISH was overtaken by one with a higher revision is left out,
                       also by one that still waits) */
+    ROLLOUT_AWAIT, /* the rest of this list waits for the list whose PUBLISH has `revision` and that
+                      itself waits for its write: it fares as that one does */
     ROLLOUT_WRITE_RECORD, /* insert or update `record` of the list */
     ROLLOUT_QUARANTINE,   /* the current deployment; the text says why */
     ROLLOUT_UNQUARANTINE,
@@ -155,7 +157,7 @@ enum rollout_level { ROLLOUT_INFO, ROLLOUT_WARN, ROLLOUT_ERROR };
 struct rollout_action {
     enum rollout_action_kind kind;
     uint32_t weight_ppm;      /* PUBLISH */
-    uint64_t revision;        /* PUBLISH, WRITE */
+    uint64_t revision;        /* PUBLISH, WRITE, AWAIT */
     bool is_barrier;          /* WRITE */
     enum rollout_level level; /* TELL */
     bool is_notice;           /* TELL: worth telling people who do not watch, though nothing is

@@ -107,6 +107,12 @@ void rollout_write(const struct rollout *rollout, bool is_barrier, struct rollou
     action->is_barrier = is_barrier;
 }
 
+void rollout_await(const struct rollout *rollout, struct rollout_actions *actions)
+{
+    CHECK(rollout->raise_revision != 0);
+    act(actions, ROLLOUT_AWAIT)->revision = rollout->raise_revision;
+}
+
 void rollout_write_record(const struct record *record, struct rollout_actions *actions)
 {
     act(actions, ROLLOUT_WRITE_RECORD);

@@ -25,6 +25,8 @@ uint32_t rollout_held_ppm(const struct rollout *rollout);
 bool rollout_withdraw(struct rollout *rollout);
 void rollout_publish(const struct rollout *rollout, struct rollout_actions *actions);
 void rollout_write(const struct rollout *rollout, bool is_barrier, struct rollout_actions *actions);
+/* There is a raise that waits: the rest of the list comes when it does. */
+void rollout_await(const struct rollout *rollout, struct rollout_actions *actions);
 void rollout_write_record(const struct record *record, struct rollout_actions *actions);
 void rollout_quarantine(struct rollout *rollout, const char *actor, const char *text,
                         struct rollout_actions *actions);

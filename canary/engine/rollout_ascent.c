@@ -140,9 +140,7 @@ static void begin_mirroring(struct rollout *rollout, const struct rollout_input 
     ascent->is_mirroring = true;
     ascent->stepped_us = now_us;
     begin_wait(ascent, input, now_us);
-    if (rollout->raise_revision == 0) { /* a weight that waits comes with its own list */
-        rollout_publish(rollout, actions);
-    }
+    rollout_publish(rollout, actions);
     rollout_write(rollout, false, actions);
     char share[JUDGE_COUNT_TEXT_SIZE];
     judge_percent_text((double)rollout->config.mirror_ppm / LADDER_WHOLE, share);
@@ -248,6 +246,11 @@ void rollout_ascent_tick(struct rollout *rollout, const struct rollout_input *in
                          uint64_t now_us, struct rollout_actions *actions)
 {
     CHECK(rollout->ascent.is_running);
+    if (rollout->raise_revision != 0) {
+        rollout->ascent.stepped_us = now_us;
+        begin_wait(&rollout->ascent, input, now_us);
+        return;
+    }
     if (rollout->phase == ROLLOUT_BAKING) {
         bake(rollout, input, now_us, actions);
     } else {

@@ -9,7 +9,8 @@
 void rollout_ascent_begin(struct rollout *rollout, const struct rollout_command *command,
                           const struct rollout_input *input, uint64_t now_us,
                           struct rollout_actions *actions);
-/* One tick in progressing or baking. */
+/* One tick in progressing or baking. While a raise waits nothing goes on, and time does not count.
+ */
 void rollout_ascent_tick(struct rollout *rollout, const struct rollout_input *input,
                          uint64_t now_us, struct rollout_actions *actions);
 /* Says once what became of the evidence after a restart or a reload. */

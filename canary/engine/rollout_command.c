@@ -126,6 +126,9 @@ static enum err set_weight(const struct ask *ask)
     uint32_t from_ppm = rollout->weight_ppm;
     uint32_t to_ppm = ask->command->weight_ppm;
     if (to_ppm == from_ppm) {
+        if (rollout->raise_revision != 0) {
+            rollout_await(rollout, ask->actions);
+        }
         return OK;
     }
     if (from_ppm == 0) {
@@ -321,13 +324,18 @@ static enum err promote(const struct ask *ask)
         note_set(ask->note, "the canary has not passed its health checks yet");
         return ERR_STATE;
     }
+    uint32_t top = ascent->ladder.count;
+    if (ascent->step == top && rollout->raise_revision != 0) {
+        note_set(ask->note,
+                 "the canary gets all traffic once that is written down; promote it again then");
+        return ERR_STATE;
+    }
     rollout_tell(ask->actions, ROLLOUT_WARN, "rollout.promote", actor,
                  "promoted by hand, without waiting for evidence");
     if (rollout->phase == ROLLOUT_BAKING) {
         rollout_ascent_succeed(rollout, actor, ask->actions);
         return OK;
     }
-    uint32_t top = ascent->ladder.count;
     bool is_below_top = ascent->step < top;
     uint32_t step = ask->command->is_full || !is_below_top ? top : ascent->step + 1;
     rollout_ascent_promote(rollout, step, actor, ask->input, ask->now_us, ask->actions);

@@ -116,6 +116,62 @@ static void raise_after_a_raise_that_waits_waits_too(void **state)
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 500000);
 }
 
+/* Nobody is told that a weight is in force before it is. */
+static void raise_that_is_asked_for_twice_is_answered_once_written(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer first;
+    struct answer second;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &first);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &second);
+    assert_int_equal(second.status, 0);
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &second);
+    assert_int_equal(second.status, 200);
+    assert_int_equal(first.status, 200);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 800000);
+    bench_forget(&first);
+    bench_forget(&second);
+}
+
+static void raise_that_fails_fails_all_who_asked_for_it(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer first;
+    struct answer second;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &first);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &second);
+    bench_run_until(bench, is_answered, &second);
+    assert_int_equal(first.status, 503);
+    assert_int_equal(second.status, 503);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 100000);
+    bench_forget(&first);
+    bench_forget(&second);
+    bench_unlock(lock);
+}
+
+static void raise_that_is_overtaken_is_so_for_all_who_asked_for_it(void **state)
+{
+    struct bench *bench = *state;
+    assert_int_equal(bench_start(bench), OK);
+    struct answer first;
+    struct answer second;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &first);
+    bench_ask_later(bench, METHOD_PUT, WEIGHT, "{\"current\":80}", &second);
+    bench_set_weight(bench, "3");
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &second);
+    assert_int_equal(first.status, 409);
+    assert_int_equal(second.status, 409);
+    bench_forget(&first);
+    bench_forget(&second);
+}
+
 struct wait {
     const struct controller *controller;
     uint64_t until_tick;
@@ -534,6 +590,9 @@ int main(void)
         TEST(weight_is_lowered_while_nothing_can_be_written),
         TEST(raise_that_was_overtaken_is_left_out),
         TEST(raise_after_a_raise_that_waits_waits_too),
+        TEST(raise_that_is_asked_for_twice_is_answered_once_written),
+        TEST(raise_that_fails_fails_all_who_asked_for_it),
+        TEST(raise_that_is_overtaken_is_so_for_all_who_asked_for_it),
         TEST(raise_that_fails_leaves_the_one_that_waits),
         TEST(rollback_begins_below_a_raise_that_waits),
         TEST(step_that_a_rollback_overtook_is_not_told),

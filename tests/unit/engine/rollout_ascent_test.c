@@ -275,7 +275,7 @@ static void copies_bring_no_weight_that_is_not_written(void **state)
     stage.input.is_canary_ready = true;
     stage.now_us += STAGE_TICK_US;
     rollout_step(&stage.rollout, &stage.input, stage.now_us, &stage.actions);
-    assert_true(stage.rollout.ascent.is_mirroring);
+    assert_false(stage.rollout.ascent.is_mirroring);
     assert_false(has_published(&stage));
 }
 

@@ -60,6 +60,7 @@ static inline void stage_carry_out(struct stage *stage)
             stage->alert_count++;
             break;
         case ROLLOUT_TELL:
+        case ROLLOUT_AWAIT:
         case ROLLOUT_UNQUARANTINE:
             assert_true(action->kind != ROLLOUT_TELL || action->event != NULL);
             break;
