@@ -106,9 +106,9 @@ static void look_soon(struct alerts *alerts)
 
 static void expire(struct alerts *alerts, struct channel *channel)
 {
-    int64_t wall_us = clock_wall_us(alerts->host.clock);
-    struct event *event = outbox_expire(&channel->outbox, wall_us);
-    for (; event != NULL; event = outbox_expire(&channel->outbox, wall_us)) {
+    uint64_t now_us = clock_monotonic_us(alerts->host.clock);
+    struct event *event = outbox_expire(&channel->outbox, now_us);
+    for (; event != NULL; event = outbox_expire(&channel->outbox, now_us)) {
         log_error("alert channel %s: an alert of %s is too old to be sent", channel->label,
                   event->service[0] != '\0' ? event->service : "this process");
         let_go(alerts, event);
@@ -170,6 +170,7 @@ static int64_t next_seq(struct alerts *alerts)
 /* To every channel that wants it, then to the journal. */
 static void tell(struct alerts *alerts, struct event *event)
 {
+    event->expires_us = outbox_expiry_us(clock_monotonic_us(alerts->host.clock), 0);
     for (struct list *link = alerts->channels.next; link != &alerts->channels; link = link->next) {
         struct channel *channel = channel_at(link);
         if (channel_takes(channel, event)) {
@@ -386,6 +387,8 @@ static enum err restore(struct alerts *alerts, int64_t seq, const char *body)
     struct event *event = NULL;
     enum err err = json != NULL ? event_from_json(json, seq, &event) : ERR_SYNTAX;
     if (err == OK) {
+        int64_t age_us = clock_wall_us(alerts->host.clock) - event_at_us(event);
+        event->expires_us = outbox_expiry_us(clock_monotonic_us(alerts->host.clock), age_us);
         restore_pending(alerts, event, json_object_get(json, "pending"));
         event->is_active = event->is_active && alerts->active_count < ALERTS_ACTIVE_MAX;
         if (event->is_active) {

@@ -47,6 +47,7 @@ struct event *event_create(const struct event_facts *facts, enum event_state sta
     event->seq = seq;
     event->state = state;
     event->starts_us = wall_us;
+    event->expires_us = UINT64_MAX;
     COPY(event->name, facts->name);
     COPY(event->service, facts->service);
     COPY(event->deployment, facts->deployment);
@@ -74,6 +75,7 @@ struct event *event_create_resolution(const struct event *fired, const char *sum
     event->state = EVENT_RESOLVED;
     event->is_active = false;
     event->is_written = false;
+    event->expires_us = UINT64_MAX;
     /* The wall clock may have been set back meanwhile. */
     event->ends_us = wall_us > fired->starts_us ? wall_us : fired->starts_us + 1;
     note_set(&event->summary, "%s", summary);

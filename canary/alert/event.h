@@ -36,13 +36,15 @@ struct event {
     char severity[EVENT_WORD_MAX + 1];
     char reason[EVENT_WORD_MAX + 1];
     struct note summary;
-    int64_t starts_us; /* wall clock */
-    int64_t ends_us;   /* 0 unless resolved */
-    bool is_active;    /* on the board: fired and not resolved */
-    bool is_written;   /* the journal has it */
+    int64_t starts_us;   /* wall clock */
+    int64_t ends_us;     /* 0 unless resolved */
+    uint64_t expires_us; /* monotonic: from then on it is history, and not sent any more */
+    bool is_active;      /* on the board: fired and not resolved */
+    bool is_written;     /* the journal has it */
 };
 
-/* Gives one reference to the caller; NULL without memory. */
+/* Gives one reference to the caller; NULL without memory. It does not expire until the caller says
+ * when. */
 struct event *event_create(const struct event_facts *facts, enum event_state state, int64_t seq,
                            int64_t wall_us);
 /* What ends `fired`, with the same labels. NULL without memory. */

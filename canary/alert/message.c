@@ -51,14 +51,23 @@ static json_t *annotations_of(const struct event *event)
     return annotations;
 }
 
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* An end that lies before its begin is refused, and one that is yet to come resolves nothing: where
+ * the wall clock was set back, both are now. */
 static json_t *alert_of(const struct event *event, const char *origin, int64_t wall_us)
 {
     char link[LINK_SIZE];
     link_to(event, origin, link);
     int64_t lasts_us = (int64_t)MESSAGE_LASTS_S * 1000000;
-    int64_t ends_us = event->state == EVENT_RESOLVED ? event->ends_us : wall_us + lasts_us;
+    bool is_resolved = event->state == EVENT_RESOLVED;
+    int64_t ends_us = is_resolved ? earlier(event->ends_us, wall_us) : wall_us + lasts_us;
+    int64_t starts_us = earlier(event->starts_us, is_resolved ? ends_us : wall_us);
     return json_pack("{s:o, s:o, s:o, s:o, s:s}", "labels", labels_of(event), "annotations",
-                     annotations_of(event), "startsAt", time_to_json(event->starts_us), "endsAt",
+                     annotations_of(event), "startsAt", time_to_json(starts_us), "endsAt",
                      time_to_json(ends_us), "generatorURL", link);
 }
 

@@ -11,7 +11,8 @@ enum {
 
 /* Alertmanager's POST /api/v2/alerts: a list of alerts, labels as they fired. One that fires ends
  * MESSAGE_LASTS_S after `wall_us` unless it is told again, so that a proxy that is gone leaves no
- * alert behind for ever. `origin` is the admin API's address, for generatorURL. */
+ * alert behind for ever. Nothing begins or is over later than `wall_us`. `origin` is the admin
+ * API's address, for generatorURL. */
 char *message_alertmanager(struct event *const *events, size_t count, const char *origin,
                            int64_t wall_us);
 /* {"text"}: `&`, `<` and `>` are escaped as Slack asks, so that nothing in a sentence becomes a

@@ -83,10 +83,17 @@ struct event *outbox_at(const struct outbox *outbox, size_t index)
     return index < outbox->count ? outbox->events[place_of(outbox, index)] : NULL;
 }
 
-struct event *outbox_expire(struct outbox *outbox, int64_t wall_us)
+uint64_t outbox_expiry_us(uint64_t now_us, int64_t age_us)
+{
+    uint64_t lived_us = age_us > 0 ? (uint64_t)age_us : 0;
+    uint64_t lived_max_us = OUTBOX_LIFE_US - OUTBOX_LIFE_LEFT_MIN_US;
+    return now_us + OUTBOX_LIFE_US - (lived_us < lived_max_us ? lived_us : lived_max_us);
+}
+
+struct event *outbox_expire(struct outbox *outbox, uint64_t now_us)
 {
     if (outbox->count == 0 || (outbox->is_busy && outbox->has_head) ||
-        wall_us - event_at_us(outbox->events[outbox->first]) < OUTBOX_LIFE_US) {
+        now_us < outbox->events[outbox->first]->expires_us) {
         return NULL;
     }
     outbox->counts[ALERT_EXPIRED]++;

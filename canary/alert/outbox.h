@@ -14,8 +14,11 @@ enum {
     OUTBOX_WAIT_MAX_MS = 60 * 1000,
     OUTBOX_ASKED_MAX_MS = 15 * 60 * 1000, /* a receiver may ask for so long at most */
 };
-/* An event that is older than this is history. */
-#define OUTBOX_LIFE_US (INT64_C(24) * 3600 * 1000000)
+/* An event that is older than this is history; */
+#define OUTBOX_LIFE_US (UINT64_C(24) * 3600 * 1000000)
+/* but a process that takes it over from the one before tries for so long at least: how old it is
+ * then, only the wall clock knows, and that may have been set meanwhile. */
+#define OUTBOX_LIFE_LEFT_MIN_US (UINT64_C(3600) * 1000000)
 
 /* What became of an event, and the label values of serin_alerts_total. */
 enum alert_result {
@@ -48,8 +51,10 @@ struct event *outbox_push(struct outbox *outbox, struct event *event);
 bool outbox_has(const struct outbox *outbox, const struct event *event);
 /* Oldest first (borrowed); NULL past the end. */
 struct event *outbox_at(const struct outbox *outbox, size_t index);
+/* When an event that is `age_us` old by the wall clock (which may say anything) expires. */
+uint64_t outbox_expiry_us(uint64_t now_us, int64_t age_us);
 /* The first event if it has lived too long: gives its reference to the caller, or NULL. */
-struct event *outbox_expire(struct outbox *outbox, int64_t wall_us);
+struct event *outbox_expire(struct outbox *outbox, uint64_t now_us);
 
 /* May an attempt begin? */
 bool outbox_is_ready(const struct outbox *outbox, uint64_t now_us);

@@ -145,6 +145,48 @@ static void wall_clock_that_was_set_back_makes_no_number_twice(void **state)
     bench_finish(&bench);
 }
 
+/* A machine that learns the date late: whatever waits is as young as it was. */
+static void wall_clock_that_leaps_ages_nothing(void **state)
+{
+    (void)state;
+    struct bench bench;
+    char states[256];
+    const int64_t day_us = INT64_C(24) * 3600 * 1000000;
+    bench_init(&bench, 1);
+    bench_set_failing(&bench, true);
+    struct event_facts facts = bench_facts("SerinBreach");
+    alerts_notice(bench.alerts, &facts);
+    bench_wait(&bench, 0, 1);
+    bench.wall_us += 3 * day_us;
+    bench_turn(&bench, MINUTE_US);
+    bench_wait(&bench, 0, 2);
+    bench_restart(&bench); /* which must believe the wall clock, but not all of it */
+    bench_wait(&bench, 0, 1);
+    bench_set_failing(&bench, false);
+    bench_turn(&bench, MINUTE_US);
+    bench_wait(&bench, 0, 2);
+    assert_string_equal(bench_states(&bench, 0, states), "notice");
+    bench_finish(&bench);
+}
+
+static void what_waited_for_a_day_is_given_up(void **state)
+{
+    (void)state;
+    struct bench bench;
+    struct alerts_channel view;
+    bench_init(&bench, 1);
+    bench_set_failing(&bench, true);
+    struct event_facts facts = bench_facts("SerinBreach");
+    alerts_notice(bench.alerts, &facts);
+    bench_wait(&bench, 0, 1);
+    bench_turn(&bench, OUTBOX_LIFE_US);
+    (void)uv_run(&bench.loop, UV_RUN_DEFAULT);
+    alerts_channel_at(bench.alerts, 0, &view);
+    assert_int_equal(view.counts[ALERT_EXPIRED], 1);
+    assert_int_equal(bench.row_count, 0);
+    bench_finish(&bench);
+}
+
 static void journal_that_holds_nonsense_is_cleaned(void **state)
 {
     (void)state;
@@ -264,6 +306,8 @@ int main(void)
         cmocka_unit_test(what_was_not_delivered_is_delivered_after_a_restart),
         cmocka_unit_test(what_is_active_stays_active_over_a_restart),
         cmocka_unit_test(wall_clock_that_was_set_back_makes_no_number_twice),
+        cmocka_unit_test(wall_clock_that_leaps_ages_nothing),
+        cmocka_unit_test(what_waited_for_a_day_is_given_up),
         cmocka_unit_test(journal_that_holds_nonsense_is_cleaned),
         cmocka_unit_test(journal_that_is_lost_is_written_again),
         cmocka_unit_test(reload_keeps_the_outbox_of_a_channel_that_stays),

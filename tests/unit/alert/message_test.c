@@ -48,7 +48,7 @@ static void alertmanager_gets_the_same_labels_at_both_ends(void **state)
     struct event *fired = an_event("80 % failed");
     struct event *ended = event_create_resolution(fired, "all is well", AT_US + 1, AT_US + 5000000);
     struct event *both[] = {fired, ended};
-    json_t *alerts = parse(message_alertmanager(both, 2, ORIGIN, AT_US + 1000000));
+    json_t *alerts = parse(message_alertmanager(both, 2, ORIGIN, AT_US + 5000000));
     const json_t *first = json_array_get(alerts, 0);
     const json_t *second = json_array_get(alerts, 1);
     assert_true(json_equal(json_object_get(first, "labels"), json_object_get(second, "labels")));
@@ -61,11 +61,32 @@ static void alertmanager_gets_the_same_labels_at_both_ends(void **state)
     assert_string_equal(text_at(first, NULL, "startsAt"), "2026-09-21T14:13:20.123Z");
     assert_string_equal(text_at(second, NULL, "startsAt"), "2026-09-21T14:13:20.123Z");
     /* Four minutes from the telling, and its real end. */
-    assert_string_equal(text_at(first, NULL, "endsAt"), "2026-09-21T14:17:21.123Z");
+    assert_string_equal(text_at(first, NULL, "endsAt"), "2026-09-21T14:17:25.123Z");
     assert_string_equal(text_at(second, NULL, "endsAt"), "2026-09-21T14:13:25.123Z");
     assert_string_equal(text_at(first, NULL, "generatorURL"),
                         "http://127.0.0.1:9901/api/v1/services/shop");
     json_decref(alerts);
+    event_unref(fired);
+    event_unref(ended);
+}
+
+static void check_times(struct event *event, int64_t wall_us, const char *starts, const char *ends)
+{
+    json_t *alerts = parse(message_alertmanager(&event, 1, ORIGIN, wall_us));
+    assert_string_equal(text_at(json_array_get(alerts, 0), NULL, "startsAt"), starts);
+    assert_string_equal(text_at(json_array_get(alerts, 0), NULL, "endsAt"), ends);
+    json_decref(alerts);
+}
+
+/* It fired while the machine took today for next week. */
+static void alertmanager_is_told_no_times_that_are_yet_to_come(void **state)
+{
+    (void)state;
+    const int64_t week_us = INT64_C(7) * 24 * 3600 * 1000000;
+    struct event *fired = an_event("80 % failed");
+    struct event *ended = event_create_resolution(fired, "all is well", AT_US + 1, AT_US - week_us);
+    check_times(fired, AT_US - week_us, "2026-09-14T14:13:20.123Z", "2026-09-14T14:17:20.123Z");
+    check_times(ended, AT_US - week_us, "2026-09-14T14:13:20.123Z", "2026-09-14T14:13:20.123Z");
     event_unref(fired);
     event_unref(ended);
 }
@@ -220,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alertmanager_gets_the_same_labels_at_both_ends),
+        cmocka_unit_test(alertmanager_is_told_no_times_that_are_yet_to_come),
         cmocka_unit_test(label_that_says_nothing_is_left_out),
         cmocka_unit_test(chat_is_not_told_to_call_everybody),
         cmocka_unit_test(webhook_says_id_state_and_times),

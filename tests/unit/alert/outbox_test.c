@@ -190,7 +190,8 @@ static void event_of_yesterday_is_not_sent(void **state)
     struct outbox outbox;
     outbox_init(&outbox);
     push(&outbox, 1);
-    int64_t begun_us = outbox_first(&outbox)->starts_us;
+    uint64_t begun_us = 7 * SECOND_US;
+    outbox_first(&outbox)->expires_us = outbox_expiry_us(begun_us, 0);
     assert_null(outbox_expire(&outbox, begun_us + OUTBOX_LIFE_US - 1));
     outbox_begin(&outbox, true);
     assert_null(outbox_expire(&outbox, begun_us + OUTBOX_LIFE_US));
@@ -200,6 +201,19 @@ static void event_of_yesterday_is_not_sent(void **state)
     event_unref(old);
     assert_int_equal(outbox.counts[ALERT_EXPIRED], 1);
     outbox_finish(&outbox);
+}
+
+/* Whatever the wall clock says of an age, there is time to send it, and no more than a life. */
+static void age_by_the_wall_clock_is_bounded(void **state)
+{
+    (void)state;
+    const uint64_t now_us = 7 * SECOND_US;
+    const int64_t hour_us = INT64_C(3600) * SECOND_US;
+    assert_int_equal(outbox_expiry_us(now_us, 2 * hour_us), now_us + 22 * (uint64_t)hour_us);
+    assert_int_equal(outbox_expiry_us(now_us, -hour_us), now_us + OUTBOX_LIFE_US);
+    assert_int_equal(outbox_expiry_us(now_us, INT64_MIN), now_us + OUTBOX_LIFE_US);
+    assert_int_equal(outbox_expiry_us(now_us, 50 * hour_us), now_us + OUTBOX_LIFE_LEFT_MIN_US);
+    assert_int_equal(outbox_expiry_us(now_us, INT64_MAX), now_us + OUTBOX_LIFE_LEFT_MIN_US);
 }
 
 int main(void)
@@ -213,6 +227,7 @@ int main(void)
         cmocka_unit_test(refused_event_makes_way_for_the_next),
         cmocka_unit_test(attempt_of_the_channels_own_leaves_the_events_alone),
         cmocka_unit_test(event_of_yesterday_is_not_sent),
+        cmocka_unit_test(age_by_the_wall_clock_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
