@@ -7,17 +7,15 @@
 #include "canary/admin/auth.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "canary/alert/secret.h"
 #include "proxy/base/check.h"
 #include "proxy/http/authority.h"
 
-enum { SECRET_MAX = 4096, HOST_TEXT_MAX = 64 };
+enum { HOST_TEXT_MAX = 64 };
 
 struct token {
     char name[CONF_NAME_MAX + 1];
@@ -36,69 +34,21 @@ struct auth {
 
 /* ---- making ---- */
 
-static enum err read_secret_file(const char *path, char secret[SECRET_MAX], struct note *note)
-{
-    /* Not even a FIFO keeps us waiting. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t size = file >= 0 ? read(file, secret, SECRET_MAX - 1) : -1;
-    int why = errno;
-    if (file >= 0) {
-        (void)close(file);
-    }
-    if (size < 0) {
-        note_set(note, "%s: %s", path, strerror(why));
-        return ERR_IO;
-    }
-    secret[size] = '\0';
-    return OK;
-}
-
-static enum err read_secret(const struct conf_token *token, char secret[SECRET_MAX],
-                            struct note *note)
-{
-    if (token->secret.file != NULL) {
-        return read_secret_file(token->secret.file, secret, note);
-    }
-    const char *value = getenv(token->secret.env);
-    if (value == NULL || strlen(value) >= SECRET_MAX) {
-        note_set(note, "the environment variable %s is not set", token->secret.env);
-        return ERR_IO;
-    }
-    memcpy(secret, value, strlen(value) + 1);
-    return OK;
-}
-
-static struct bytes trim_lines(struct bytes text)
-{
-    while (text.size > 0 && strchr(" \t\r\n", text.data[text.size - 1]) != NULL) {
-        text.size--;
-    }
-    return text;
-}
-
 static enum err add_token(struct auth *auth, const struct conf_token *conf, struct note *note)
 {
-    char secret[SECRET_MAX];
+    char *secret = NULL;
     struct note why = {""};
-    enum err err = read_secret(conf, secret, &why);
-    struct bytes trimmed = {0};
-    if (err == OK) {
-        trimmed = trim_lines(bytes_of(secret));
-        if (trimmed.size == 0) {
-            note_set(&why, "it is empty");
-            err = ERR_IO;
-        }
-    }
-    if (err == OK) {
-        struct token *token = &auth->tokens[auth->token_count++];
-        token->role = conf->role;
-        (void)snprintf(token->name, sizeof token->name, "%s", conf->name);
-        (void)SHA256((const unsigned char *)trimmed.data, trimmed.size, token->digest);
-    } else {
+    enum err err = secret_read(&conf->secret, &secret, &why);
+    if (err != OK) {
         note_set(note, "the secret of admin token \"%s\" cannot be used: %s", conf->name, why.text);
+        return err;
     }
-    OPENSSL_cleanse(secret, sizeof secret);
-    return err;
+    struct token *token = &auth->tokens[auth->token_count++];
+    token->role = conf->role;
+    (void)snprintf(token->name, sizeof token->name, "%s", conf->name);
+    (void)SHA256((const unsigned char *)secret, strlen(secret), token->digest);
+    secret_free(secret);
+    return OK;
 }
 
 static void set_address(struct auth *auth, const struct conf_address *address)

@@ -11,8 +11,8 @@
 struct auth;
 
 /* Tokens and hosts of `conf`, for the address that is listened on, which need not be the one of
- * `conf`. ERR_NOMEM; ERR_IO: a secret cannot be read or is empty; ERR_STATE: no tokens, and other
- * machines reach the address; `note` says which. Reads files. */
+ * `conf`. ERR_NOMEM; ERR_IO: a secret cannot be read, is empty or too long; ERR_STATE: no tokens,
+ * and other machines reach the address; `note` says which. Reads files. */
 MUST_USE enum err auth_create(const struct conf_admin *conf, const struct conf_address *address,
                               struct auth **ret_auth, struct note *note);
 void auth_destroy(struct auth *auth);

@@ -8,8 +8,8 @@
 
 enum { SECRET_MAX = 4096 };
 
-/* Gives the text to the caller, who hands it to secret_free. ERR_IO (not there, empty, too long;
- * the note says which), ERR_NOMEM. */
+/* Gives the text to the caller, who hands it to secret_free. ERR_IO (not there, empty, longer
+ * than SECRET_MAX, no text; the note says which), ERR_NOMEM. */
 MUST_USE enum err secret_read(const struct conf_secret *conf, char **ret_secret, struct note *note);
 /* Overwrites it first. NULL is fine. */
 void secret_free(char *secret);

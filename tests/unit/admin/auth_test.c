@@ -139,6 +139,12 @@ static void secret_that_cannot_be_read_leaves_the_old_ones(void **state)
     write_secret(" \n");
     assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), ERR_IO);
     assert_non_null(strstr(note.text, "\"eyes\""));
+    char long_secret[4096 + 2];
+    memset(long_secret, 'x', sizeof long_secret);
+    long_secret[sizeof long_secret - 1] = '\0';
+    write_secret(long_secret);
+    assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), ERR_IO);
+    assert_non_null(strstr(note.text, "longer than"));
     assert_int_equal(unlink(secret_path), 0);
     assert_int_equal(admin_reload(bench->admin, &bench->conf, &note), ERR_IO);
     assert_int_equal(unsetenv("ADMIN_TEST_OPS"), 0);

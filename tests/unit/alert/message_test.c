@@ -237,6 +237,44 @@ static void secret_is_read_from_its_place_and_never_named(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void write_file(const char *path, const char *text, size_t size)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The beginning of a secret is another secret. */
+static void secret_that_does_not_fit_is_refused_and_never_cut(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/serin-secret-XXXXXX";
+    char text[SECRET_MAX + 2];
+    struct note note = {""};
+    char *secret = NULL;
+    struct conf_secret by_file = {.file = path};
+    struct conf_secret by_env = {.env = "SERIN_TEST_SECRET"};
+    memset(text, 'x', sizeof text);
+    text[SECRET_MAX + 1] = '\0';
+    (void)close(mkstemp(path));
+    write_file(path, text, SECRET_MAX);
+    assert_int_equal(secret_read(&by_file, &secret, &note), OK);
+    assert_int_equal(strlen(secret), SECRET_MAX);
+    secret_free(secret);
+    write_file(path, text, SECRET_MAX + 1);
+    assert_int_equal(secret_read(&by_file, &secret, &note), ERR_IO);
+    assert_non_null(strstr(note.text, "longer than 4096 bytes"));
+    assert_int_equal(setenv("SERIN_TEST_SECRET", text, 1), 0);
+    assert_int_equal(secret_read(&by_env, &secret, &note), ERR_IO);
+    assert_non_null(strstr(note.text, "SERIN_TEST_SECRET is longer"));
+    assert_int_equal(unsetenv("SERIN_TEST_SECRET"), 0);
+    write_file(path, "s\0e\0c\0", 6);
+    assert_int_equal(secret_read(&by_file, &secret, &note), ERR_IO);
+    assert_non_null(strstr(note.text, "zero byte"));
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +288,7 @@ int main(void)
         cmocka_unit_test(journal_gives_back_what_it_was_given),
         cmocka_unit_test(signature_is_hmac_sha256_of_timestamp_and_body),
         cmocka_unit_test(secret_is_read_from_its_place_and_never_named),
+        cmocka_unit_test(secret_that_does_not_fit_is_refused_and_never_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
