@@ -348,16 +348,16 @@ void controller_finish_incidents(struct controller *controller)
 
 /* ---- life ---- */
 
-/* Beside the state file. ERR_NOMEM. Gives the path. */
-static enum err default_path(const struct conf *conf, char **ret_path)
+/* Beside the state file, which stays where it is until a restart. ERR_NOMEM. Gives the path. */
+static enum err default_path(const char *state, char **ret_path)
 {
-    const char *slash = strrchr(conf->state, '/');
-    size_t size = slash != NULL ? (size_t)(slash - conf->state) + 1 : 0;
+    const char *slash = strrchr(state, '/');
+    size_t size = slash != NULL ? (size_t)(slash - state) + 1 : 0;
     char *path = malloc(size + sizeof "incidents");
     if (path == NULL) {
         return ERR_NOMEM;
     }
-    memcpy(path, conf->state, size);
+    memcpy(path, state, size);
     memcpy(path + size, "incidents", sizeof "incidents");
     *ret_path = path;
     return OK;
@@ -370,7 +370,10 @@ enum err controller_configure_incidents(struct controller *controller, const str
     if (!wanted->is_on) {
         return incidents_configure(controller->incidents, NULL, 0);
     }
-    enum err err = wanted->path == NULL ? default_path(conf, &beside) : OK;
+    enum err err = OK;
+    if (wanted->path == NULL) {
+        err = default_path(history_path(controller->history), &beside);
+    }
     if (err == OK) {
         err = incidents_configure(controller->incidents, beside != NULL ? beside : wanted->path,
                                   (size_t)wanted->keep);

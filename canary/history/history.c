@@ -99,6 +99,11 @@ enum err history_create(const struct history_options *options, struct history **
     return OK;
 }
 
+const char *history_path(const struct history *history)
+{
+    return history->path;
+}
+
 enum err history_load(struct history *history, int64_t now_us, struct history_state *ret_state)
 {
     CHECK(!history->is_running);

@@ -166,6 +166,9 @@ struct history_stats {
 MUST_USE enum err history_create(const struct history_options *options,
                                  struct history **ret_history);
 
+/* The file that is written, whatever the configuration says by now; borrowed. */
+const char *history_path(const struct history *history);
+
 /* What was read back at the start. Owns its texts. */
 struct history_state {
     struct history_service *services;

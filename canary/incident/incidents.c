@@ -68,6 +68,11 @@ enum err incidents_configure(struct incidents *incidents, const char *path, size
     return OK;
 }
 
+const char *incidents_path(const struct incidents *incidents)
+{
+    return incidents->path;
+}
+
 bool incidents_is_on(const struct incidents *incidents)
 {
     return incidents->path != NULL;

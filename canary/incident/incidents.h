@@ -32,6 +32,8 @@ MUST_USE enum err incidents_create(const struct incidents_options *options,
                                    struct incidents **ret_incidents);
 /* Where reports go, and how many stay; NULL: nowhere. Copies. ERR_NOMEM: as it was. */
 MUST_USE enum err incidents_configure(struct incidents *incidents, const char *path, size_t keep);
+/* Where reports go from now on, borrowed; NULL: off. */
+const char *incidents_path(const struct incidents *incidents);
 bool incidents_is_on(const struct incidents *incidents);
 /* Looks for reports that were left unfinished; on_unfinished is called later. */
 void incidents_look_for_unfinished(struct incidents *incidents);

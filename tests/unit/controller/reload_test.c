@@ -206,6 +206,38 @@ static void list_that_waits_gives_nothing_to_a_service_that_came_back(void **sta
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 0);
 }
 
+/* Another place for the state in the file that is to be loaded. */
+static void move_state(struct bench *bench)
+{
+    static const char key[] = "state: ";
+    char text[8192];
+    FILE *file = fopen(bench->conf_path, "r+");
+    assert_non_null(file);
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    text[size] = '\0';
+    const char *place = strstr(text, key);
+    assert_non_null(place);
+    place += sizeof key - 1;
+    assert_int_equal(fseek(file, place - text, SEEK_SET), 0);
+    assert_true(fprintf(file, "elsewhere/%s", place) > 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The state file is where it was until a restart, and reports are beside it. */
+static void reports_stay_beside_the_state_file_that_is_written(void **state)
+{
+    struct bench *bench = *state;
+    char before[128];
+    (void)snprintf(before, sizeof before, "%s", incidents_path(bench->controller->incidents));
+    assert_non_null(strstr(before, bench->folder));
+    bench_configure(bench, "", OTHER);
+    move_state(bench);
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/reload", "{}"), 200);
+    assert_string_equal(incidents_path(bench->controller->incidents), before);
+    bench_reload(bench, OTHER);
+    assert_string_equal(incidents_path(bench->controller->incidents), before);
+}
+
 /* ---- failing ---- */
 
 static int take_port(unsigned *ret_port)
@@ -289,6 +321,7 @@ int main(void)
         TEST(canary_that_is_taken_away_leaves_no_verdict),
         TEST(list_that_waits_gives_nothing_to_another_canary),
         TEST(list_that_waits_gives_nothing_to_a_service_that_came_back),
+        TEST(reports_stay_beside_the_state_file_that_is_written),
         TEST(reload_that_fails_leaves_everything),
         TEST(reload_by_token_is_audited_with_its_name),
     };
