@@ -52,15 +52,15 @@ static enum err find_named(const struct platform_deployment *deployments, size_t
         return ERR_NOT_FOUND;
     }
     *ret_index = found;
-    return choice_check(&deployments[found], note);
+    return OK;
 }
 
 static enum err find_commit(const struct platform_deployment *deployments, size_t count,
-                            const char *wanted, size_t *ret_index)
+                            const char *wanted, bool is_good, size_t *ret_index)
 {
     for (size_t i = 0; i < count; i++) {
         if (deployment_is_of_commit(&deployments[i], wanted) &&
-            deployment_is_good(&deployments[i])) {
+            (!is_good || deployment_is_good(&deployments[i]))) {
             *ret_index = i;
             return OK;
         }
@@ -79,12 +79,20 @@ enum err choice_find(const struct platform_deployment *deployments, size_t count
         err = find_older(deployments, count, live, &index);
     } else {
         err = find_named(deployments, count, wanted, &index, note);
-        err = err == ERR_NOT_FOUND ? find_commit(deployments, count, wanted, &index) : err;
+        err = err == OK ? choice_check(&deployments[index], note) : err;
+        err = err == ERR_NOT_FOUND ? find_commit(deployments, count, wanted, true, &index) : err;
     }
     if (err == OK) {
         *ret_index = index;
     }
     return err;
+}
+
+enum err choice_find_named(const struct platform_deployment *deployments, size_t count,
+                           const char *wanted, size_t *ret_index, struct note *note)
+{
+    enum err err = find_named(deployments, count, wanted, ret_index, note);
+    return err == ERR_NOT_FOUND ? find_commit(deployments, count, wanted, false, ret_index) : err;
 }
 
 bool choice_is_expected(const struct platform_deployment *live, const char *expected)

@@ -15,6 +15,10 @@
 MUST_USE enum err choice_find(const struct platform_deployment *deployments, size_t count,
                               const struct platform_deployment *live, const char *wanted,
                               size_t *ret_index, struct note *note);
+/* The one that `wanted` names, otherwise the newest of that commit, good or not. OK and its index;
+ * ERR_NOT_FOUND, ERR_EXISTS as above. */
+MUST_USE enum err choice_find_named(const struct platform_deployment *deployments, size_t count,
+                                    const char *wanted, size_t *ret_index, struct note *note);
 /* Why this one cannot be rolled back to, ERR_STATE, or OK. */
 MUST_USE enum err choice_check(const struct platform_deployment *target, struct note *note);
 /* Whether `live` is the one that was expected: named so, or of that commit. NULL expects nothing.

@@ -123,6 +123,7 @@ enum err cloudflare_init(struct cloudflare *api, const struct cloudflare_options
         .try_ms = options->try_ms != 0 ? options->try_ms : CLOUDFLARE_TRY_MS,
         .pause_ms = options->pause_ms != 0 ? options->pause_ms : CLOUDFLARE_PAUSE_MS,
         .poll_ms = options->poll_ms != 0 ? options->poll_ms : CLOUDFLARE_POLL_MS,
+        .trust_ms = options->trust_ms != 0 ? options->trust_ms : CLOUDFLARE_TRUST_MS,
     };
     list_init(&api->calls);
     budget_init(&api->budget, uv_hrtime() / 1000);
@@ -271,7 +272,8 @@ static void heed(struct cloudflare_call *call, const struct fetch_answer *answer
     struct cloudflare *api = call->api;
     uint64_t now = now_us();
     budget_note(&api->budget, now, answer->ratelimit);
-    call->retry_after_ms = fetch_retry_after_ms(answer->retry_after, clock_wall_us(clock_system()));
+    uint64_t asked_ms = fetch_retry_after_ms(answer->retry_after, clock_wall_us(clock_system()));
+    call->retry_after_ms = asked_ms < CLOUDFLARE_BLOCK_MAX_MS ? asked_ms : CLOUDFLARE_BLOCK_MAX_MS;
     if (answer->status == 429) {
         budget_block(&api->budget, now + call->retry_after_ms * 1000);
     }
@@ -415,6 +417,24 @@ enum err cloudflare_start(struct cloudflare *api, const struct cloudflare_reques
         *ret_call = call;
     }
     return OK;
+}
+
+bool cloudflare_goes_on(struct cloudflare *api, const struct cloudflare_answer *answer,
+                        unsigned tries, uint64_t deadline_us, uint64_t *ret_pause_ms)
+{
+    uint64_t pause_ms = fetch_backoff_ms(tries, api->pause_ms, PAUSE_MAX_MS, &api->random);
+    pause_ms = answer->retry_after_ms > pause_ms ? answer->retry_after_ms : pause_ms;
+    if (!answer->may_pass || now_us() + pause_ms * 1000 >= deadline_us) {
+        return false;
+    }
+    *ret_pause_ms = pause_ms;
+    return true;
+}
+
+bool cloudflare_is_fresh(const struct cloudflare *api, uint64_t read_us)
+{
+    uint64_t now = now_us();
+    return now + budget_wait_us(&api->budget, now) <= read_us + api->trust_ms * 1000;
 }
 
 void cloudflare_cancel(struct cloudflare_call *call)

@@ -2,9 +2,10 @@
  *
  * A call waits its turn in the rate budget, is sent, and is sent again with growing pauses while it
  * fails in a way that may pass (no answer, 408, 429, 5xx, an answer that is no JSON), as often and
- * as long as it may. Retry-After and Ratelimit fields hold up all calls. Redirects are refused: the
- * token goes nowhere else. Plain http only to loopback. The token is in no text that this room
- * makes. Embedded in a provider; one loop's thread. */
+ * as long as it may. Retry-After and Ratelimit fields hold up all calls, for five minutes at most:
+ * Cloudflare blocks nobody for longer, and a slip must not hold up a rollback for a day. Redirects
+ * are refused: the token goes nowhere else. Plain http only to loopback. The token is in no text
+ * that this room makes. Embedded in a provider; one loop's thread. */
 #pragma once
 #include <uv.h>
 
@@ -25,6 +26,8 @@ enum {
     CLOUDFLARE_TRY_MS = 15000,
     CLOUDFLARE_PAUSE_MS = 250, /* between the first two tries */
     CLOUDFLARE_POLL_MS = 1000,
+    CLOUDFLARE_TRUST_MS = 5000,
+    CLOUDFLARE_BLOCK_MAX_MS = 300000, /* the longest that Cloudflare blocks anybody for */
 };
 
 struct cloudflare_options {
@@ -36,6 +39,7 @@ struct cloudflare_options {
     uint64_t try_ms;   /* for one try; 0: CLOUDFLARE_TRY_MS */
     uint64_t pause_ms; /* 0: CLOUDFLARE_PAUSE_MS */
     uint64_t poll_ms;  /* between two looks at what is live; 0: CLOUDFLARE_POLL_MS */
+    uint64_t trust_ms; /* how old a look may be that is acted on; 0: CLOUDFLARE_TRUST_MS */
 };
 
 struct cloudflare {
@@ -48,6 +52,7 @@ struct cloudflare {
     uint64_t try_ms;
     uint64_t pause_ms;
     uint64_t poll_ms;
+    uint64_t trust_ms;
     char base[CLOUDFLARE_BASE_SIZE];
     char account[CLOUDFLARE_ACCOUNT_SIZE];
     char authorization[CLOUDFLARE_TOKEN_MAX + 32];
@@ -91,6 +96,14 @@ MUST_USE enum err cloudflare_start(struct cloudflare *api, const struct cloudfla
 void cloudflare_cancel(struct cloudflare_call *call);
 /* Cancels all; `on_closed` comes when the last is gone, at once when there is none. */
 void cloudflare_close(struct cloudflare *api, void (*on_closed)(void *context), void *context);
+
+/* After the `tries`th try failed: may there be another one before `deadline_us`, and after which
+ * pause? */
+bool cloudflare_goes_on(struct cloudflare *api, const struct cloudflare_answer *answer,
+                        unsigned tries, uint64_t deadline_us, uint64_t *ret_pause_ms);
+/* Whether a request that is begun now goes out soon enough after `read_us` (monotonic) that what
+ * was read then may be taken for true: the rate limit may hold it up for minutes. */
+bool cloudflare_is_fresh(const struct cloudflare *api, uint64_t read_us);
 
 /* Whether the API may be reached there: https, or http to loopback; host, port and path only. Pure.
  */

@@ -56,6 +56,7 @@ struct platform_call {
     uint64_t wait_ms;
     uint64_t watch_until_us;
     uint64_t retry_after_ms;
+    uint64_t live_us; /* when it was read */
     struct platform_deployment live;
     struct platform_deployment target;
     struct platform_deployment *list; /* owned */
@@ -66,7 +67,8 @@ struct platform_call {
     unsigned looks; /* while watching */
     bool has_live;
     bool has_target;
-    bool was_live_already; /* the platform said so to our first post */
+    bool is_decided;       /* what is to be done is: it is only made sure of what is live */
+    bool was_live_already; /* before our first post, or the platform said so to it */
     bool is_starting;      /* inside start: nobody may be told yet */
     enum err start_err;
     struct buf log;
@@ -184,11 +186,11 @@ static void ask_list(struct platform_call *call)
 }
 
 static void ask_deployment(struct platform_call *call, enum state state, const char *id,
-                           const char *tail, uint64_t delay_ms)
+                           const char *tail)
 {
     char whole[PATH_SIZE];
     (void)snprintf(whole, sizeof whole, "/deployments/%s%s", id, tail);
-    ask(call, state, whole, delay_ms);
+    ask(call, state, whole, 0);
 }
 
 /* ---- rolling back ---- */
@@ -198,10 +200,10 @@ static uint64_t now_us(void)
     return uv_hrtime() / 1000;
 }
 
-static void post(struct platform_call *call, uint64_t delay_ms)
+static void post(struct platform_call *call)
 {
     call->posts++;
-    ask_deployment(call, POST, call->target.id, "/rollback", delay_ms);
+    ask_deployment(call, POST, call->target.id, "/rollback");
 }
 
 static void watch(struct platform_call *call, uint64_t delay_ms)
@@ -254,14 +256,21 @@ static void decide(struct platform_call *call)
         call_end_note(call, PLATFORM_DONE, &note);
         return;
     }
-    post(call, 0);
+    call->is_decided = true;
+    if (cloudflare_is_fresh(&call->pages->api, call->live_us)) {
+        post(call);
+    } else {
+        ask(call, READ_LIVE, "", 0);
+    }
 }
 
-/* After a post whose end is not known: what is live now says what it did. */
+/* After a post whose end is not known, what is live says what it did; before one, when much time
+ * has passed, whether it is still called for. */
 static void decide_again(struct platform_call *call, const struct platform_deployment *live)
 {
     struct note note;
     if (is_live(call, live)) {
+        call->was_live_already = call->posts == 0;
         end_moved(call);
         return;
     }
@@ -270,7 +279,7 @@ static void decide_again(struct platform_call *call, const struct platform_deplo
         call_end_note(call, PLATFORM_REFUSED, &note);
         return;
     }
-    post(call, 0);
+    post(call);
 }
 
 static void find(struct platform_call *call)
@@ -287,7 +296,7 @@ static void find(struct platform_call *call)
         call->has_target = true;
         decide(call);
     } else if (strlen(call->wanted) == UUID_SIZE && platform_id_is_plain(call->wanted)) {
-        ask_deployment(call, READ_TARGET, call->wanted, "", 0);
+        ask_deployment(call, READ_TARGET, call->wanted, "");
     } else {
         ask_list(call);
     }
@@ -307,11 +316,12 @@ static void on_live_read(struct platform_call *call, const struct answer *answer
         call_end_note(call, PLATFORM_REFUSED, &note);
         return;
     }
-    if (call->posts > 0) {
+    if (call->is_decided) {
         decide_again(call, &live);
         return;
     }
     call->has_live = err == OK;
+    call->live_us = now_us();
     call->live = err == OK ? live : call->live;
     if (call->operation == PLATFORM_LIST) {
         ask_list(call);
@@ -365,7 +375,10 @@ static enum err take_page(struct platform_call *call, const struct answer *answe
 static void end_without_target(struct platform_call *call)
 {
     struct note note;
-    if (call->wanted[0] != '\0') {
+    if (call->operation == PLATFORM_LOG) {
+        note_set(&note, "project %s has no %s deployment %s", call->pages->project,
+                 call->environment, call->wanted);
+    } else if (call->wanted[0] != '\0') {
         note_set(&note, "project %s has no good production deployment %s", call->pages->project,
                  call->wanted);
     } else {
@@ -379,8 +392,11 @@ static void search(struct platform_call *call, bool is_last)
 {
     struct note note = {""};
     size_t index = 0;
-    enum err err = choice_find(call->list, call->list_count, &call->live,
-                               call->wanted[0] != '\0' ? call->wanted : NULL, &index, &note);
+    const char *wanted = call->wanted[0] != '\0' ? call->wanted : NULL;
+    enum err err =
+        call->operation == PLATFORM_LOG
+            ? choice_find_named(call->list, call->list_count, call->wanted, &index, &note)
+            : choice_find(call->list, call->list_count, &call->live, wanted, &index, &note);
     if (err == ERR_NOT_FOUND && !is_last) {
         ask_list(call);
     } else if (err == ERR_NOT_FOUND) {
@@ -391,7 +407,7 @@ static void search(struct platform_call *call, bool is_last)
         call->target = call->list[index];
         call->has_target = true;
         if (call->operation == PLATFORM_LOG) {
-            ask_deployment(call, READ_LOG, call->target.id, "/history/logs", 0);
+            ask_deployment(call, READ_LOG, call->target.id, "/history/logs");
             return;
         }
         decide(call);
@@ -421,6 +437,7 @@ static void on_list_read(struct platform_call *call, const struct answer *answer
 static void on_posted(struct platform_call *call, const struct cloudflare_answer *answer)
 {
     struct note note;
+    uint64_t pause_ms = 0;
     bool was_live = answer->answer != NULL && answer->answer->code == ANSWER_CODE_ALREADY_LIVE;
     call->was_live_already = was_live && call->posts == 1;
     if (answer->result == PLATFORM_DONE && call->wait_ms == 0) {
@@ -428,11 +445,9 @@ static void on_posted(struct platform_call *call, const struct cloudflare_answer
         call_end_note(call, PLATFORM_DONE, &note);
     } else if (answer->result == PLATFORM_DONE || was_live) {
         watch(call, 0);
-    } else if (answer->may_pass && call->posts < POSTS_MAX) {
-        uint64_t pause_ms = fetch_backoff_ms(call->posts, call->pages->api.pause_ms, POLL_MAX_MS,
-                                             &call->pages->api.random);
-        bool is_told = answer->retry_after_ms > pause_ms;
-        ask(call, READ_LIVE, "", is_told ? answer->retry_after_ms : pause_ms);
+    } else if (call->posts < POSTS_MAX && cloudflare_goes_on(&call->pages->api, answer, call->posts,
+                                                             call->deadline_us, &pause_ms)) {
+        ask(call, READ_LIVE, "", pause_ms);
     } else {
         call_fail(call, answer);
     }
@@ -534,7 +549,7 @@ static void begin(struct platform_call *call)
     if (call->operation != PLATFORM_LOG) {
         ask(call, READ_LIVE, "", 0);
     } else if (strlen(call->wanted) == UUID_SIZE && platform_id_is_plain(call->wanted)) {
-        ask_deployment(call, READ_LOG, call->wanted, "/history/logs", 0);
+        ask_deployment(call, READ_LOG, call->wanted, "/history/logs");
     } else {
         ask_list(call);
     }

@@ -47,6 +47,7 @@ struct platform_call {
     unsigned posts;
     unsigned looks;
     bool is_posting;
+    bool is_decided; /* as in pages.c */
     bool is_watching;
     bool has_live;
     bool has_target;
@@ -252,11 +253,16 @@ static void decide(struct platform_call *call)
                  call->target.id);
         call_end_note(call, PLATFORM_DONE, &note);
     } else {
-        post(call);
+        call->is_decided = true;
+        if (cloudflare_is_fresh(&call->workers->api, now_us())) {
+            post(call);
+        } else {
+            look(call, 0);
+        }
     }
 }
 
-/* After a post whose end is not known. */
+/* After a post whose end is not known, or when one would come late after what was read. */
 static void decide_again(struct platform_call *call)
 {
     struct note note;
@@ -303,16 +309,16 @@ static void call_fail(struct platform_call *call, const struct cloudflare_answer
 static void on_posted(struct platform_call *call, const struct cloudflare_answer *answer)
 {
     struct note note;
+    uint64_t pause_ms = 0;
     if (answer->result == PLATFORM_DONE && call->wait_ms == 0) {
         note_set(&note, "the deployment of version %s was accepted", call->target.id);
         call_end_note(call, PLATFORM_DONE, &note);
     } else if (answer->result == PLATFORM_DONE) {
         watch(call, 0);
-    } else if (answer->may_pass && call->posts < POSTS_MAX) {
-        uint64_t pause_ms = fetch_backoff_ms(call->posts, call->workers->api.pause_ms, POLL_MAX_MS,
-                                             &call->workers->api.random);
-        bool is_told = answer->retry_after_ms > pause_ms;
-        look(call, is_told ? answer->retry_after_ms : pause_ms);
+    } else if (call->posts < POSTS_MAX &&
+               cloudflare_goes_on(&call->workers->api, answer, call->posts, call->deadline_us,
+                                  &pause_ms)) {
+        look(call, pause_ms);
     } else {
         call_fail(call, answer);
     }
@@ -354,7 +360,7 @@ static void on_looked(struct platform_call *call, const struct cloudflare_answer
     } else if (err != OK) {
         note_set(&note, "Worker %s has no deployment", call->workers->script);
         call_end_note(call, PLATFORM_REFUSED, &note);
-    } else if (call->posts > 0) {
+    } else if (call->is_decided) {
         decide_again(call);
     } else {
         decide(call);

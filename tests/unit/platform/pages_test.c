@@ -230,6 +230,26 @@ static void deployment_that_went_live_meanwhile_is_left_alone(void **state)
     assert_int_equal(api_stub_count(bench->stub), 4);
 }
 
+/* The rate limit would hold the post up, and a deploy does not wait for it. */
+static void what_was_read_long_before_the_post_is_read_again(void **state)
+{
+    struct platform_bench *bench = *state;
+    bench_end(bench);
+    memset(bench, 0, sizeof *bench);
+    struct cloudflare_options options = bench_begin(bench);
+    struct note note;
+    options.trust_ms = 500;
+    assert_int_equal(pages_create(&options, "demo", &bench->provider, &note), OK);
+    struct platform_ask ask = roll_back;
+    ask.expect_current = BAD_ID;
+    say(bench, LIVE(BAD));
+    api_stub_say(bench->stub, 200, "Ratelimit: \"default\";r=0;t=1\r\n", LIST(BAD "," GOOD));
+    say(bench, LIVE(DEPLOYMENT(OTHER_ID, "production", "6", "deploy", "success", "aaaaaaa6")));
+    bench_ask(bench, &ask);
+    assert_int_equal(bench->result, PLATFORM_REFUSED);
+    assert_int_equal(api_stub_count(bench->stub), 3);
+}
+
 static void reads_are_repeated_whatever_is_wrong_with_the_answer(void **state)
 {
     struct platform_bench *bench = *state;
@@ -262,6 +282,33 @@ static void retry_after_beyond_the_deadline_ends_the_question(void **state)
     bench_ask(bench, &ask);
     assert_int_equal(bench->result, PLATFORM_RATE_LIMITED);
     assert_int_equal(api_stub_count(bench->stub), 1);
+}
+
+/* A post that is told to wait ends the question too, and does not sleep past its deadline. */
+/* Five minutes are the most that Cloudflare blocks anybody for. */
+static void retry_after_holds_nobody_up_for_a_day(void **state)
+{
+    struct platform_bench *bench = *state;
+    struct platform_ask ask = {.operation = PLATFORM_LOOK, .deadline_ms = 1000};
+    api_stub_say(bench->stub, 429, "Retry-After: 86400\r\n", WRONG("971"));
+    bench_ask(bench, &ask);
+    assert_int_equal(bench->retry_after_ms, CLOUDFLARE_BLOCK_MAX_MS);
+    bench_ask(bench, &ask);
+    assert_true(bench->retry_after_ms <= CLOUDFLARE_BLOCK_MAX_MS);
+}
+
+static void post_that_must_wait_beyond_the_deadline_ends_the_question(void **state)
+{
+    struct platform_bench *bench = *state;
+    struct platform_ask ask = roll_back;
+    ask.deadline_ms = 5000;
+    say(bench, LIVE(BAD));
+    say(bench, LIST(BAD "," GOOD));
+    api_stub_say(bench->stub, 429, "Retry-After: 30\r\n", WRONG("971"));
+    bench_ask(bench, &ask);
+    assert_int_equal(bench->result, PLATFORM_RATE_LIMITED);
+    assert_int_equal(bench->retry_after_ms, 30000);
+    assert_int_equal(api_stub_count(bench->stub), 3);
 }
 
 static void exhausted_window_is_respected_before_it_is_refused(void **state)
@@ -364,6 +411,23 @@ static void build_log_is_fetched_as_lines(void **state)
     assert_true(was_asked(bench, 0, "GET " P "/deployments/" BAD_ID "/history/logs HTTP/1.1\r\n"));
 }
 
+/* What failed, or was never for production, has a log all the same. */
+static void build_log_of_any_deployment_is_found_by_its_name(void **state)
+{
+    static const char *const lists[] = {LIST(BAD "," FAILED), LIST(PREVIEW)};
+    struct platform_bench *bench = *state;
+    struct platform_ask ask = {.operation = PLATFORM_LOG, .target = "aaaaaaa4.demo.pages.dev"};
+    for (size_t i = 0; i < 2; i++) {
+        say(bench, lists[i]);
+        say(bench, FINE("{\"total\":1,\"data\":[{\"ts\":\"T1\",\"line\":\"gave up\"}]}"));
+        ask.environment = i == 0 ? "production" : "preview";
+        bench_ask(bench, &ask);
+        assert_int_equal(bench->result, PLATFORM_DONE);
+        assert_string_equal(bench->log, "T1 gave up\n");
+        assert_true(was_asked(bench, 2 * i + 1, "GET " P "/deployments/" OTHER_ID "/history/logs"));
+    }
+}
+
 static void cancelled_question_is_told_once(void **state)
 {
     struct platform_bench *bench = *state;
@@ -454,8 +518,11 @@ int main(void)
         TEST(failure_that_may_have_worked_is_looked_at_before_it_is_repeated),
         TEST(failure_that_did_not_work_is_repeated),
         TEST(deployment_that_went_live_meanwhile_is_left_alone),
+        TEST(what_was_read_long_before_the_post_is_read_again),
         TEST(reads_are_repeated_whatever_is_wrong_with_the_answer),
         TEST(retry_after_beyond_the_deadline_ends_the_question),
+        TEST(retry_after_holds_nobody_up_for_a_day),
+        TEST(post_that_must_wait_beyond_the_deadline_ends_the_question),
         TEST(exhausted_window_is_respected_before_it_is_refused),
         TEST(wrong_credentials_are_told_apart_and_not_repeated),
         TEST(redirect_gets_no_token),
@@ -464,6 +531,7 @@ int main(void)
         TEST(refusal_is_told_with_code_and_ray_and_without_controls),
         TEST(list_marks_nothing_it_does_not_know),
         TEST(build_log_is_fetched_as_lines),
+        TEST(build_log_of_any_deployment_is_found_by_its_name),
         TEST(cancelled_question_is_told_once),
         TEST(closing_ends_what_is_under_way),
         TEST(misshapen_settings_are_refused),

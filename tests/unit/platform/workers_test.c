@@ -136,6 +136,36 @@ static void lost_answer_is_looked_after_before_it_is_repeated(void **state)
     assert_int_equal(api_stub_count(bench->stub), 3);
 }
 
+static void what_was_read_long_before_the_post_is_read_again(void **state)
+{
+    struct platform_bench *bench = *state;
+    bench_end(bench);
+    memset(bench, 0, sizeof *bench);
+    struct cloudflare_options options = bench_begin(bench);
+    struct note note;
+    options.trust_ms = 500;
+    assert_int_equal(workers_create(&options, "edge", &bench->provider, &note), OK);
+    api_stub_say(bench->stub, 200, "Ratelimit: \"default\";r=0;t=1\r\n",
+                 SAID(ONE("d3", V2) "," ONE("d1", V1)));
+    say(bench, SAID(ONE("d4", V2) "," ONE("d3", V2) "," ONE("d1", V1)));
+    bench_ask(bench, &roll_back);
+    assert_int_equal(bench->result, PLATFORM_REFUSED);
+    assert_int_equal(api_stub_count(bench->stub), 2);
+}
+
+static void post_that_must_wait_beyond_the_deadline_ends_the_question(void **state)
+{
+    struct platform_bench *bench = *state;
+    struct platform_ask ask = roll_back;
+    ask.deadline_ms = 5000;
+    say(bench, SAID(ONE("d3", V2) "," ONE("d1", V1)));
+    api_stub_say(bench->stub, 429, "Retry-After: 30\r\n",
+                 "{\"success\":false,\"errors\":[{\"code\":971,\"message\":\"no\"}]}");
+    bench_ask(bench, &ask);
+    assert_int_equal(bench->result, PLATFORM_RATE_LIMITED);
+    assert_int_equal(api_stub_count(bench->stub), 2);
+}
+
 static void answers_of_another_shape_are_failures(void **state)
 {
     static const char *const bodies[] = {"{\"success\":true,\"result\":[]}",
@@ -167,6 +197,8 @@ int main(void)
         TEST(unexpected_or_unknown_versions_are_refused),
         TEST(version_that_has_all_traffic_is_there_already),
         TEST(lost_answer_is_looked_after_before_it_is_repeated),
+        TEST(what_was_read_long_before_the_post_is_read_again),
+        TEST(post_that_must_wait_beyond_the_deadline_ends_the_question),
         TEST(answers_of_another_shape_are_failures),
         TEST(logs_and_lists_are_not_its_business),
 #undef TEST
