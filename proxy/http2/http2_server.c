@@ -75,13 +75,37 @@ void http2_stream_reset(struct http2_stream *stream, uint32_t code)
     http2_server_schedule(stream->server, stream);
 }
 
+/* nghttp2 says it when half of the window has come together. Streams that stand still may hold so
+ * much of it that this never happens, and the others would stand still with them: of the window as
+ * they leave it half is enough. */
+void http2_server_give_back(struct http2_server *server, size_t size)
+{
+    nghttp2_session *session = server->session;
+    (void)nghttp2_session_consume_connection(session, size);
+    int32_t withheld = (int32_t)server->withheld;
+    int32_t taken = nghttp2_session_get_effective_recv_data_length(session) - withheld;
+    int32_t left = nghttp2_session_get_effective_local_window_size(session) - withheld;
+    if (taken > 0 && taken >= left / 2) {
+        (void)nghttp2_submit_window_update(session, NGHTTP2_FLAG_NONE, 0, taken);
+    }
+}
+
+void http2_stream_release(struct http2_stream *stream)
+{
+    size_t size = stream->withheld;
+    CHECK(stream->server->withheld >= size);
+    stream->withheld = 0;
+    stream->server->withheld -= size;
+    http2_server_give_back(stream->server, size);
+}
+
 /* The client gets as much window back as the handler has taken, once it wants more. */
 static void give_back(struct http2_stream *stream)
 {
     bool may_go_on = !stream->is_open || (stream->is_body_wanted && buf_size(&stream->in) == 0);
     if (may_go_on && stream->withheld > 0 && !stream->is_closed) {
-        (void)nghttp2_session_consume(stream->server->session, stream->id, stream->withheld);
-        stream->withheld = 0;
+        (void)nghttp2_session_consume_stream(stream->server->session, stream->id, stream->withheld);
+        http2_stream_release(stream);
     }
 }
 
@@ -439,6 +463,9 @@ static void judge_pace(struct http2_stream *stream)
     }
     if (stream->is_closed || stream->is_reset) {
         return;
+    }
+    if (nghttp2_session_get_local_window_size(server->session) <= 0) {
+        stream->asked_us = now_us; /* Other streams hold all of the window: it may not send. */
     }
     if (keeps_waiting(stream, now_us)) {
         http2_server_count(server, METRIC_HTTP2_STALLED);

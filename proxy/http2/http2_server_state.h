@@ -37,6 +37,7 @@ struct http2_server {
     struct list streams;
     struct list due; /* streams that settle has to look at */
     size_t stream_count;
+    size_t withheld; /* the sum of what streams withhold */
     struct deadline deadline;
     struct ip peer;
     unsigned peer_port;
@@ -97,6 +98,11 @@ extern const struct responder_ops http2_responder_ops;
 /* ---- http2_server.c ---- */
 /* Something is due for the stream (NULL: for the connection): settle comes in this turn. */
 void http2_server_schedule(struct http2_server *server, struct http2_stream *stream);
+/* Of what was withheld the stream does so no more: the client may send as much again, on whatever
+ * stream. */
+void http2_stream_release(struct http2_stream *stream);
+/* So many bytes came for nobody, or are withheld no more. */
+void http2_server_give_back(struct http2_server *server, size_t size);
 /* Lets nghttp2 say what it has to say. */
 void http2_server_pump(struct http2_server *server);
 /* Tells the handler that its client is gone, once. */

@@ -200,7 +200,7 @@ static int finish_trailers(struct http2_stream *stream, bool is_last)
  * answer may send a little more to come to its end in good order, then is asked to stop. */
 static void discard(struct http2_server *server, struct http2_stream *stream, size_t size)
 {
-    (void)nghttp2_session_consume_connection(server->session, size);
+    http2_server_give_back(server, size);
     stream->discarded += size;
     if (stream->is_said && stream->discarded > DISCARDED_MAX) {
         http2_stream_reset(stream, NGHTTP2_NO_ERROR);
@@ -247,6 +247,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     stream->body_received += size;
     stream->asked_us = now_of(server);
     stream->withheld += size;
+    server->withheld += size;
     enum reject_reason reason = judge_size(stream);
     if (reason != REJECT_NONE) {
         return refuse(stream, reject_request(reason));
@@ -312,8 +313,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     struct http2_stream *stream = stream_of(session, id);
     (void)code;
     if (stream != NULL) {
-        (void)nghttp2_session_consume_connection(session, stream->withheld);
-        stream->withheld = 0;
+        http2_stream_release(stream);
         stream->is_closed = true;
         http2_server_schedule(server, stream);
     }

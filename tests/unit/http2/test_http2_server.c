@@ -308,6 +308,71 @@ static void windows_are_given_back_for_what_was_wanted(void **state)
     assert_int_equal(play.gone_count, 1);
 }
 
+/* The sum of what the client was allowed beyond what it may send at first. */
+static size_t allowed(unsigned stream)
+{
+    size_t sum = 0;
+    for (size_t at = 0; at < play.sent_size;) {
+        const unsigned char *frame = (const unsigned char *)play.sent + at;
+        if (frame[3] == WINDOW_UPDATE && frame[8] == stream) {
+            sum += (size_t)frame[10] << 16 | (size_t)frame[11] << 8 | frame[12];
+        }
+        at += FRAME_HEAD + ((size_t)frame[0] << 16 | (size_t)frame[1] << 8 | frame[2]);
+    }
+    return sum;
+}
+
+/* Streams whose handlers want nothing, and all that they may send. */
+static void ask_in_vain(unsigned count)
+{
+    static char piece[16384];
+    for (unsigned i = 0; i < count; i++) {
+        ask(1 + 2 * i, false);
+        for (size_t size = 0; size < HTTP2_STREAM_WINDOW; size += sizeof piece) {
+            send_frame(DATA, 0, 1 + 2 * i, bytes_make(piece, sizeof piece));
+        }
+    }
+}
+
+static void a_stream_goes_on_while_others_stand_still(void **state)
+{
+    static char piece[16384];
+    enum { FIRST_WINDOW = 65535, HELD = 3 * HTTP2_STREAM_WINDOW };
+    (void)state;
+    begin();
+    ask_in_vain(3);
+    play.is_wanted = true;
+    ask(7, false);
+    for (size_t size = 0; size < 2 << 20; size += sizeof piece) {
+        assert_true(FIRST_WINDOW + allowed(0) >= HELD + size + sizeof piece);
+        send_frame(DATA, 0, 7, bytes_make(piece, sizeof piece));
+        turn();
+        size_t left = FIRST_WINDOW + allowed(0) - size - sizeof piece;
+        assert_true(left <= HTTP2_CONNECTION_WINDOW); /* what stands still counts */
+    }
+    assert_int_equal(play.body_size, 2 << 20);
+    finish();
+}
+
+static void who_may_not_send_owes_nothing(void **state)
+{
+    (void)state;
+    begin();
+    ask_in_vain(HTTP2_CONNECTION_WINDOW / HTTP2_STREAM_WINDOW);
+    play.is_wanted = true;
+    ask(21, false);
+    play_turn(&play.loop, 40000);
+    assert_int_equal(frames(HEADERS, 21) + frames(RST_STREAM, 21), 0);
+    loop_enter(&play.loop);
+    play.calls[0]->ops->want_body(play.calls[0], true);
+    loop_leave(&play.loop);
+    play_turn(&play.loop, 29000);
+    assert_int_equal(frames(HEADERS, 21), 0);
+    play_turn(&play.loop, 2000);
+    assert_int_equal(frames(HEADERS, 21), 1); /* 408 */
+    finish();
+}
+
 static void a_source_stops_at_the_window_and_goes_on_behind_it(void **state)
 {
     static char piece[64 * 1024];
@@ -671,6 +736,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_streams_say_in_a_turn_goes_out_in_one_write),
         cmocka_unit_test(windows_are_given_back_for_what_was_wanted),
+        cmocka_unit_test(a_stream_goes_on_while_others_stand_still),
+        cmocka_unit_test(who_may_not_send_owes_nothing),
         cmocka_unit_test(a_source_stops_at_the_window_and_goes_on_behind_it),
         cmocka_unit_test(a_full_socket_stops_the_source_too),
         cmocka_unit_test(a_stream_that_was_reset_is_gone_at_once),
