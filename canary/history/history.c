@@ -495,7 +495,8 @@ static void advance_closing(struct history *history)
         log_error("state file %s: %zu changes are lost", history->path, history->queued);
         drop_queue(history);
     }
-    if (history->reader.running != NULL || history->is_close_job_done) {
+    bool is_reading = history->reader.running != NULL || history->retaining.is_checking;
+    if (is_reading || history->is_close_job_done) {
         return;
     }
     history->is_close_job_done = true;

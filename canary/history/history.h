@@ -245,7 +245,8 @@ MUST_USE enum err history_export(struct history *history, const char *path,
 
 /* Takes what is older than `before_us` out of the trail and of the rollbacks, a bounded number of
  * rows at a time: exported to a file beside the state file, then removed, with an anchor at which
- * history_verify begins. All or nothing; refused when the chain is broken. The result is
+ * history_verify begins. All or nothing; refused when the chain is broken: it is walked on a
+ * connection of its own first, and only the rows that go are a write's delay. The result is
  * {"rows","rollbacks","path","has_more"}. ERR_EXISTS: it is being done; ERR_CLOSED. `on_done` comes
  * later on the loop, or with ERR_CLOSED from history_close. */
 MUST_USE enum err history_retain(struct history *history, int64_t before_us, int64_t now_us,

@@ -23,7 +23,10 @@ struct retaining {
     int64_t before_us;
     int64_t now_us;
     history_on_read *on_done; /* NULL: nothing is to be done */
-    bool is_started;
+    uv_work_t check_job;      /* walks the chain beside the writing half, */
+    bool is_checking;
+    bool is_checked; /* after which rows may be taken out, */
+    bool is_started; /* by a job of the writing half */
     void *context;
     json_t *result; /* owned */
     enum err err;
@@ -78,7 +81,7 @@ void history_arm(struct history *history);
 /* Goes on with the next job, or with closing. */
 void history_advance(struct history *history);
 
-/* Begins the job that was asked for; false: there is none. */
+/* Goes on with what was asked for; true: a job of the writing half has begun. */
 bool history_start_retain(struct history *history);
 /* Tells ERR_CLOSED if it has not begun. */
 void history_stop_retain(struct history *history);

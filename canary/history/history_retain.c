@@ -1,4 +1,5 @@
-/* Taking old rows out: one job of the writing half, between two batches. */
+/* Taking old rows out: a walk over the whole chain beside the writing half, then one job of that,
+ * between two batches. */
 #include <stdlib.h>
 
 #include "canary/history/history_private.h"
@@ -22,12 +23,10 @@ static void run_retain(uv_work_t *job)
     }
 }
 
-static void on_retain_done(uv_work_t *job, int status)
+/* Tells what came of it; nothing is asked for any more then. */
+static void finish(struct history *history)
 {
-    struct history *history = job->data;
     struct retaining *retaining = &history->retaining;
-    (void)status;
-    history->is_running = false;
     if (retaining->err != OK && retaining->note.text[0] == '\0') {
         note_set(&retaining->note, "old rows stay: %s", err_text(retaining->err));
     }
@@ -42,13 +41,76 @@ static void on_retain_done(uv_work_t *job, int status)
     *retaining = (struct retaining){0};
     on_done(context, err, result);
     json_decref(result);
+}
+
+static void on_retain_done(uv_work_t *job, int status)
+{
+    struct history *history = job->data;
+    (void)status;
+    history->is_running = false;
+    finish(history);
     history_advance(history);
+}
+
+/* ---- the walk ---- */
+
+static json_t *nothing_done(void)
+{
+    return json_pack("{s:i, s:i, s:s, s:b}", "rows", 0, "rollbacks", 0, "path", "", "has_more", 0);
+}
+
+/* A connection of its own: neither the lists that people ask for wait for it, nor any write. */
+static void run_check(uv_work_t *job)
+{
+    struct history *history = job->data;
+    struct retaining *retaining = &history->retaining;
+    struct store_options options = {.path = history->path, .is_reader = true};
+    struct store *store = NULL;
+    bool may_retain = false;
+    retaining->err = store_open(&options, &store, &retaining->note);
+    if (retaining->err == OK) {
+        retaining->err =
+            store_may_retain(store, retaining->before_us, &may_retain, &retaining->note);
+    }
+    store_close(store);
+    if (retaining->err == OK && !may_retain) {
+        retaining->result = nothing_done();
+        retaining->err = retaining->result != NULL ? OK : ERR_NOMEM;
+    }
+}
+
+static void on_checked(uv_work_t *job, int status)
+{
+    struct history *history = job->data;
+    struct retaining *retaining = &history->retaining;
+    (void)status;
+    retaining->is_checking = false;
+    retaining->is_checked = true;
+    if (history->is_closing) {
+        history_stop_retain(history);
+    } else if (retaining->err != OK || retaining->result != NULL) {
+        finish(history);
+    }
+    history_advance(history);
+}
+
+static void start_check(struct history *history)
+{
+    struct retaining *retaining = &history->retaining;
+    retaining->is_checking = true;
+    retaining->check_job.data = history;
+    int failed = uv_queue_work(history->loop, &retaining->check_job, run_check, on_checked);
+    CHECK(failed == 0);
 }
 
 bool history_start_retain(struct history *history)
 {
     struct retaining *retaining = &history->retaining;
-    if (retaining->on_done == NULL || retaining->is_started) {
+    if (retaining->on_done == NULL || retaining->is_checking || retaining->is_started) {
+        return false;
+    }
+    if (!retaining->is_checked) {
+        start_check(history);
         return false;
     }
     history->is_running = true;
@@ -64,8 +126,9 @@ void history_stop_retain(struct history *history)
 {
     struct retaining *retaining = &history->retaining;
     history_on_read *on_done = retaining->on_done;
-    if (on_done != NULL && !retaining->is_started) {
+    if (on_done != NULL && !retaining->is_checking && !retaining->is_started) {
         void *context = retaining->context;
+        json_decref(retaining->result);
         *retaining = (struct retaining){0};
         on_done(context, ERR_CLOSED, NULL);
     }

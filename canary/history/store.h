@@ -48,13 +48,26 @@ MUST_USE enum err store_audit(struct store *store, const struct history_query *q
 MUST_USE enum err store_verify(struct store *store, json_t **ret_result, struct note *note);
 /* The same within a transaction that is open. */
 MUST_USE enum err store_verify_inside(struct store *store, json_t **ret_result, struct note *note);
+/* Where the trail is broken. */
+struct store_flaw {
+    int64_t seq;     /* 0: nowhere */
+    const char *why; /* static */
+};
+/* Only the rows up to `last`, and the one behind it, which must be there; within a transaction. */
+MUST_USE enum err store_verify_prefix(struct store *store, int64_t last,
+                                      struct store_flaw *ret_flaw, struct note *note);
 MUST_USE enum err store_export(struct store *store, const char *path, json_t **ret_result,
                                struct note *note);
 
+/* Is there something that store_retain would take out, and is the whole trail sound? For another
+ * connection than the writer's: the walk takes as long as the trail is. ERR_IO also when it is
+ * broken: the note says where. */
+MUST_USE enum err store_may_retain(struct store *store, int64_t before_us, bool *ret_may,
+                                   struct note *note);
 /* Takes the rows of the trail that are older than `before_us` out, and the rollbacks of then, at
  * most STORE_RETAIN_MAX of each: exported to a file beside the state file, removed, an anchor in
- * their place, all or nothing. Gives {"rows","rollbacks","path","has_more"}; rows 0: nothing is so
- * old. ERR_IO, ERR_NOMEM. */
+ * their place, all or nothing. What goes is checked once more, what stays is not. Gives
+ * {"rows","rollbacks","path","has_more"}; rows 0: nothing is so old. ERR_IO, ERR_NOMEM. */
 MUST_USE enum err store_retain(struct store *store, int64_t before_us, int64_t now_us,
                                json_t **ret_result, struct note *note);
 /* How often, how well and how fast, by period; see history_read_summary. */

@@ -125,14 +125,16 @@ static enum err read_last_seq(struct store *store, int64_t *ret_seq, struct note
     return OK;
 }
 
-static enum err walk_rows(struct store *store, struct walk *walk, struct note *note)
+static enum err walk_rows(struct store *store, int64_t last, struct walk *walk, struct note *note)
 {
     sqlite3_stmt *statement = NULL;
     enum err err =
-        prepare(store, "SELECT " AUDIT_COLUMNS " FROM audit ORDER BY seq", &statement, note);
+        prepare(store, "SELECT " AUDIT_COLUMNS " FROM audit WHERE seq <= ?1 ORDER BY seq",
+                &statement, note);
     if (err != OK) {
         return err;
     }
+    (void)sqlite3_bind_int64(statement, 1, last);
     int code = sqlite3_step(statement);
     for (; err == OK && code == SQLITE_ROW; code = sqlite3_step(statement)) {
         err = take_row(walk, statement);
@@ -160,7 +162,7 @@ enum err store_verify_inside(struct store *store, json_t **ret_result, struct no
     int64_t last_seq = 0;
     enum err err = read_anchor(store, &walk, note);
     if (err == OK) {
-        err = walk_rows(store, &walk, note);
+        err = walk_rows(store, INT64_MAX, &walk, note);
     }
     if (err == OK) {
         err = read_last_seq(store, &last_seq, note);
@@ -183,6 +185,25 @@ enum err store_verify_inside(struct store *store, json_t **ret_result, struct no
         return ERR_NOMEM;
     }
     *ret_result = result;
+    return OK;
+}
+
+/* The row behind the last one says whether that follows from it. */
+enum err store_verify_prefix(struct store *store, int64_t last, struct store_flaw *ret_flaw,
+                             struct note *note)
+{
+    struct walk walk = {.why = NULL};
+    enum err err = read_anchor(store, &walk, note);
+    if (err == OK) {
+        err = walk_rows(store, last + 1, &walk, note);
+    }
+    if (err != OK) {
+        return err;
+    }
+    if (walk.seq != last + 1) {
+        note_bad(&walk, walk.seq + 1, "it is missing");
+    }
+    *ret_flaw = (struct store_flaw){walk.first_bad, walk.why};
     return OK;
 }
 

@@ -1,5 +1,8 @@
 /* Taking the oldest rows out: exported first, then removed, in one transaction.
  *
+ * Before that the whole chain is walked, on a connection that only reads, so that no write waits
+ * for it; the transaction itself walks no more than what it removes.
+ *
  * The trail's trigger that forbids deleting is lifted and put back inside the transaction, so there
  * is no moment at which anybody else could delete. The export is complete and on the disk, under
  * its own name, before the first row goes: a crash leaves the rows, or the file and the anchor, and
@@ -309,17 +312,46 @@ static enum err take_out(struct retention *retention)
 }
 
 /* What is broken must be seen by somebody before it may go. */
-static enum err check_chain(struct retention *retention)
+static enum err refuse_broken(long long seq, const char *why, struct note *note)
+{
+    note_set(note, "old rows stay: row %lld of the audit trail is broken: %s", seq, why);
+    return ERR_IO;
+}
+
+static enum err check_all(struct retention *retention)
 {
     json_t *result = NULL;
     enum err err = store_verify_inside(retention->store, &result, retention->note);
     if (err == OK && !json_is_true(json_object_get(result, "intact"))) {
-        note_set(retention->note, "old rows stay: row %lld of the audit trail is broken: %s",
-                 (long long)json_integer_value(json_object_get(result, "first_bad")),
-                 json_string_value(json_object_get(result, "why")));
-        err = ERR_IO;
+        err = refuse_broken(json_integer_value(json_object_get(result, "first_bad")),
+                            json_string_value(json_object_get(result, "why")), retention->note);
     }
     json_decref(result);
+    return err;
+}
+
+/* Between the walk over all of it and now somebody may have been at the file. */
+static enum err check_what_goes(struct retention *retention)
+{
+    struct store_flaw flaw;
+    enum err err = store_verify_prefix(retention->store, retention->last, &flaw, retention->note);
+    return err == OK && flaw.seq != 0 ? refuse_broken(flaw.seq, flaw.why, retention->note) : err;
+}
+
+enum err store_may_retain(struct store *store, int64_t before_us, bool *ret_may, struct note *note)
+{
+    struct retention retention = {.store = store, .before_us = before_us, .note = note};
+    if (sqlite3_exec(store_database(store), "BEGIN", NULL, NULL, NULL) != SQLITE_OK) {
+        return failed(&retention);
+    }
+    enum err err = find_rows(&retention);
+    if (err == OK && retention.last != 0) {
+        err = check_all(&retention);
+    }
+    (void)sqlite3_exec(store_database(store), "COMMIT", NULL, NULL, NULL);
+    if (err == OK) {
+        *ret_may = retention.last != 0;
+    }
     return err;
 }
 
@@ -329,7 +361,7 @@ static enum err retain_in_transaction(struct retention *retention)
     if (err != OK || retention->last == 0) {
         return err;
     }
-    err = check_chain(retention);
+    err = check_what_goes(retention);
     if (err != OK) {
         return err;
     }

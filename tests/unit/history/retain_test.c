@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "canary/history/store.h"
 #include "tests/unit/history/history_bench.h"
 
 /* Of the rows that a_trail writes: row n is of day n. */
@@ -68,12 +70,32 @@ static ssize_t faulty_write(int file, const void *data, size_t size)
     return is_faulty() ? -1 : write(file, data, size);
 }
 
+/* ---- a disk that stands still for who reads next ---- */
+
+static struct {
+    atomic_bool is_asked; /* the next read is held, */
+    atomic_bool is_held;  /* and is */
+    uv_sem_t go_on;
+} hold;
+
+static ssize_t held_pread(int file, void *data, size_t size, off_t at)
+{
+    bool is_asked = true;
+    if (atomic_compare_exchange_strong(&hold.is_asked, &is_asked, false)) {
+        atomic_store(&hold.is_held, true);
+        uv_sem_wait(&hold.go_on);
+    }
+    return pread(file, data, size, at);
+}
+
 static void arm(long at, bool is_crash)
 {
     static const struct {
         const char *name;
         sqlite3_syscall_ptr call;
-    } calls[] = {{"pwrite", (sqlite3_syscall_ptr)faulty_pwrite},
+    } calls[] = {{"pread", (sqlite3_syscall_ptr)held_pread},
+                 {"pread64", (sqlite3_syscall_ptr)held_pread},
+                 {"pwrite", (sqlite3_syscall_ptr)faulty_pwrite},
                  {"pwrite64", (sqlite3_syscall_ptr)faulty_pwrite},
                  {"write", (sqlite3_syscall_ptr)faulty_write}};
     sqlite3_vfs *vfs = sqlite3_vfs_find("unix-excl");
@@ -298,6 +320,57 @@ static void second_request_waits_for_none_and_closing_ends_it(void **state)
     assert_int_equal(bench->read_count, before + 1);
 }
 
+/* The chain is as long as years are; what is to be written does not wait for the walk. */
+static void walk_over_the_chain_holds_no_write_up(void **state)
+{
+    struct bench *bench = *state;
+    a_trail(bench, 1, 10);
+    assert_int_equal(uv_sem_init(&hold.go_on, 0), 0);
+    atomic_store(&hold.is_asked, true);
+    assert_int_equal(history_retain(bench->history, 7 * DAY_US, NOW_DAY * DAY_US, on_read, bench),
+                     OK);
+    while (!atomic_load(&hold.is_held) && bench->read_count == 0) {
+        (void)uv_run(&bench->loop, UV_RUN_NOWAIT);
+    }
+    assert_true(atomic_load(&hold.is_held));
+    a_trail(bench, 11, 12);
+    assert_int_equal(bench->read_count, 0);
+    uv_sem_post(&hold.go_on);
+    assert_int_equal(wait_read(bench), OK);
+    assert_int_equal(number_of(bench, "rows"), 6);
+    assert_int_equal(intact_rows(bench), 7);
+    uv_sem_destroy(&hold.go_on);
+}
+
+static void on_history_closed(void *context)
+{
+    ((struct bench *)context)->is_closed = 1;
+}
+
+static void closing_waits_for_the_walk(void **state)
+{
+    struct bench *bench = *state;
+    a_trail(bench, 1, 10);
+    assert_int_equal(uv_sem_init(&hold.go_on, 0), 0);
+    atomic_store(&hold.is_asked, true);
+    assert_int_equal(history_retain(bench->history, 7 * DAY_US, NOW_DAY * DAY_US, on_read, bench),
+                     OK);
+    while (!atomic_load(&hold.is_held)) {
+        (void)uv_run(&bench->loop, UV_RUN_NOWAIT);
+    }
+    bench->is_closed = 0;
+    history_close(bench->history, on_history_closed, bench);
+    (void)uv_run(&bench->loop, UV_RUN_NOWAIT);
+    assert_int_equal(bench->is_closed, 0);
+    uv_sem_post(&hold.go_on);
+    while (bench->is_closed == 0) {
+        (void)uv_run(&bench->loop, UV_RUN_ONCE);
+    }
+    bench->history = NULL;
+    assert_int_equal(bench->read, ERR_CLOSED);
+    uv_sem_destroy(&hold.go_on);
+}
+
 /* ---- attacks ---- */
 
 static void what_was_done_by_hand_is_named(void **state)
@@ -347,6 +420,36 @@ static void broken_rows_are_not_taken_out(void **state)
     assert_int_equal(number_of(bench, "rows"), 10);
     assert_int_equal(export_count(bench), 0);
     assert_non_null(strstr(history_condition(bench->history), "row 3"));
+}
+
+/* Also by somebody who was at it after the walk. */
+static void rows_that_go_are_checked_when_they_go(void **state)
+{
+    static const char *const attacks[] = {
+        "DROP TRIGGER audit_is_not_updated; UPDATE audit SET actor='x' WHERE seq=3",
+        "DROP TRIGGER audit_is_not_updated; UPDATE audit SET previous=x'00' WHERE seq=7",
+        "DROP TRIGGER audit_is_not_deleted; DELETE FROM audit WHERE seq=7;"
+        "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++) {
+        struct bench *bench = NULL;
+        struct store *store = NULL;
+        struct note note = {""};
+        json_t *result = NULL;
+        (void)setup((void **)&bench);
+        a_trail(bench, 1, 10);
+        bench_close(bench);
+        struct store_options options = {.path = bench->path};
+        assert_int_equal(store_open(&options, &store, &note), OK);
+        assert_int_equal(sqlite3_exec(store_database(store), attacks[i], NULL, NULL, NULL),
+                         SQLITE_OK);
+        assert_int_equal(store_retain(store, 7 * DAY_US, NOW_DAY * DAY_US, &result, &note), ERR_IO);
+        assert_non_null(strstr(note.text, "is broken"));
+        store_close(store);
+        assert_int_equal(export_count(bench), 0);
+        (void)teardown((void **)&bench);
+    }
 }
 
 static void export_that_cannot_be_written_keeps_the_rows(void **state)
@@ -538,8 +641,11 @@ int main(int argc, char **argv)
         TEST(newest_row_stays_however_old_it_is),
         TEST(rollbacks_go_with_the_rows_of_their_time_but_not_while_they_run),
         TEST(second_request_waits_for_none_and_closing_ends_it),
+        TEST(walk_over_the_chain_holds_no_write_up),
+        TEST(closing_waits_for_the_walk),
         cmocka_unit_test(what_was_done_by_hand_is_named),
         TEST(broken_rows_are_not_taken_out),
+        cmocka_unit_test(rows_that_go_are_checked_when_they_go),
         TEST(export_that_cannot_be_written_keeps_the_rows),
         cmocka_unit_test(crash_at_any_point_leaves_all_or_nothing),
         cmocka_unit_test(disk_that_is_full_at_any_point_leaves_all_or_nothing),
