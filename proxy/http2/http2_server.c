@@ -9,7 +9,8 @@ enum {
     NOTICE_US = 1000 * 1000, /* how long a client may take to answer the notice */
     LOOK_US = 500 * 1000,    /* between two looks at the streams' progress */
     US_PER_MS = 1000,
-    PARTS = 2 /* to close: the stream, our turn */
+    WAITING_MAX = 128, /* frames but DATA: who takes none asks for no more */
+    PARTS = 2          /* to close: the stream, our turn */
 };
 
 static uint64_t now_of(const struct http2_server *server)
@@ -255,14 +256,19 @@ static void look_in_time(struct http2_server *server)
     }
 }
 
+/* A client that writes before it reads would wait for us as we for it: its frames are read whether
+ * it takes ours or not (RFC 9113 section 5.2.2), until too many of ours wait for it. */
 static void watch(struct http2_server *server)
 {
+    bool is_blocked = stream_is_blocked(server->stream);
     note_active(server);
     look_in_time(server);
-    if (stream_is_blocked(server->stream)) {
+    if (!is_blocked) {
+        server->sent_us = now_of(server);
+    }
+    if (is_blocked && nghttp2_session_get_outbound_queue_size(server->session) > WAITING_MAX) {
         stream_read_stop(server->stream);
     } else if (!server->has_peer_finished) {
-        server->sent_us = now_of(server);
         stream_read_start(server->stream);
     }
 }

@@ -1,10 +1,13 @@
 """HTTP/2 in front: the same exchange as HTTP/1.1 has, at the pace of both sides, to a good end."""
 
+import fcntl
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 
@@ -291,6 +294,23 @@ def an_origin_that_does_not_read_stops_the_client(stage):
                 gate.set()
     expect(gate.is_set(), True, "the client was stopped before all was sent")
     expect(client.read_answer(stream, 60 * SLOW).body, str(size).encode(), "all of it came")
+
+
+@case(http2=True)
+def who_writes_before_it_reads_is_read(stage):
+    """The socket is full of an answer that nobody takes; what its client says meanwhile is heard."""
+    stage.origin.reply = lambda request: answer(body=b"x" * (32 << 20) if request.method == "GET" else b"ok")
+    client = stage.http2(settings=[(h2.INITIAL_WINDOW_SIZE, 0x7fffffff)], window=0x7fff0000 - 65535)
+    download = client.ask(stage.host)
+    waiting = [-1, 0]
+    while waiting[-1] == 0 or waiting[-1] != waiting[-2]:  # until no more comes
+        time.sleep(0.3)
+        waiting.append(struct.unpack("i", fcntl.ioctl(client.link.sock, termios.FIONREAD, bytes(4)))[0])
+    body = os.urandom(60000)
+    client.ask(stage.host, "POST", body=body)
+    wait_for(lambda: [request.body for request in stage.origin.requests[1:]] == [body], "the origin has the body")
+    client.reset(download)
+    wait_for(lambda: stage.serin.metrics().sum("serin_requests_in_flight", service=stage.name) == 0, "nothing in flight")
 
 
 @case(http2=True, proxy=SHORT)

@@ -429,6 +429,41 @@ static void a_full_socket_stops_the_source_too(void **state)
     finish();
 }
 
+static void who_writes_before_it_reads_is_read_up_to_a_bound(void **state)
+{
+    (void)state;
+    begin();
+    play.is_wanted = true;
+    ask(1, true);
+    play.is_clogged = true;
+    loop_enter(&play.loop);
+    head(0, BODY_CHUNKED);
+    play.calls[0]->ops->body(play.calls[0], BYTES("answer"));
+    loop_leave(&play.loop);
+    turn();
+    assert_true(play.stream.queued > 0);
+    assert_true(play.stream.is_reading);
+    ask(3, false);
+    send_frame(DATA, END_STREAM, 3, BYTES("body"));
+    assert_int_equal(play.end_count, 1);
+    send_frame(RST_STREAM, 0, 1, bytes_make("\0\0\0\x08", 4));
+    assert_int_equal(play.gone_count, 1);
+    for (unsigned i = 0; i < 150; i++) { /* within the budget */
+        send_frame(PING, 0, 0, BYTES("12345678"));
+    }
+    assert_false(play.stream.is_reading);
+    assert_int_equal(frames(PING, 0), 0);
+    play.is_clogged = false;
+    play.stream.queued = 0;
+    loop_enter(&play.loop);
+    play.stream.listener->on_drained(&play.stream);
+    loop_leave(&play.loop);
+    turn();
+    assert_true(play.stream.is_reading);
+    assert_int_equal(frames(PING, 0), 150);
+    finish();
+}
+
 static void a_stream_that_was_reset_is_gone_at_once(void **state)
 {
     (void)state;
@@ -740,6 +775,7 @@ int main(void)
         cmocka_unit_test(who_may_not_send_owes_nothing),
         cmocka_unit_test(a_source_stops_at_the_window_and_goes_on_behind_it),
         cmocka_unit_test(a_full_socket_stops_the_source_too),
+        cmocka_unit_test(who_writes_before_it_reads_is_read_up_to_a_bound),
         cmocka_unit_test(a_stream_that_was_reset_is_gone_at_once),
         cmocka_unit_test(blocks_are_used_again),
         cmocka_unit_test(silence_ends_the_connection),
