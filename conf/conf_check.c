@@ -172,8 +172,7 @@ static void check_limits(const struct conf *conf, struct conf_errors *errors)
     }
 }
 
-/* Would a connection to this endpoint come back to ourselves? */
-static bool is_own_address(const struct conf_endpoint *endpoint, const struct conf_address *address)
+bool conf_is_at(const struct conf_endpoint *endpoint, const struct conf_address *address)
 {
     struct ip ip;
     if (endpoint->host == NULL || endpoint->port != port_of(address) ||
@@ -198,11 +197,11 @@ const struct conf_address *conf_own_address(const struct conf *conf,
                                             const struct conf_endpoint *endpoint)
 {
     for (size_t i = 0; i < conf->listener_count; i++) {
-        if (is_own_address(endpoint, &conf->listeners[i].address)) {
+        if (conf_is_at(endpoint, &conf->listeners[i].address)) {
             return &conf->listeners[i].address;
         }
     }
-    return is_own_address(endpoint, &conf->admin.address) ? &conf->admin.address : NULL;
+    return conf_is_at(endpoint, &conf->admin.address) ? &conf->admin.address : NULL;
 }
 
 static void check_is_elsewhere(const struct conf *conf, const struct conf_endpoint *endpoint,

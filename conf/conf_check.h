@@ -12,6 +12,8 @@ MUST_USE enum err conf_check(const struct conf *conf, struct conf_errors *errors
 
 /* What is wrong with the steps of a rollout (CONF_STEP_PAUSE among them), or NULL. Pure. */
 const char *conf_steps_fault(const uint32_t *steps_ppm, size_t step_count);
+/* Would a connection to the endpoint come to what listens at the address? Pure. */
+bool conf_is_at(const struct conf_endpoint *endpoint, const struct conf_address *address);
 /* The address of this configuration, a listener's or the admin API's, that a connection to the
  * endpoint would come back to, or NULL. Pure. */
 const struct conf_address *conf_own_address(const struct conf *conf,

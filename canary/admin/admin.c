@@ -12,6 +12,7 @@
 #include "canary/admin/problem.h"
 #include "canary/admin/routes.h"
 #include "canary/admin/views.h"
+#include "conf/conf_check.h"
 #include "proxy/base/check.h"
 
 enum { CALL_TAG = TAG('a', 'c', 'a', 'l'), CALL_ARENA_MAX = 1024 * 1024, REAL_DIGITS = 12 };
@@ -68,6 +69,11 @@ enum err admin_reload(struct admin *admin, const struct conf_admin *conf, struct
         call_end_streams(admin);
     }
     return OK;
+}
+
+bool admin_is_at(const struct admin *admin, const struct conf_endpoint *endpoint)
+{
+    return conf_is_at(endpoint, &admin->address);
 }
 
 void admin_destroy(struct admin *admin)

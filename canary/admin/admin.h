@@ -332,6 +332,9 @@ MUST_USE enum err admin_create(const struct admin_options *options, struct admin
  * for life: with none of the new tokens to protect it, where other machines reach it, ERR_STATE. */
 MUST_USE enum err admin_reload(struct admin *admin, const struct conf_admin *conf,
                                struct note *note);
+/* Would a connection to the endpoint reach the API? At the address that is listened on, whatever a
+ * reload says. */
+bool admin_is_at(const struct admin *admin, const struct conf_endpoint *endpoint);
 /* CHECKs that no call is under way. */
 void admin_destroy(struct admin *admin);
 

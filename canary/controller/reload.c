@@ -306,6 +306,38 @@ static void report(struct controller *controller, const struct conf_errors *erro
     buf_finish(&text);
 }
 
+/* The file was held against the address that it says itself; the one before is listened on until a
+ * restart. */
+static enum err check_is_elsewhere(const struct controller *controller,
+                                   const struct conf_service *service,
+                                   const struct conf_version *version, struct note *note)
+{
+    for (size_t i = 0; i < version->endpoint_count; i++) {
+        if (admin_is_at(controller->admin, &version->endpoints[i])) {
+            note_set(note,
+                     "services.%s: %s is where the admin API listens until a restart, which "
+                     "clients are not to reach",
+                     service->name, version->endpoints[i].url);
+            return ERR_STATE;
+        }
+    }
+    return OK;
+}
+
+static enum err check_places(const struct controller *controller, const struct conf *conf,
+                             struct note *note)
+{
+    enum err err = OK;
+    for (size_t i = 0; i < conf->service_count && err == OK; i++) {
+        const struct conf_service *service = &conf->services[i];
+        err = check_is_elsewhere(controller, service, &service->previous, note);
+        if (err == OK && service->has_current) {
+            err = check_is_elsewhere(controller, service, &service->current, note);
+        }
+    }
+    return err;
+}
+
 /* The tokens come last: nothing after them can fail. */
 static enum err prepare(struct controller *controller, struct conf *conf, struct takeover *takeover,
                         struct note *note)
@@ -314,7 +346,10 @@ static enum err prepare(struct controller *controller, struct conf *conf, struct
     if (err != OK) {
         return err;
     }
-    err = match(controller, takeover);
+    err = check_places(controller, takeover->base->conf, note);
+    if (err == OK) {
+        err = match(controller, takeover);
+    }
     if (err == OK) {
         err = crew_bind(controller->crew, takeover->base->conf, note, &takeover->binding);
     }

@@ -422,8 +422,10 @@ static bool is_place_sound(const struct controller *controller, const struct ste
                                           conf->has_current ? &conf->current : NULL};
     struct note detail;
     for (size_t i = 0; i < version->endpoint_count; i++) {
-        if (conf_own_address(controller->base->conf, &version->endpoints[i]) != NULL) {
-            note_set(&detail, "%s is where this proxy itself listens.", version->endpoints[i].url);
+        const struct conf_endpoint *endpoint = &version->endpoints[i];
+        if (conf_own_address(controller->base->conf, endpoint) != NULL ||
+            admin_is_at(controller->admin, endpoint)) {
+            note_set(&detail, "%s is where this proxy itself listens.", endpoint->url);
             refuse(asker, ADMIN_INVALID, detail.text, wish->url_field);
             return false;
         }

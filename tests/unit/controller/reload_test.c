@@ -291,6 +291,35 @@ static void reload_that_fails_leaves_everything(void **state)
     assert_int_equal(reload_with(bench, "second"), 200);
 }
 
+/* The file moves the API away; until a restart it is where it was, and nobody is to reach it
+ * through the proxy. */
+static void origin_at_the_admin_address_of_before_is_refused(void **state)
+{
+    struct bench *bench = *state;
+    char more[256];
+    char service[512];
+    char start[256];
+    unsigned port = bench_free_port();
+    bench_stop(bench);
+    (void)snprintf(more, sizeof more, "admin: {address: '127.0.0.1:%u'}\n", port);
+    bench_configure(bench, more, OTHER);
+    assert_int_equal(bench_start(bench), OK);
+    (void)snprintf(service, sizeof service,
+                   "  - name: other\n"
+                   "    previous: {deployment: s1, endpoints: ['http://127.0.0.1:1']}\n"
+                   "    current: {deployment: c2, endpoints: ['http://127.0.0.1:%u']}\n",
+                   port);
+    bench_configure(bench, "", service);
+    assert_int_equal(reload_with(bench, NULL), 422);
+    assert_non_null(strstr(bench->controller->reload_note.text, "admin API listens"));
+    bench_configure(bench, "", OTHER);
+    assert_int_equal(reload_with(bench, NULL), 200);
+    (void)snprintf(start, sizeof start, "{\"deployment\":\"c3\",\"url\":\"http://127.0.0.1:%u\"}",
+                   port);
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/services/other/rollout", start),
+                     422);
+}
+
 static void reload_by_token_is_audited_with_its_name(void **state)
 {
     struct bench *bench = *state;
@@ -323,6 +352,7 @@ int main(void)
         TEST(list_that_waits_gives_nothing_to_a_service_that_came_back),
         TEST(reports_stay_beside_the_state_file_that_is_written),
         TEST(reload_that_fails_leaves_everything),
+        TEST(origin_at_the_admin_address_of_before_is_refused),
         TEST(reload_by_token_is_audited_with_its_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
