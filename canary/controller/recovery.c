@@ -391,19 +391,30 @@ enum err controller_begin_services(struct controller *controller)
 
 /* ---- another state file ---- */
 
-/* Where it stands, and the rollback that a start would go on with. */
-static void write_service_anew(struct controller *controller, const struct steward *steward)
+/* The rollback that a start would go on with, or the last one, which a key may stand for. */
+static const struct record *record_to_keep(const struct steward *steward)
 {
     const struct rollout *rollout = &steward->engine.rollout;
+    bool is_open = rollout->has_record && (rollout->record.status == RECORD_IN_PROGRESS ||
+                                           rollout->phase == ROLLOUT_ROLLBACK_FAILED);
+    if (is_open) {
+        return &rollout->record;
+    }
+    return steward->has_written ? &steward->written : NULL;
+}
+
+/* Where it stands, and its rollback. */
+static void write_service_anew(struct controller *controller, const struct steward *steward)
+{
+    const struct record *record = record_to_keep(steward);
     struct history_service state;
     struct history_rollback row;
     struct history_change change = {.service = &state};
     char *evidence = NULL;
     controller_fill_state(controller, steward, &state);
-    if (rollout->has_record && (rollout->record.status == RECORD_IN_PROGRESS ||
-                                rollout->phase == ROLLOUT_ROLLBACK_FAILED)) {
-        evidence = record_evidence(&rollout->record);
-        record_to_history(&rollout->record, steward, evidence, &row);
+    if (record != NULL) {
+        evidence = record_evidence(record);
+        record_to_history(record, steward, evidence, &row);
         change.rollback = &row;
     }
     controller_write(controller, &change, "state", state.name);
@@ -429,6 +440,15 @@ static void write_platform_anew(void *context, const char *rollback, const char 
                      "the platform's journal", rollback);
 }
 
+/* A request that comes again is not to be done again, also where its record is lost. */
+static void write_key_anew(void *context, const char *key, const char *fingerprint,
+                           const char *rollback_id, int64_t at_us)
+{
+    struct history_key row = {key, fingerprint, rollback_id, at_us};
+    controller_write(context, &(struct history_change){.key = &row}, "the Idempotency-Key",
+                     rollback_id);
+}
+
 void controller_renew_state(struct controller *controller)
 {
     if (!history_take_renewed(controller->history) || controller->is_history_unread) {
@@ -442,6 +462,7 @@ void controller_renew_state(struct controller *controller)
     for (size_t i = 0; i < controller->steward_count; i++) {
         write_service_anew(controller, controller->stewards[i]);
     }
+    keys_visit(controller->keys, clock_wall_us(controller->clock), write_key_anew, controller);
     if (teller_write_again(controller->teller, write_platform_anew, controller) != OK) {
         log_error("out of memory: a restart will not know what platforms are still to be told");
     }

@@ -92,3 +92,17 @@ enum err keys_add(struct keys *keys, const char *key, const char *fingerprint,
     entry->at_us = at_us;
     return OK;
 }
+
+void keys_visit(const struct keys *keys, int64_t now_us,
+                void (*visit)(void *context, const char *key, const char *fingerprint,
+                              const char *rollback_id, int64_t at_us),
+                void *context)
+{
+    size_t oldest = keys->count < KEYS_MAX ? 0 : keys->next;
+    for (size_t i = 0; i < keys->count; i++) {
+        const struct key_entry *entry = &keys->entries[(oldest + i) % KEYS_MAX];
+        if (!is_expired(entry, now_us)) {
+            visit(context, entry->key, entry->fingerprint, entry->rollback_id, entry->at_us);
+        }
+    }
+}

@@ -29,3 +29,8 @@ enum keys_answer keys_find(struct keys *keys, const char *key, const char *finge
 /* Copies all of it. ERR_LIMIT for a text over KEY_SIZE_MAX - 1, ERR_EXISTS. */
 MUST_USE enum err keys_add(struct keys *keys, const char *key, const char *fingerprint,
                            const char *rollback_id, int64_t at_us);
+/* Each one that is not expired, the oldest first; the texts are borrowed during the call. */
+void keys_visit(const struct keys *keys, int64_t now_us,
+                void (*visit)(void *context, const char *key, const char *fingerprint,
+                              const char *rollback_id, int64_t at_us),
+                void *context);

@@ -375,6 +375,30 @@ static void expect_one(struct bench *bench, const char *sql)
     assert_string_equal(text, "1");
 }
 
+/* Whoever got no answer, because of a crash perhaps, asks again: it is not to be done again. */
+static void key_outlives_a_file_that_is_deleted(void **state)
+{
+    struct bench *bench = *state;
+    struct history_key key = {"k1", "rollback of shop", "r0", clock_wall_us(clock_system())};
+    const char *id = NULL;
+    bench_write(bench, &(struct history_change){.key = &key});
+    bench_configure(bench, "", CONFIRMED_SOON);
+    assert_int_equal(bench_start(bench), OK);
+    bench_run_until(bench, has_ticked, bench_steward(bench, "shop"));
+    assert_int_equal(bench_status(bench, METHOD_POST, "/api/v1/services/shop/rollback",
+                                  "{\"reason\":\"a\",\"mode\":\"instant\"}"),
+                     202);
+    bench_run_until(bench, is_rolled_back, bench);
+    lose_state_file(bench, CONFIRMED_SOON);
+    bench_stop(bench);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(keys_find(bench->controller->keys, "k1", "rollback of shop", key.at_us, &id),
+                     KEYS_REPLAY);
+    assert_string_equal(id, "r0");
+    bench_stop(bench);
+    expect_one(bench, "SELECT count(*) FROM rollback WHERE reason = 'a' AND status = 'success'");
+}
+
 /* Without its token the platform is asked for nothing. */
 #define WATCHED                                                                                    \
     SHOP "    platform: {pages: {project: shop, token_env: SERIN_TEST_NO_TOKEN, watch: true}}\n"
@@ -598,6 +622,7 @@ int main(void)
         TEST(step_that_a_rollback_overtook_is_not_told),
         TEST(disk_that_stands_still_delays_no_tick),
         TEST(quarantine_outlives_a_file_that_is_deleted),
+        TEST(key_outlives_a_file_that_is_deleted),
         TEST(what_was_not_done_yet_outlives_a_file_that_is_deleted),
         TEST(alert_of_the_file_ends_when_it_was_well_for_a_minute),
         TEST(ends_while_a_write_waits),
