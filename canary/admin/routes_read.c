@@ -406,6 +406,27 @@ static bool is_field_text(const char *text)
     return true;
 }
 
+static bool add_field(struct admin_call *call, const char *name, const json_t *value,
+                      struct field items[EXPLAIN_FIELDS_MAX], size_t *count)
+{
+    if (*count == EXPLAIN_FIELDS_MAX) {
+        call_problem(call, 422, "headers", "\"headers\" may have %d values.", EXPLAIN_FIELDS_MAX);
+        return false;
+    }
+    if (!json_is_string(value) || !is_field_text(json_string_value(value))) {
+        call_problem(call, 422, name,
+                     "A header's value must be a string on one line, or a list of such.");
+        return false;
+    }
+    struct bytes name_bytes = bytes_of(name);
+    items[(*count)++] = (struct field){
+        .name = name_bytes,
+        .value = bytes_trim(bytes_of(json_string_value(value))),
+        .id = field_id_of(name_bytes),
+    };
+    return true;
+}
+
 static bool read_fields(struct admin_call *call, json_t *headers,
                         struct field items[EXPLAIN_FIELDS_MAX], struct fields *ret_fields)
 {
@@ -414,21 +435,12 @@ static bool read_fields(struct admin_call *call, json_t *headers,
     json_t *value;
     json_object_foreach(headers, name, value)
     {
-        if (count == EXPLAIN_FIELDS_MAX) {
-            call_problem(call, 422, "headers", "\"headers\" may have %d members.",
-                         EXPLAIN_FIELDS_MAX);
-            return false;
+        bool is_list = json_is_array(value);
+        for (size_t i = 0; i < (is_list ? json_array_size(value) : 1); i++) {
+            if (!add_field(call, name, is_list ? json_array_get(value, i) : value, items, &count)) {
+                return false;
+            }
         }
-        if (!json_is_string(value) || !is_field_text(json_string_value(value))) {
-            call_problem(call, 422, name, "A header's value must be a string on one line.");
-            return false;
-        }
-        struct bytes name_bytes = bytes_of(name);
-        items[count++] = (struct field){
-            .name = name_bytes,
-            .value = bytes_trim(bytes_of(json_string_value(value))),
-            .id = field_id_of(name_bytes),
-        };
     }
     *ret_fields = (struct fields){items, count};
     return true;

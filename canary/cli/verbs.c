@@ -103,6 +103,19 @@ static int run_history(const struct cli_options *options)
     return exit;
 }
 
+/* A header that comes again has a list of values. Takes `value`. */
+static void add_header(json_t *headers, const char *name, json_t *value)
+{
+    json_t *before = json_object_get(headers, name);
+    if (before == NULL) {
+        (void)json_object_set_new(headers, name, value);
+    } else if (json_is_array(before)) {
+        (void)json_array_append_new(before, value);
+    } else {
+        (void)json_object_set_new(headers, name, json_pack("[O, o]", before, value));
+    }
+}
+
 static json_t *headers_to_json(const struct cli_options *options)
 {
     json_t *headers = json_object();
@@ -113,7 +126,7 @@ static json_t *headers_to_json(const struct cli_options *options)
         struct bytes value = bytes_trim(bytes_slice(line, cut + 1, line.size - cut - 1));
         char name_text[VERB_NAME_SIZE];
         (void)snprintf(name_text, sizeof name_text, "%.*s", BYTES_ARGS(name));
-        (void)json_object_set_new(headers, name_text, json_stringn(value.data, value.size));
+        add_header(headers, name_text, json_stringn(value.data, value.size));
     }
     return headers;
 }

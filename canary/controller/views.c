@@ -508,7 +508,7 @@ static void gather(const struct admin_explain_query *query, const struct steward
             cookies[facts->cookie_count++] = field->value;
         } else if (field->id == FIELD_SERIN_VERSION) {
             facts->version_header = field->value;
-        } else if (sticky_header != NULL &&
+        } else if (sticky_header != NULL && facts->sticky_header.size == 0 &&
                    bytes_equal_nocase(field->name, bytes_of(sticky_header))) {
             facts->sticky_header = field->value;
         }

@@ -90,6 +90,8 @@ def audit_trail_names_who_and_what(stage):
 def explain_says_why(stage):
     code, out, _ = serin(stage, "explain", f"http://{stage.host}/x", "-H", "Serin-Version: current")
     expect((code, "opt_in" in out, "canary" in out), (DONE, True, True), out)
+    code, out, _ = serin(stage, "explain", f"http://{stage.host}/x", "-H", "Cookie: serin-version=current", "-H", "Cookie: a=b")
+    expect((code, "opt_in" in out, "canary" in out), (DONE, True, True), out)
 
 
 @case()

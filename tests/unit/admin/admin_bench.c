@@ -87,9 +87,13 @@ static void fake_explain(void *context, const struct admin_explain_query *query,
                          struct admin_explanation *ret_explanation)
 {
     struct fake_controller *fake = context;
-    struct bytes header = query->fields.count > 0 ? query->fields.items[0].value : BYTES("");
-    (void)snprintf(fake->explained, sizeof fake->explained, "%.*s|%.*s|%.*s|%.*s",
-                   BYTES_ARGS(query->host), BYTES_ARGS(query->path), BYTES_ARGS(header),
+    int used = snprintf(fake->explained, sizeof fake->explained, "%.*s|%.*s|",
+                        BYTES_ARGS(query->host), BYTES_ARGS(query->path));
+    for (size_t i = 0; i < query->fields.count; i++) {
+        used += snprintf(fake->explained + used, sizeof fake->explained - (size_t)used, "%s%.*s",
+                         i > 0 ? ", " : "", BYTES_ARGS(query->fields.items[i].value));
+    }
+    (void)snprintf(fake->explained + used, sizeof fake->explained - (size_t)used, "|%.*s",
                    BYTES_ARGS(query->client));
     if (bytes_equal(query->host, BYTES("nobody.example"))) {
         return;

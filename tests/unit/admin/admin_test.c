@@ -290,6 +290,9 @@ static void explanation_is_asked_with_the_url_taken_apart(void **state)
 
     (void)ask_json(bench, METHOD_POST, "/api/v1/explain", "{\"url\":\"https://a?q\"}");
     assert_string_equal(bench->fake.explained, "a|/?q||");
+    (void)ask_json(bench, METHOD_POST, "/api/v1/explain",
+                   "{\"url\":\"http://a/\",\"headers\":{\"Cookie\":[\"serin=y.2\",\"b=1\"]}}");
+    assert_string_equal(bench->fake.explained, "a|/|serin=y.2, b=1|");
     (void)ask_json(bench, METHOD_POST, "/api/v1/explain", "{\"url\":\"http://nobody.example\"}");
     assert_string_equal(bench->body, "{\"service\":null}");
     (void)ask_json(bench, METHOD_POST, "/api/v1/explain", "{\"url\":\"ftp://a/\"}");
