@@ -345,6 +345,7 @@ static size_t release(struct cache_entry *const *gone, size_t count)
 struct quota {
     uint64_t bytes;
     size_t entries;
+    const struct cache_entry *spared; /* what room is made for, only to be compared; or NULL */
 };
 
 static bool is_wanting(const struct cache_store *store, const struct quota *quota)
@@ -361,6 +362,9 @@ static size_t evict(struct cache_store *store, struct shard *shard, struct quota
     while (count < EVICTIONS_MAX && is_wanting(store, quota) && !list_is_empty(&shard->recency)) {
         struct cache_entry *oldest =
             CONTAINER_OF(shard->recency.previous, struct cache_entry, recency);
+        if (oldest == quota->spared) {
+            break;
+        }
         quota->entries--;
         quota->bytes -= oldest->size < quota->bytes ? oldest->size : quota->bytes;
         unlink_entry(store, link_of(store, oldest));
@@ -391,7 +395,7 @@ void cache_store_resize(struct cache_store *store, uint64_t size)
 
 bool cache_store_shrink(struct cache_store *store, size_t count)
 {
-    make_room(store, 0, (struct quota){UINT64_MAX, count});
+    make_room(store, 0, (struct quota){.bytes = UINT64_MAX, .entries = count});
     return load(&store->held_bytes) > load(&store->size);
 }
 
@@ -504,7 +508,7 @@ enum err cache_store_put_since(struct cache_store *store, struct cache_entry *en
     }
     uint64_t hash = entry->hash;
     /* Twice what it adds: after a change of size who puts helps, and does not do it all. */
-    const struct quota quota = {2 * (uint64_t)entry->size, SIZE_MAX};
+    const struct quota quota = {2 * (uint64_t)entry->size, SIZE_MAX, entry};
     struct shard *shard = shard_of(store, hash);
     lock(shard);
     if (is_outdated(store, entry, era)) {

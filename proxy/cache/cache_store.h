@@ -15,7 +15,7 @@
  * `held` never passes the store's size, and nothing is begun or grows that takes `loose` past it,
  * however many fills there are and however slow their clients. When room is
  * wanted, the entry of the shard that was used the longest ago goes, of the next shard when there
- * is none. */
+ * is none but the one that room is made for. */
 #pragma once
 #include <stdatomic.h>
 

@@ -184,6 +184,21 @@ static void variants_of_a_key_are_bounded_and_the_oldest_goes(void **state)
     assert_int_equal(usage().entries, 0);
 }
 
+/* A few large entries leave most shards without any: what is new does not go for want of older ones
+ * beside it. */
+static void newest_entry_stays_however_few_there_are(void **state)
+{
+    (void)state;
+    char target[NAME_SIZE];
+    for (int i = 0; i < 200; i++) {
+        (void)snprintf(target, sizeof target, "/n%d", i);
+        put(REALM, target, SIZE * 2 / 5);
+        assert_true(has(REALM, target));
+        assert_true(usage().held_bytes <= SIZE);
+    }
+    assert_int_equal(usage().entries, 2);
+}
+
 static void store_never_holds_more_than_its_size(void **state)
 {
     (void)state;
@@ -687,6 +702,7 @@ int main(void)
         PLAY(keys_with_the_same_hash_are_told_apart),
         PLAY(variants_stand_side_by_side),
         PLAY(variants_of_a_key_are_bounded_and_the_oldest_goes),
+        PLAY(newest_entry_stays_however_few_there_are),
         PLAY(store_never_holds_more_than_its_size),
         PLAY(what_was_used_the_longest_ago_goes_first),
         PLAY(entry_in_use_outlives_its_eviction),
