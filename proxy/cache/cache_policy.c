@@ -267,9 +267,7 @@ static uint64_t read_age_s(const struct fields *fields)
     return is_number ? CACHE_SECONDS_MAX : 0;
 }
 
-/* RFC 9111 section 4.2.3: what the clocks say, or what the caches before us say, whatever is
- * more. */
-static uint64_t initial_age_us(const struct fields *fields, const struct cache_times *times)
+uint64_t cache_initial_age_us(const struct fields *fields, const struct cache_times *times)
 {
     CHECK(times->response_us >= times->request_us);
     int64_t wall_s = times->wall_us / SECOND_US;
@@ -315,7 +313,7 @@ enum cache_admission cache_admit(const struct cache_request *request,
     }
     *ret_meta = (struct cache_meta){
         .response_us = times->response_us,
-        .initial_age_us = initial_age_us(fields, times),
+        .initial_age_us = cache_initial_age_us(fields, times),
         .lifetime_us = freshness.lifetime_s * SECOND_US,
         .stale_if_error_s = control.seconds[CACHE_CONTROL_STALE_IF_ERROR],
         .stale_while_revalidate_s = control.seconds[CACHE_CONTROL_STALE_WHILE_REVALIDATE],

@@ -96,6 +96,9 @@ MUST_USE enum cache_admission cache_admit(const struct cache_request *request,
                                           const struct cache_times *times,
                                           struct cache_meta *ret_meta);
 
+/* How old an answer was when it came (RFC 9111 section 4.2.3): what the clocks say, or what the
+ * caches before us say, whatever is more. */
+uint64_t cache_initial_age_us(const struct fields *fields, const struct cache_times *times);
 /* The age now, and by how much the lifetime is not yet over (negative: it is). */
 uint64_t cache_age_s(const struct cache_meta *meta, uint64_t now_us);
 int64_t cache_ttl_s(const struct cache_meta *meta, uint64_t now_us);

@@ -209,6 +209,10 @@ cache_freshen(const struct cache_request *request, const struct response *stored
     }
     struct fields fields = merged.fields;
     enum cache_admission admission = cache_admit(request, &merged, rules, times, ret_meta);
+    if (admission != CACHE_ADMIT_STORED) { /* as old as it is, and good for this one request */
+        *ret_meta = (struct cache_meta){.response_us = times->response_us,
+                                        .initial_age_us = cache_initial_age_us(&fields, times)};
+    }
     /* In place: nothing that one field is judged by is dropped before it is. */
     if (admission == CACHE_ADMIT_STORED &&
         keep_fields(&merged.fields, rules, times, date, items, items_max, &fields) != OK) {

@@ -38,9 +38,9 @@ bool cache_selects(const struct fields *stored, const struct fields *not_modifie
  * (section 3.2). Then it
  * is admitted anew: by the same rules, with the new lifetime and age. `stored` is the stored head:
  * its status and fields. `ret_fields` is what this request is answered with; when the result is not
- * CACHE_ADMIT_STORED it is not to be kept and the stored answer is to go. CACHE_ADMIT_TOO_LARGE:
- * they do not fit (then `ret_fields` is untouched); `items` has room for the fields of both and
- * CACHE_STORED_ADDED_MAX. */
+ * CACHE_ADMIT_STORED it is not to be kept, `ret_meta` knows only its age, and the stored answer is
+ * to go. CACHE_ADMIT_TOO_LARGE: they do not fit (then `ret_fields` is untouched); `items` has room
+ * for the fields of both and CACHE_STORED_ADDED_MAX. */
 MUST_USE enum cache_admission
 cache_freshen(const struct cache_request *request, const struct response *stored,
               const struct response *not_modified, const struct cache_rules *rules,

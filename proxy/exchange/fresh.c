@@ -3,6 +3,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/exchange/asset.h"
+#include "proxy/exchange/relay.h"
 #include "proxy/upstream/balance.h"
 
 enum { WAIT_US = 3000000 };
@@ -287,54 +288,88 @@ enum err fresh_prepare(struct exchange *exchange)
 
 /* ---- its answer ---- */
 
-/* The kept answer with the new head and its old body, in the realm that it was found in: what was
- * dropped since is not found again by it. */
-static enum cache_admission remake(struct exchange *exchange, const struct cache_entry *old,
-                                   const struct response *response, struct cache_entry **ret_entry)
+/* A 304's head as a client may have it: what is kept has been cleaned of the origin's name, and
+ * what is put into it is cleaned alike. */
+static enum err clean(struct exchange *exchange, const struct response *response,
+                      struct response *ret_response)
+{
+    struct arena *arena = exchange->responder->arena;
+    size_t count = response->fields.count;
+    *ret_response = *response;
+    if (!exchange->attempt.target->is_hidden || count == 0) {
+        return OK;
+    }
+    struct reverse_facts site = relay_site(exchange);
+    struct field *items = arena_alloc(arena, count * sizeof *items);
+    if (items == NULL) {
+        return ERR_NOMEM;
+    }
+    memcpy(items, response->fields.items, count * sizeof *items);
+    ret_response->fields.items = items;
+    return reverse_fields(&ret_response->fields, &site, arena);
+}
+
+/* The old head with what the 304 says. */
+static enum cache_admission merge(struct exchange *exchange, const struct cache_entry *old,
+                                  const struct response *response, const struct cache_times *times,
+                                  char date[REPLY_DATE_SIZE], struct cache_parts *parts)
 {
     const struct snapshot_service *service = exchange->service;
     struct arena *arena = exchange->responder->arena;
-    struct cache_times times = {.request_us = exchange->attempt.sent_us,
-                                .response_us = exchange->attempt.head_us,
-                                .wall_us = clock_wall_us(clock_system())};
     struct response stored = {.status = old->status,
                               .version = HTTP_1_1,
                               .fields = old->fields,
                               .body = BODY_LENGTH,
                               .content_length = old->body.size};
+    struct response news;
+    size_t room = old->fields.count + response->fields.count + CACHE_STORED_ADDED_MAX;
+    struct field *items = arena_alloc(arena, room * sizeof *items);
+    if (items == NULL || clean(exchange, response, &news) != OK) {
+        return CACHE_ADMIT_NOMEM;
+    }
+    enum cache_admission admission =
+        cache_freshen(&exchange->cached->request, &stored, &news, &service->cache_rules, times,
+                      date, items, room, &parts->fields, &parts->meta);
+    if (admission != CACHE_ADMIT_STORED) {
+        return admission;
+    }
+    /* The new head may vary by something else. */
+    enum err err = cache_vary_make(&parts->fields, &exchange->request->fields, arena, &parts->vary);
+    if (err != OK) {
+        return err == ERR_NOMEM ? CACHE_ADMIT_NOMEM : CACHE_ADMIT_VARY;
+    }
+    return CACHE_ADMIT_STORED;
+}
+
+/* The kept answer with the new head and its old body, in the realm that it was found in: what was
+ * dropped since is not found again by it. NULL without memory. Whether it is to be kept is
+ * `ret_admission`; its client is to have it either way. */
+static struct cache_entry *remake(struct exchange *exchange, const struct cache_entry *old,
+                                  const struct response *response,
+                                  enum cache_admission *ret_admission)
+{
+    struct cache_times times = {.request_us = exchange->attempt.sent_us,
+                                .response_us = exchange->attempt.head_us,
+                                .wall_us = clock_wall_us(clock_system())};
     struct cache_parts parts = {.realm = old->realm,
                                 .key = {old->key, old->hash},
                                 .authority = old->authority,
                                 .target = old->target,
                                 .status = old->status,
+                                .fields = {NULL, 0},
                                 .received_wall_us = times.wall_us};
     char date[REPLY_DATE_SIZE];
-    size_t room = old->fields.count + response->fields.count + CACHE_STORED_ADDED_MAX;
-    struct field *items = arena_alloc(arena, room * sizeof *items);
-    if (items == NULL) {
-        return CACHE_ADMIT_NOMEM;
-    }
-    enum cache_admission admission =
-        cache_freshen(&exchange->cached->request, &stored, response, &service->cache_rules, &times,
-                      date, items, room, &parts.fields, &parts.meta);
-    if (admission != CACHE_ADMIT_STORED) {
-        return admission;
-    }
-    /* The new head may vary by something else. */
-    enum err err = cache_vary_make(&parts.fields, &exchange->request->fields, arena, &parts.vary);
-    if (err != OK) {
-        return err == ERR_NOMEM ? CACHE_ADMIT_NOMEM : CACHE_ADMIT_VARY;
-    }
-    struct cache_entry *entry;
-    if (cache_entry_create(service->cache, &parts, old->body.size, &entry) != OK) {
-        return CACHE_ADMIT_NOMEM;
+    struct cache_entry *entry = NULL;
+    *ret_admission = merge(exchange, old, response, &times, date, &parts);
+    if (parts.fields.items == NULL ||
+        cache_entry_create(exchange->service->cache, &parts, old->body.size, &entry) != OK) {
+        return NULL;
     }
     if (cache_entry_append(entry, old->body, old->body.size) != OK) {
         cache_entry_unref(entry);
-        return CACHE_ADMIT_NOMEM;
+        return NULL;
     }
-    *ret_entry = entry;
-    return CACHE_ADMIT_STORED;
+    return entry;
 }
 
 /* A 304 speaks of the kept answer, which is taken: gives what the client is to have, the renewed
@@ -344,17 +379,20 @@ static struct cache_entry *renew(struct exchange *exchange, struct cache_entry *
                                  const struct response *response)
 {
     struct cache_store *store = exchange->service->cache;
-    struct cache_entry *entry = NULL;
-    enum cache_admission admission = remake(exchange, asked, response, &entry);
-    if (admission != CACHE_ADMIT_STORED) {
-        if (!cached_is_of_request(admission)) {
-            cache_store_remove(store, asked);
-            cached_give_hope_up(exchange, CACHE_MARK_US);
-        }
+    enum cache_admission admission;
+    struct cache_entry *entry = remake(exchange, asked, response, &admission);
+    if (admission != CACHE_ADMIT_STORED && !cached_is_of_request(admission)) {
+        cache_store_remove(store, asked);
+        cached_give_hope_up(exchange, CACHE_MARK_US);
+    }
+    if (entry == NULL) {
         return asked;
     }
     bool is_current = realm_of(exchange) == asked->realm;
     cache_entry_unref(asked);
+    if (admission != CACHE_ADMIT_STORED) {
+        return entry; /* what this client was told, a cookie say, is for it alone */
+    }
     if (!cached_is_of_use(exchange, &entry->meta)) {
         cached_give_hope_up(exchange, CACHE_MARK_US); /* it is to be asked about each time */
     }

@@ -395,6 +395,20 @@ def answer_about_another_tag_is_followed_by_a_fetch(stage):
     expect(way_of(stage, "/", [])[0], HIT, "it is kept")
 
 
+@case(service={"cache": FULL}, workers=1)
+def what_a_304_says_to_one_client_is_for_that_client(stage):
+    stage.origin.reply = answer(200, b"content", [*OUTDATED, "X-A: old"])
+    stage.ask(target="/")
+    stage.origin.reply = lambda request: (not_modified(*FRESH, "X-A: new", "Set-Cookie: session=1") if request.get("If-None-Match")
+                                          else answer(200, b"content", FRESH))
+    response = stage.ask(target="/")
+    expect((response.status, response.body), (200, b"content"), "the page")
+    expect((response.get("Set-Cookie"), response.get("X-A")), ("session=1", "new"), "what it was told besides")
+    expect(int(response.get("Age")) < 60, True, f"it is as old as the word of its origin: {response.get('Age')}")
+    way, response = way_of(stage, "/", [])
+    expect((way, response.get("Set-Cookie")), (FETCHED, None), "the next one")
+
+
 # Who may not have what is kept, or whose answer cannot be kept, takes it from nobody.
 OTHERS = {
     "a login": (FRESH, "GET", [LOGIN]),

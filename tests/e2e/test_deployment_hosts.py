@@ -76,6 +76,21 @@ def nothing_of_the_origins_name_comes_through(stage):
 
 
 @case(starts_proxy=False)
+def nothing_of_it_comes_through_a_304_either(stage):
+    pages = Pages(stage, cache={"mode": "full"}, weight="0%")
+    own = ["X-Robots-Tag: noindex", f"Content-Location: https://{STABLE}/here", 'Alt-Svc: h3=":443"', 'ETag: "1"']
+    pages.answers([*own, "Cache-Control: max-age=60", "Age: 100"], b"hello")
+    pages.ask()
+    lines = ["HTTP/1.1 304 Not Modified", *own, "Cache-Control: max-age=600"]
+    stage.origin.reply = "\r\n".join(lines).encode() + b"\r\n\r\n"
+    for way in ("fwd=stale; fwd-status=304", "hit"):
+        answer = pages.ask()
+        expect((answer.status, answer.body, way in answer.get("Cache-Status")), (200, b"hello", True), answer.get("Cache-Status"))
+        expect((answer.get("X-Robots-Tag"), answer.get("Alt-Svc"), answer.get("Content-Location")),
+               (None, None, f"http://{SITE}/here"), way)
+
+
+@case(starts_proxy=False)
 def what_the_application_says_stays(stage):
     pages = Pages(stage)
     lines = ["Date: Mon, 23 Nov 2026 12:00:00 GMT", "X-Robots-Tag: noindex, nofollow", "X-Robots-Tag: otherbot: noindex",
