@@ -147,6 +147,12 @@ void seat_init(struct endpoint_seat *seat, struct endpoint *endpoint, struct end
 
 /* ---- finding ---- */
 
+/* What an origin says on an idle connection may well be its end. */
+static bool is_at_rest(const struct http2_client *connection)
+{
+    return !http2_client_is_idle(connection) || http2_client_is_quiet(connection);
+}
+
 /* A shared connection with room, or NULL. For one who has just lost a connection it must be quiet:
  * where one has ended others have, and the loop may not have come to them yet. */
 static struct http2_client *find_room(const struct endpoint_seat *seat,
@@ -155,7 +161,7 @@ static struct http2_client *find_room(const struct endpoint_seat *seat,
     for (struct list *link = seat->shared.next; link != &seat->shared; link = link->next) {
         struct http2_client *connection = http2_client_of_link(link);
         if (http2_client_has_room(connection) && http2_client_is_sealed_by(connection, tls) &&
-            (!is_fresh || http2_client_is_quiet(connection))) {
+            (is_fresh ? http2_client_is_quiet(connection) : is_at_rest(connection))) {
             return connection;
         }
     }

@@ -337,6 +337,24 @@ static void what_was_said_out_of_turn_is_never_an_answer(void **state)
     play_until(&loop, endpoint_is_unused(endpoint));
 }
 
+/* What cannot be repeated would fail on it. */
+static void a_shared_one_that_has_just_ended_is_not_given_out(void **state)
+{
+    (void)state;
+    connect_shared(0);
+    close_call(0);
+    play_until(&loop, seat->idle_count == 1);
+    play_settle(&loop);
+    assert_int_equal(seat_prospect(seat, CLIENT_HTTP2, NULL, false), SEAT_TAKES);
+    assert_int_equal(shutdown(origins[0].fd, SHUT_WR), 0);
+    loop.asked_us -= 2 * (uint64_t)LOOP_LATE_US;
+    loop_enter(&loop);
+    assert_int_equal(seat_prospect(seat, CLIENT_HTTP2, NULL, false), SEAT_DIALS);
+    assert_null(seat_checkout(seat, CLIENT_HTTP2, NULL, false, &ops, &calls[1]));
+    loop_leave(&loop);
+    play_until(&loop, endpoint_is_unused(endpoint));
+}
+
 /* Both have come when the loop looks; the call is told first. */
 static void news_that_wait_for_their_turn_are_seen(void **state)
 {
@@ -425,6 +443,7 @@ int main(void)
         PLAY(what_was_not_finished_is_not_kept),
         PLAY(an_idle_connection_ends_with_its_time_or_its_origin),
         PLAY(what_was_said_out_of_turn_is_never_an_answer),
+        PLAY(a_shared_one_that_has_just_ended_is_not_given_out),
         PLAY(news_that_wait_for_their_turn_are_seen),
         PLAY(a_retired_seat_keeps_nothing_that_comes_back),
         PLAY(without_memory_no_connection_is_counted),
