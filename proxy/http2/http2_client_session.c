@@ -252,11 +252,7 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t siz
     struct http2_client *connection = context;
     (void)session;
     (void)flags;
-    if (stream_is_blocked(connection->stream)) {
-        return NGHTTP2_ERR_WOULDBLOCK;
-    }
-    stream_write_one(connection->stream, bytes_make((const char *)data, size));
-    return (ssize_t)size;
+    return http2_outlet_write(connection->stream, data, size);
 }
 
 /* Clients that leave are what a rapid reset looks like to an origin (CVE-2023-44487): nghttp2's

@@ -128,6 +128,15 @@ ssize_t http2_outlet_read(const struct http2_outlet *outlet, nghttp2_session *se
     return (ssize_t)taken;
 }
 
+ssize_t http2_outlet_write(struct stream *stream, const uint8_t *frames, size_t size)
+{
+    if (stream_is_blocked(stream)) {
+        return NGHTTP2_ERR_WOULDBLOCK;
+    }
+    stream_write_one(stream, bytes_make((const char *)frames, size));
+    return (ssize_t)size;
+}
+
 bool http2_outlet_send(struct http2_outlet *outlet, struct stream *stream, const uint8_t *head,
                        size_t size)
 {

@@ -38,6 +38,8 @@ MUST_USE enum err http2_outlet_keep_trailers(struct http2_outlet *outlet,
 /* For nghttp2_data_source_read_callback: how much there is, without a copy. */
 ssize_t http2_outlet_read(const struct http2_outlet *outlet, nghttp2_session *session, int32_t id,
                           size_t size, uint32_t *flags);
+/* For nghttp2_send_callback: every frame but DATA. */
+ssize_t http2_outlet_write(struct stream *stream, const uint8_t *frames, size_t size);
 /* For nghttp2_send_data_callback: writes the frame. False: the stream takes no more now. */
 bool http2_outlet_send(struct http2_outlet *outlet, struct stream *stream, const uint8_t *head,
                        size_t size);

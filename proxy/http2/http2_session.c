@@ -328,11 +328,7 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t siz
     struct http2_server *server = context;
     (void)session;
     (void)flags;
-    if (stream_is_blocked(server->stream)) {
-        return NGHTTP2_ERR_WOULDBLOCK;
-    }
-    stream_write_one(server->stream, bytes_make((const char *)data, size));
-    return (ssize_t)size;
+    return http2_outlet_write(server->stream, data, size);
 }
 
 /* An answer that is complete before its request (RFC 9113 section 8.1). The client is asked to stop
