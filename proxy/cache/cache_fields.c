@@ -1,6 +1,8 @@
 #include "proxy/cache/cache_fields.h"
 
+#include "proxy/base/check.h"
 #include "proxy/http/http_date.h"
+#include "proxy/http/token.h"
 #include "router/affinity.h"
 #include "router/cookie.h"
 
@@ -24,6 +26,52 @@ bool cache_has_foreign_cookie(const struct fields *fields)
 {
     for (size_t i = 0; i < fields->count; i++) {
         if (fields->items[i].id == FIELD_COOKIE && is_foreign(fields->items[i].value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cache_has_override(const struct fields *fields)
+{
+    static const char *const names[] = {"x-http-method-override", "x-http-method",
+                                        "x-method-override",      "x-original-url",
+                                        "x-rewrite-url",          "x-host"};
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        bool is_candidate = field->id == FIELD_OTHER && field->name.size > 2 &&
+                            byte_lower(field->name.data[0]) == 'x' && field->name.data[1] == '-';
+        for (size_t j = 0; is_candidate && j < COUNT_OF(names); j++) {
+            if (bytes_equal_nocase(field->name, bytes_of(names[j]))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether Connection names them or not, they go no further. */
+static bool is_of_connection(enum field_id id)
+{
+    return id == FIELD_CONNECTION || id == FIELD_KEEP_ALIVE || id == FIELD_PROXY_CONNECTION ||
+           id == FIELD_TE || id == FIELD_UPGRADE || id == FIELD_HTTP2_SETTINGS;
+}
+
+static bool names_any(struct bytes rest, const struct fields *fields)
+{
+    struct bytes name;
+    while (token_next(&rest, &name)) {
+        if (!is_of_connection(field_id_of(name)) && fields_find_name(fields, name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool cache_has_nominated(const struct fields *fields)
+{
+    for (size_t i = 0; i < fields->count; i++) {
+        if (fields->items[i].id == FIELD_CONNECTION && names_any(fields->items[i].value, fields)) {
             return true;
         }
     }

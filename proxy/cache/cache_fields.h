@@ -9,6 +9,14 @@ bool cache_is_own_cookie(struct bytes name);
 /* Does this request bring cookies that are not Serin's own? */
 bool cache_has_foreign_cookie(const struct fields *fields);
 
+/* Does this request bring a field that many origins take for its true method, target or host? The
+ * store would know it by another name than they do. */
+bool cache_has_override(const struct fields *fields);
+
+/* Does Connection name a field that this request brings, other than those of one connection?
+ * Origins do not get it, so that their answer is not to what the request seems to say. */
+bool cache_has_nominated(const struct fields *fields);
+
 /* How many fields there are with this id. */
 size_t cache_count_fields(const struct fields *fields, enum field_id id);
 

@@ -51,8 +51,10 @@ enum err cache_key_make(const struct cache_key_facts *facts, struct hash_key see
                         struct arena *arena, struct cache_key *ret_key)
 {
     struct bytes place = place_of(facts->authority, facts->scheme);
-    struct bytes parts[] = {facts->service, facts->deployment, facts->scheme, place, facts->target};
-    enum { PLACE = 3 };
+    struct bytes host = place_of(facts->host, facts->scheme);
+    struct bytes parts[] = {place,         host,         facts->service, facts->deployment,
+                            facts->scheme, facts->target};
+    enum { PLACES = 2 }; /* their letter case means nothing */
     size_t size = 0;
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         if (parts[i].size > CACHE_KEY_MAX) {
@@ -70,7 +72,7 @@ enum err cache_key_make(const struct cache_key_facts *facts, struct hash_key see
     char *at = text;
     for (size_t i = 0; i < COUNT_OF(parts); i++) {
         at = put_part(at, parts[i]);
-        for (char *byte = at - parts[i].size; i == PLACE && byte < at; byte++) {
+        for (char *byte = at - parts[i].size; i < PLACES && byte < at; byte++) {
             *byte = byte_lower(*byte);
         }
     }

@@ -1,10 +1,10 @@
 /* proxy/cache/cache_key.h — what makes two requests ask for the same stored answer.
  *
  * The primary key is the version that answers (so that what a canary said is never told as the
- * stable version's), scheme and authority as the client named the site, and the target to the
- * letter. GET and HEAD share it. The secondary key is made of those request fields that the stored
- * answer's Vary names (RFC 9111 section 4.1). Both are compared byte by byte: the hash only finds
- * the bucket. Pure; any thread. */
+ * stable version's), scheme and authority as the client named the site, the Host it came with, and
+ * the target to the letter. GET and HEAD share it. The secondary key is made of those request
+ * fields that the stored answer's Vary names (RFC 9111 section 4.1). Both are compared byte by
+ * byte: the hash only finds the bucket. Pure; any thread. */
 #pragma once
 #include "proxy/base/arena.h"
 #include "proxy/base/err.h"
@@ -19,6 +19,8 @@ struct cache_key_facts {
     struct bytes scheme;     /* "http" or "https" */
     struct bytes authority;  /* host[:port] as the client named it; may be empty */
     struct bytes target;     /* origin-form */
+    struct bytes host;       /* Host of the request, where a proxy in front names the site; may be
+                                empty: origins get that too */
 };
 
 struct cache_key {

@@ -45,10 +45,10 @@ void cache_request_read(const struct request *request, struct cache_request *ret
     bool has_body = request->body != BODY_NONE;
     bool is_for_origin = fields_find(fields, FIELD_IF_MATCH) != NULL ||
                          fields_find(fields, FIELD_IF_UNMODIFIED_SINCE) != NULL ||
-                         request->upgrade.size > 0;
+                         request->upgrade.size > 0 || cache_has_override(fields);
     ret_request->is_reusable = is_reading && !has_body && !is_for_origin;
     ret_request->is_storing = ret_request->is_reusable && request->method == METHOD_GET &&
-                              !ret_request->has_range &&
+                              !ret_request->has_range && !cache_has_nominated(fields) &&
                               !cache_control_has(&ret_request->control, CACHE_CONTROL_NO_STORE);
 }
 

@@ -42,11 +42,9 @@ void cached_count(struct exchange *exchange, enum metric_cache result)
 
 /* ---- keys ---- */
 
-static struct bytes told(const struct exchange *exchange, enum field_id id, struct bytes otherwise)
+static struct bytes told(const struct exchange *exchange, enum field_id id, struct bytes own)
 {
-    const struct field *field =
-        exchange->is_peer_trusted ? fields_find(&exchange->request->fields, id) : NULL;
-    return field != NULL ? field->value : otherwise;
+    return forward_told(exchange->request, exchange->is_peer_trusted, id, own);
 }
 
 struct cache_key_facts cached_key(const struct exchange *exchange, enum role role)
@@ -58,6 +56,7 @@ struct cache_key_facts cached_key(const struct exchange *exchange, enum role rol
         .deployment = service->versions[role].version->deployment,
         .scheme = told(exchange, FIELD_X_FORWARDED_PROTO, scheme),
         .authority = told(exchange, FIELD_X_FORWARDED_HOST, exchange->request->authority),
+        .host = exchange->request->authority,
         .target = exchange->request->target,
     };
 }
@@ -80,7 +79,8 @@ static uint64_t realm_of(const struct snapshot_service *service, enum role role)
 static uint64_t mark_of(const struct exchange *exchange, enum role role, struct bytes target)
 {
     struct hash_key seed = cache_store_seed(exchange->service->cache);
-    seed.k0 ^= cache_marks_hash(seed, exchange->request->authority) + role;
+    struct bytes host = exchange->request->authority;
+    seed.k0 ^= cache_marks_hash(seed, told(exchange, FIELD_X_FORWARDED_HOST, host)) + role;
     return cache_marks_hash(seed, target);
 }
 

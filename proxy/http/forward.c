@@ -124,6 +124,21 @@ static const struct field *only(const struct fields *fields, const struct droppe
     return found;
 }
 
+/* Connection says that this field is for the next hop alone. */
+static bool is_for_this_hop(const struct fields *fields, enum field_id id)
+{
+    return fields_has_token(fields, FIELD_CONNECTION, field_id_name(id));
+}
+
+struct bytes forward_told(const struct request *in, bool is_peer_trusted, enum field_id id,
+                          struct bytes own)
+{
+    static const struct dropped none = {.ids = 0};
+    const struct field *field =
+        is_peer_trusted && !is_for_this_hop(&in->fields, id) ? only(&in->fields, &none, id) : NULL;
+    return field != NULL ? field->value : own;
+}
+
 /* All values of a list field, and `last` behind them, joined by commas (RFC 9110 section 5.3).
  * `data` is NULL when memory is out. */
 static struct bytes join(const struct fields *fields, enum field_id id, struct bytes last,
@@ -215,13 +230,10 @@ static enum err put_x_forwarded(struct out *out, const struct request *in,
     if (err != OK) {
         return err;
     }
-    const struct field *proto =
-        facts->is_peer_trusted ? only(old, dropped, FIELD_X_FORWARDED_PROTO) : NULL;
     put(out, FIELD_X_FORWARDED_PROTO, BYTES("X-Forwarded-Proto"),
-        proto != NULL ? proto->value : facts->scheme);
-    const struct field *host =
-        facts->is_peer_trusted ? only(old, dropped, FIELD_X_FORWARDED_HOST) : NULL;
-    struct bytes name = host != NULL ? host->value : in->authority;
+        forward_told(in, facts->is_peer_trusted, FIELD_X_FORWARDED_PROTO, facts->scheme));
+    struct bytes name =
+        forward_told(in, facts->is_peer_trusted, FIELD_X_FORWARDED_HOST, in->authority);
     if (name.size > 0) {
         put(out, FIELD_X_FORWARDED_HOST, BYTES("X-Forwarded-Host"), name);
     }

@@ -43,6 +43,11 @@ MUST_USE enum err forward_request(const struct request *in, const struct forward
  * said? Not so of the host and the scheme, which go by what the client named. */
 bool forward_is_remade(struct bytes name);
 
+/* What origins are told in X-Forwarded-Proto or X-Forwarded-Host of this client's request: what a
+ * trusted peer says there, once and not for the next hop alone, else `own`. */
+struct bytes forward_told(const struct request *in, bool is_peer_trusted, enum field_id id,
+                          struct bytes own);
+
 /* Names another origin in a request that forward_request made (a retry or rescue elsewhere). */
 void forward_set_host(struct request *out, struct bytes authority);
 

@@ -26,7 +26,7 @@ static struct cache_key make(struct arena *arena, struct cache_key_facts facts)
     }
 #define PARTS(service, deployment, scheme, authority, target)                                      \
     {                                                                                              \
-        TEXT(service), TEXT(deployment), TEXT(scheme), TEXT(authority), TEXT(target)               \
+        TEXT(service), TEXT(deployment), TEXT(scheme), TEXT(authority), TEXT(target), TEXT("")     \
     }
 #define FACTS(...) ((struct cache_key_facts)PARTS(__VA_ARGS__))
 
@@ -76,6 +76,8 @@ static void what_differs_in_anything_has_another_key(void **state)
         PARTS("shopa", "", "http", "example.com", "/x"), /* parts do not run into each other */
         PARTS("", "shopa", "http", "example.com", "/x"),
         PARTS("shop", "a", "http", "example.com/x", ""),
+        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("example.com"), TEXT("/x"), TEXT("a.test")},
+        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("a.test"), TEXT("/x"), TEXT("example.com")},
     };
     struct arena arena;
     arena_init(&arena, ARENA_MAX);
