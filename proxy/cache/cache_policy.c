@@ -414,7 +414,8 @@ static struct cache_judgement judge_stored(const struct cache_meta *meta,
             return answered(CACHE_FRESH);
         }
         if (may_be_stale_now(meta, client, now_us)) {
-            return answered(CACHE_STALE_WHILE_REVALIDATE);
+            bool is_to_ask = !cache_control_has(client, CACHE_CONTROL_ONLY_IF_CACHED);
+            return answered(is_to_ask ? CACHE_STALE_WHILE_REVALIDATE : CACHE_FRESH);
         }
     }
     if (cache_control_has(client, CACHE_CONTROL_ONLY_IF_CACHED)) {

@@ -30,9 +30,10 @@ struct cache_request {
     bool has_authorization;
     bool has_cookie; /* one that is not Serin's own */
     bool has_range;
-    bool is_reusable; /* GET or HEAD without a body, and no condition that only an origin can judge:
-                         may be answered from the store */
-    bool is_storing;  /* and its answer may be kept */
+    bool is_reusable; /* GET or HEAD without a body, no condition that only an origin can judge, and
+                         nothing that many origins take for another method or target: may be
+                         answered from the store */
+    bool is_storing;  /* its answer may be kept, too: origins get all that it seems to say */
 };
 
 void cache_request_read(const struct request *request, struct cache_request *ret_request);
@@ -106,7 +107,7 @@ int64_t cache_ttl_s(const struct cache_meta *meta, uint64_t now_us);
 enum cache_verdict {
     CACHE_PASS,                   /* forward it as it is; the answer is not kept */
     CACHE_MISS,                   /* fetch; the answer may be kept */
-    CACHE_FRESH,                  /* answer from the store */
+    CACHE_FRESH,                  /* answer from the store; stale where a client wants just that */
     CACHE_STALE_REVALIDATE,       /* ask whether the stored answer still holds (cache_validate.h) */
     CACHE_STALE_WHILE_REVALIDATE, /* answer from the store now, and ask meanwhile */
     CACHE_GATEWAY_TIMEOUT,        /* only-if-cached: 504 */

@@ -53,8 +53,8 @@ struct bytes cache_status_format(const struct cache_status *status, char text[CA
     if (status->is_stored) {
         add(text, &size, BYTES("stored"), none);
     }
-    if (status->is_collapsed) {
-        add(text, &size, BYTES("collapsed"), none);
+    if (status->is_collapsed) { /* it waited, and was forwarded all the same: `?0` */
+        add(text, &size, BYTES("collapsed"), status->is_hit ? none : BYTES("?0"));
     }
     if (status->detail.size > 0) {
         add(text, &size, BYTES("detail"), status->detail);

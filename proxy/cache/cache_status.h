@@ -10,7 +10,7 @@ struct cache_status {
     enum cache_forward forward; /* else: why it was forwarded */
     unsigned forward_status;    /* what the origin said; 0: nothing, or it was not asked */
     bool is_stored;             /* and its answer was kept */
-    bool is_collapsed;          /* waited for another request's answer */
+    bool is_collapsed;          /* waited for another request's answer; in vain when it is no hit */
     bool has_ttl;               /* the answer came from the store */
     int64_t ttl_s;              /* negative: stale by as much */
     struct bytes detail;        /* a token, at most CACHE_STATUS_DETAIL_MAX; empty: none */

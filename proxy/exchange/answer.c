@@ -6,7 +6,7 @@
 /* An origin that does not care for WebSockets gave a good answer: only we could not pass it on. */
 static bool is_bad(const struct answer *answer)
 {
-    return answer->status >= 500 && answer->reason != REJECT_NOT_SWITCHED;
+    return answer->status >= 500 && answer->reason != REJECT_NOT_SWITCHED && !answer->is_wished;
 }
 
 void exchange_answer(struct exchange *exchange, const struct answer *answer)

@@ -126,13 +126,13 @@ static enum cache_admission keep(struct exchange *exchange, struct cached *cache
     return cache_fill_begin(&facts, exchange->responder->arena, &cached->fill);
 }
 
-/* What stands in for an error is no error itself. */
+/* What stands in for an error is no error itself, and a 304 is about a client's copy alone. */
 static bool is_keepable(const struct exchange *exchange, const struct response *response)
 {
     const struct snapshot_service *service = exchange->service;
     bool is_good = response->status < 400 || service->cache_rules.mode == CACHE_FULL;
-    return is_good && exchange->request->method == METHOD_GET && exchange->lasting == NULL &&
-           exchange->request->upgrade.size == 0 &&
+    return is_good && response->status != 304 && exchange->request->method == METHOD_GET &&
+           exchange->lasting == NULL && exchange->request->upgrade.size == 0 &&
            !cached_is_barred(service, exchange->attempt.role);
 }
 
@@ -209,7 +209,9 @@ void cached_on_answer(struct exchange *exchange, const struct response *response
     cached->mark = mark;
     bool is_awaited =
         admission == CACHE_ADMIT_STORED && cached_is_of_use(exchange, &cached->fill.entry->meta);
-    if (!is_full || !is_awaited) {
+    /* Nobody waits for a request whose answer is nothing to be kept from the first. */
+    bool is_told = is_full ? !is_awaited && cached->request.is_storing : true;
+    if (is_told) {
         cache_marks_set(marks, mark, purges,
                         now_us + (is_short ? CACHE_MARK_SHORT_US : CACHE_MARK_US));
     }

@@ -154,6 +154,7 @@ struct answer {
     struct bytes retry_after;  /* seconds as text; empty: none, but for 503 */
     struct bytes body;         /* data NULL: a line that says the status */
     struct bytes content_type; /* of the body */
+    bool is_wished;            /* it is what the client asked for, whatever the status */
 };
 void exchange_answer(struct exchange *exchange, const struct answer *answer);
 /* No version can answer any more: what was kept of one is given (cached.c), or an answer of our

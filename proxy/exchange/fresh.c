@@ -234,7 +234,9 @@ static bool act(struct exchange *exchange, struct cached *cached, struct cache_e
         return !is_partial(cached) && wait_or_fetch(exchange, cached);
     case CACHE_GATEWAY_TIMEOUT:
         exchange_spare_trickle(exchange);
-        exchange_reply(exchange, 504, REJECT_REASON_COUNT);
+        exchange_answer(
+            exchange,
+            &(struct answer){.status = 504, .reason = REJECT_REASON_COUNT, .is_wished = true});
         return true;
     case CACHE_PASS:
         break;

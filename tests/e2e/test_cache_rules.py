@@ -222,6 +222,19 @@ def page_is_kept_again_after_a_write(stage):
     expect(stage.ask(target="/").body, b"after", "what is kept")
 
 
+def not_modified(*fields):
+    return "\r\n".join(["HTTP/1.1 304 OK", *fields]).encode() + b"\r\n\r\n"
+
+
+@case(service={"cache": FALLBACK}, workers=1)
+def client_that_has_the_page_keeps_it_from_nobody(stage):
+    stage.origin.reply = lambda request: not_modified('ETag: "1"') if request.get("If-None-Match") else answer(200, b"content", ['ETag: "1"'])
+    expect(stage.ask(target="/", fields=['If-None-Match: "1"']).status, 304, "who has it")
+    expect(stage.ask(target="/").status, 200, "who has not")
+    stop(stage.origin)
+    expect(stage.ask(target="/").body, b"content", "it is kept")
+
+
 # What a later request says of ten kept bytes: its status, its content, its Content-Range.
 CONDITIONS = {
     "the same tag": (['If-None-Match: "1"'], 304, b"", None),
@@ -366,8 +379,52 @@ def what_a_304_says_is_kept(stage):
         expect((response.get("X-A"), response.get("Content-Type")), ("new", "text/plain"), "its fields")
 
 
-def not_modified(*fields):
-    return "\r\n".join(["HTTP/1.1 304 OK", *fields]).encode() + b"\r\n\r\n"
+# Two requests that a store might take for one, though origins do not: what the first says and what the second says.
+MISLEADING = {
+    "the site is named twice, so that origins are told the Host": (["X-Forwarded-Host: b.test", "X-Forwarded-Host: c.test"],
+                                                                  ["X-Forwarded-Host: b.test"]),
+    "the site's name is for this hop alone": (["X-Forwarded-Host: b.test", "Connection: X-Forwarded-Host"], ["X-Forwarded-Host: b.test"]),
+    "the scheme is named twice": (["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"], ["X-Forwarded-Proto: https"]),
+    "the same site by another Host": (["X-Forwarded-Host: b.test"], ["X-Forwarded-Host: b.test", "Host: other"]),
+    "a variant whose sign origins do not get": (["X-Kind: a", "Connection: X-Kind"], ["X-Kind: a"]),
+    "another method": (["X-HTTP-Method-Override: DELETE"], []),
+    "another target": (["X-Rewrite-URL: /secret"], []),
+    "another host": (["X-Host: evil.test"], []),
+}
+
+
+def what_origins_see(request):
+    seen = ("Host", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Kind", "X-HTTP-Method-Override", "X-Rewrite-URL", "X-Host")
+    return "; ".join(f"{name}: {request.get(name)}" for name in seen).encode()
+
+
+def ask_as(stage, target, fields):
+    """With another Host, where the fields have one."""
+    hosts = [line.split(": ")[1] for line in fields if line.startswith("Host: ")]
+    return stage.ask(target=target, fields=[line for line in fields if not line.startswith("Host: ")], host=(hosts or [stage.host])[0])
+
+
+@case(starts_proxy=False)
+def request_is_kept_as_what_origins_got(stage):
+    stage.start_serin({"trusted_proxies": ["127.0.0.0/8"], "services": [stage.service(cache=FULL, hosts=["*"])]}, workers=1)
+    stage.origin.reply = lambda request: answer(200, what_origins_see(request), ["Cache-Control: max-age=600", "Vary: X-Kind"])
+    for number, (name, (first, second)) in enumerate(MISLEADING.items()):
+        target = f"/{number}"
+        ask_as(stage, target, first)
+        response = ask_as(stage, target, second)
+        expect("; hit" in response.get("Cache-Status"), False, f"{name}: {response.get('Cache-Status')}, {response.body}")
+        response = ask_as(stage, target, second)
+        expect("; hit" in response.get("Cache-Status"), True, f"{name}, again: {response.get('Cache-Status')}")
+
+
+@case(service={"cache": FULL}, workers=1)
+def client_that_wants_what_is_stored_asks_nobody(stage):
+    stage.origin.reply = answer(200, b"content", OUTDATED)
+    stage.ask(target="/")
+    way, response = way_of(stage, "/", ["Cache-Control: only-if-cached, max-stale"])
+    expect((way, response.body), (HIT, b"content"), "it is stale, and wanted so")
+    expect(stage.ask(target="/other", fields=["Cache-Control: only-if-cached"]).status, 504, "nothing is stored")
+    expect(stage.serin.metrics().sum("serin_client_bad_responses_total", service=stage.name), 0, "bad for clients")
 
 
 @case(service={"cache": FULL}, workers=1)

@@ -199,7 +199,7 @@ static const struct judge_play judge_plays[] = {
     {"only if cached, and it is", HOUR, 1, "Cache-Control: only-if-cached", FRESH},
     {"only if cached, and it is stale", ETAG HOUR, 4000, "Cache-Control: only-if-cached", TIMEOUT},
     {"only if cached, and stale will do", ETAG HOUR, 4000,
-     "Cache-Control: only-if-cached, max-stale", MEANWHILE},
+     "Cache-Control: only-if-cached, max-stale", FRESH},
 
     /* section 4.2.4: what forbids stale */
     {"must-revalidate while fresh", HOUR ", must-revalidate", 1, "", FRESH},
