@@ -69,10 +69,15 @@ static void take_off(struct exchange *exchange, const struct cache_key *key)
 
 static void join(struct exchange *exchange, struct flight *flight)
 {
-    exchange->cached->has_waited = true;
-    exchange_enter(exchange, EXCHANGE_PENDING);
-    list_push_back(&flight->waiting, &exchange->cached->waiting);
-    deadline_arm(&exchange->host->loop->wheel, &exchange->watch, WAIT_US);
+    struct cached *cached = exchange->cached;
+    uint64_t now_us = exchange->host->loop->now_us;
+    if (cached->waits_until_us == 0) {
+        cached->waits_until_us = now_us + WAIT_US;
+        exchange_enter(exchange, EXCHANGE_PENDING);
+    }
+    cached->has_waited = true;
+    list_push_back(&flight->waiting, &cached->waiting);
+    deadline_arm(&exchange->host->loop->wheel, &exchange->watch, cached->waits_until_us - now_us);
 }
 
 /* It is there now, or will not come. */
@@ -111,6 +116,20 @@ void fresh_land(struct exchange *exchange)
     for (; link != NULL; link = list_pop_front(&flight->waiting)) {
         wake(CONTAINER_OF(link, struct cached, waiting)->exchange);
     }
+}
+
+void fresh_on_gone(struct exchange *exchange)
+{
+    struct flight *flight = exchange->cached != NULL ? exchange->cached->flight : NULL;
+    if (flight == NULL) {
+        return;
+    }
+    uint64_t now_us = exchange->host->loop->now_us;
+    for (struct list *link = flight->waiting.next; link != &flight->waiting; link = link->next) {
+        struct cached *waiting = CONTAINER_OF(link, struct cached, waiting);
+        waiting->has_waited = now_us >= waiting->waits_until_us;
+    }
+    fresh_land(exchange);
 }
 
 static void move_outdated(struct flight *flight, struct list *outdated)

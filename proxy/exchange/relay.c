@@ -476,6 +476,7 @@ static void on_gone(void *request, enum err why)
     if (client != NULL) {
         seat_drop(exchange->attempt.seat, client);
     }
+    fresh_on_gone(exchange);
     exchange_close(exchange);
 }
 

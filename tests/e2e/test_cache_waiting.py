@@ -98,6 +98,37 @@ def answer_that_may_be_stale_is_for_all_who_waited(stage):
     expect(results(stage, "collapsed") > 0, True, "who waited long enough got it")
 
 
+@case(service=FULL, workers=1)
+def one_of_those_who_wait_takes_the_place_of_a_client_that_goes_away(stage):
+    """In one of five rounds at least nobody has waited for too long before the page is there."""
+    gates = [threading.Event() for _ in range(5)]
+
+    def play(link):
+        link.patience_s = 600
+        while True:
+            request = stage.origin.read(link)
+            gates[int(request.target[1:])].wait(60 * SLOW)
+            link.send(answer(200, b"the page", FRESH))
+
+    stage.origin.play = play
+    counts = []
+    for number, gate in enumerate(gates):
+        target = f"/{number}"
+        links = [stage.connect() for _ in range(6)]
+        for link in links:
+            link.send(stage.request(target=target))
+            wait_for(lambda: requests_for(stage, target), "somebody fetches it", 30)
+        wait_in_flight(stage, 6)
+        links[0].reset()
+        wait_for(lambda: len(requests_for(stage, target)) > 1, "another one fetches it", 30)
+        gate.set()
+        expect({link.read_response().body for link in links[1:]}, {b"the page"}, "what the others got")
+        counts.append(len(requests_for(stage, target)))
+        if counts[-1] == 2:
+            return
+    expect(min(counts), 2, f"requests at the origin, by round: {counts}")
+
+
 @case(starts_proxy=False)
 def kept_answer_is_bounded_in_time_like_any_other(stage):
     stage.start_serin({"timeouts": {"total": f"{int(3 * SLOW)}s"}, "services": [stage.service(**FULL)]}, workers=1, http2=True)
