@@ -47,18 +47,22 @@ static struct bytes told(const struct exchange *exchange, enum field_id id, stru
     return forward_told(exchange->request, exchange->is_peer_trusted, id, own);
 }
 
-struct cache_key_facts cached_key(const struct exchange *exchange, enum role role)
+static struct cache_key_facts key_of(const struct exchange *exchange, const struct version *version)
 {
-    const struct snapshot_service *service = exchange->service;
     struct bytes scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http");
     return (struct cache_key_facts){
-        .service = service->service->name,
-        .deployment = service->versions[role].version->deployment,
+        .service = exchange->service->service->name,
+        .deployment = version->deployment,
         .scheme = told(exchange, FIELD_X_FORWARDED_PROTO, scheme),
         .authority = told(exchange, FIELD_X_FORWARDED_HOST, exchange->request->authority),
         .host = exchange->request->authority,
         .target = exchange->request->target,
     };
+}
+
+struct cache_key_facts cached_key(const struct exchange *exchange, enum role role)
+{
+    return key_of(exchange, exchange->service->versions[role].version);
 }
 
 /* A version that is kept apart from its answers: there is none, or it was rolled back. */
@@ -136,28 +140,46 @@ static bool is_keepable(const struct exchange *exchange, const struct response *
            !cached_is_barred(service, exchange->attempt.role);
 }
 
+static void forget(struct exchange *exchange, const struct snapshot_service *service,
+                   struct bytes target)
+{
+    struct cache_store *store = exchange->service->cache;
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        const struct version *version = service->versions[role].version;
+        struct cache_key key;
+        if (version == NULL) {
+            continue;
+        }
+        struct cache_key_facts facts = key_of(exchange, version);
+        facts.target = target;
+        if (cache_key_make(&facts, cache_store_seed(store), exchange->responder->arena, &key) ==
+            OK) {
+            cache_store_forget(store, realm_of(service, (enum role)role), &key);
+            clear_mark(exchange, mark_of(exchange, (enum role)role, target));
+        }
+    }
+}
+
 /* What was written to is not what was kept, in whichever version: they share what is behind them.
- * RFC 9111 section 4.4. */
+ * So do those that came while it was written. RFC 9111 section 4.4. */
 static void invalidate(struct exchange *exchange, const struct response *response)
 {
-    const struct snapshot_service *service = exchange->service;
-    struct arena *arena = exchange->responder->arena;
+    const struct snapshot_service *newest =
+        exchange->lease->is_current ? NULL : exchange_newest(exchange);
     struct request request = *exchange->request;
     struct bytes targets[CACHE_INVALIDATED_MAX];
     struct cache_key_facts facts = cached_key(exchange, exchange->attempt.role);
+    struct response known;
     request.authority = facts.authority;
-    size_t count = cache_invalidated(&request, facts.scheme, response, arena, targets);
-    for (size_t i = 0; i < count * ROLE_COUNT; i++) {
-        enum role role = (enum role)(i % ROLE_COUNT);
-        struct cache_key key;
-        if (service->versions[role].version == NULL) {
-            continue;
-        }
-        facts = cached_key(exchange, role);
-        facts.target = targets[i / ROLE_COUNT];
-        if (cache_key_make(&facts, cache_store_seed(service->cache), arena, &key) == OK) {
-            cache_store_forget(service->cache, realm_of(service, role), &key);
-            clear_mark(exchange, mark_of(exchange, role, facts.target));
+    if (relay_clean(exchange, response, &known) != OK) {
+        known = *response;
+    }
+    size_t count =
+        cache_invalidated(&request, facts.scheme, &known, exchange->responder->arena, targets);
+    for (size_t i = 0; i < count; i++) {
+        forget(exchange, exchange->service, targets[i]);
+        if (newest != NULL) {
+            forget(exchange, newest, targets[i]);
         }
     }
 }

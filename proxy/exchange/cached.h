@@ -31,8 +31,8 @@ struct cached {
     struct flight *flight;      /* others wait for this exchange's answer; NULL: nobody can */
     struct exchange *exchange;  /* whose this is */
     struct list waiting;        /* for another one's */
-    uint64_t waits_until_us; /* for whomever; 0: it has not waited yet */
-    bool has_waited;         /* to the end of a flight, or for too long: asks by itself */
+    uint64_t waits_until_us;    /* for whomever; 0: it has not waited yet */
+    bool has_waited;            /* to the end of a flight, or for too long: asks by itself */
 };
 
 /* The exchange's, made when there is none; NULL without memory. */

@@ -310,8 +310,7 @@ static void decide_version(struct exchange *exchange, bool is_trusted)
     }
 }
 
-/* The exchange's service in the newest snapshot; NULL: it is gone. */
-static const struct snapshot_service *newest_of(const struct exchange *exchange)
+const struct snapshot_service *exchange_newest(const struct exchange *exchange)
 {
     const struct snapshot *snapshot = exchange->host->snapshot;
     for (size_t i = 0; i < snapshot->service_count; i++) {
@@ -327,7 +326,7 @@ bool exchange_is_outdated(const struct exchange *exchange)
     if (exchange->lease->is_current || exchange->decision.role != ROLE_CURRENT) {
         return false;
     }
-    const struct snapshot_service *newest = newest_of(exchange);
+    const struct snapshot_service *newest = exchange_newest(exchange);
     return newest != NULL && newest->decide.weight_ppm == 0;
 }
 
@@ -338,7 +337,7 @@ bool exchange_decide_anew(struct exchange *exchange)
     struct lease *before = exchange->lease;
     struct service_cells *cells = exchange->service_cells;
     cell_sub(&cells->in_flight[exchange->decision.role], 1);
-    exchange->service = newest_of(exchange);
+    exchange->service = exchange_newest(exchange);
     exchange->lease = &host->snapshot->leases[host->worker_index];
     lease_acquire(exchange->lease);
     exchange_return_lease(host, before);

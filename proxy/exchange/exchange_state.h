@@ -132,6 +132,8 @@ void exchange_enter(struct exchange *exchange, enum exchange_state next);
 void exchange_set_host(const struct snapshot_endpoint *target, struct request *out);
 /* The version is decided and nothing is kept for the request: the origin is asked. */
 void exchange_go_on(struct exchange *exchange);
+/* The exchange's service in the newest snapshot; NULL: it is gone. */
+const struct snapshot_service *exchange_newest(const struct exchange *exchange);
 /* Has the canary that the exchange is for no weight any more, in a newer snapshot? */
 bool exchange_is_outdated(const struct exchange *exchange);
 /* Moves an outdated exchange that has asked nobody yet to the newest snapshot, which decides.

@@ -309,27 +309,6 @@ enum err fresh_prepare(struct exchange *exchange)
 
 /* ---- its answer ---- */
 
-/* A 304's head as a client may have it: what is kept has been cleaned of the origin's name, and
- * what is put into it is cleaned alike. */
-static enum err clean(struct exchange *exchange, const struct response *response,
-                      struct response *ret_response)
-{
-    struct arena *arena = exchange->responder->arena;
-    size_t count = response->fields.count;
-    *ret_response = *response;
-    if (!exchange->attempt.target->is_hidden || count == 0) {
-        return OK;
-    }
-    struct reverse_facts site = relay_site(exchange);
-    struct field *items = arena_alloc(arena, count * sizeof *items);
-    if (items == NULL) {
-        return ERR_NOMEM;
-    }
-    memcpy(items, response->fields.items, count * sizeof *items);
-    ret_response->fields.items = items;
-    return reverse_fields(&ret_response->fields, &site, arena);
-}
-
 /* The old head with what the 304 says. */
 static enum cache_admission merge(struct exchange *exchange, const struct cache_entry *old,
                                   const struct response *response, const struct cache_times *times,
@@ -345,7 +324,7 @@ static enum cache_admission merge(struct exchange *exchange, const struct cache_
     struct response news;
     size_t room = old->fields.count + response->fields.count + CACHE_STORED_ADDED_MAX;
     struct field *items = arena_alloc(arena, room * sizeof *items);
-    if (items == NULL || clean(exchange, response, &news) != OK) {
+    if (items == NULL || relay_clean(exchange, response, &news) != OK) {
         return CACHE_ADMIT_NOMEM;
     }
     enum cache_admission admission =

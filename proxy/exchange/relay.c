@@ -48,6 +48,25 @@ struct reverse_facts relay_site(const struct exchange *exchange)
     };
 }
 
+enum err relay_clean(struct exchange *exchange, const struct response *response,
+                     struct response *ret_response)
+{
+    struct arena *arena = exchange->responder->arena;
+    size_t count = response->fields.count;
+    *ret_response = *response;
+    if (!exchange->attempt.target->is_hidden || count == 0) {
+        return OK;
+    }
+    struct reverse_facts site = relay_site(exchange);
+    struct field *items = arena_alloc(arena, count * sizeof *items);
+    if (items == NULL) {
+        return ERR_NOMEM;
+    }
+    memcpy(items, response->fields.items, count * sizeof *items);
+    ret_response->fields.items = items;
+    return reverse_fields(&ret_response->fields, &site, arena);
+}
+
 static enum err make_head(struct exchange *exchange, const struct response *response,
                           struct field *items, size_t items_max, const struct field *extra,
                           size_t extra_count, struct response *ret_out)

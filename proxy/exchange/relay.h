@@ -18,6 +18,10 @@ MUST_USE enum err relay_send_head(struct exchange *exchange, const struct respon
 /* The origin's name, and the site as the client calls it; a trusted proxy in front may know that
  * better than we do. Only with an attempt. */
 struct reverse_facts relay_site(const struct exchange *exchange);
+/* An answer's head without the origin's own name, where that is hidden: what is kept has been
+ * cleaned of it, and what is put into that is cleaned alike. In the arena. ERR_NOMEM. */
+MUST_USE enum err relay_clean(struct exchange *exchange, const struct response *response,
+                              struct response *ret_response);
 void relay_on_head(void *call, const struct response *response);
 void relay_on_body(void *call, struct bytes piece);
 void relay_on_end(void *call, const struct fields *trailers);

@@ -3,10 +3,12 @@
 Nothing is waited for to grow old: an answer's Age says how old it is."""
 
 import os
+import signal
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from play import add_case, case, expect, run, wait_for  # noqa: E402
+from play import SLOW, add_case, case, expect, run, wait_for  # noqa: E402
 from wire import answer  # noqa: E402
 
 OLD = "Last-Modified: Fri, 13 Nov 2020 12:00:00 GMT"
@@ -210,6 +212,33 @@ def write_counts_for_both_versions_and_for_all_variants(stage):
     expect(before, 4, "kept pages")
     expect(stage.ask("POST", "/", fields=["Serin-Version: previous"]).status, 200, "the write")
     expect(kept(stage), 0, "kept pages after it")
+
+
+@case(starts_proxy=False)
+def write_counts_for_a_version_that_came_while_it_was_written(stage):
+    def service(deployment):
+        return stage.service(cache={"mode": "full"}, weight="0%", current={"deployment": deployment, "endpoints": [stage.canary.url]})
+
+    stage.start_serin({"services": [service("first")]}, workers=1)
+    is_written = threading.Event()
+    page = answer(200, b"content", ["Cache-Control: max-age=600"])
+
+    def write_slowly(request):
+        is_written.wait(60 * SLOW)
+        return answer(200, b"written")
+
+    stage.origin.reply, stage.canary.reply = write_slowly, page
+    writer = stage.connect()
+    writer.send(stage.request("POST", "/", fields=["Serin-Version: previous"]))
+    stage.origin.wait_requests(1)
+    stage.serin.change({"services": [service("second")]})
+    stage.serin.signal(signal.SIGHUP)
+    wait_for(lambda: stage.serin.service(stage.name)["current"]["deployment"] == "second", "the new version is there", 60)
+    wanted = ["Serin-Version: current"]
+    wait_for(lambda: "hit" in stage.ask(target="/", fields=wanted).get("Cache-Status"), "its page is kept", 60)
+    is_written.set()
+    expect(writer.read_response().body, b"written", "the write")
+    expect("hit" in stage.ask(target="/", fields=wanted).get("Cache-Status"), False, "and its page is not, after the write")
 
 
 @case(service={"cache": FALLBACK}, workers=1)

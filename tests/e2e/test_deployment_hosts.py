@@ -91,6 +91,18 @@ def nothing_of_it_comes_through_a_304_either(stage):
 
 
 @case(starts_proxy=False)
+def write_that_leads_to_a_page_by_the_origins_name_makes_it_new(stage):
+    pages = Pages(stage, cache={"mode": "full"}, weight="0%")
+    pages.answers(["Cache-Control: max-age=600"], b"hello")
+    pages.ask(target="/page")
+    expect("hit" in pages.ask(target="/page").get("Cache-Status"), True, "it is kept")
+    stage.origin.reply = f"HTTP/1.1 303 See Other\r\nLocation: https://{STABLE}/page\r\nContent-Length: 0\r\n\r\n".encode()
+    expect(stage.ask("POST", "/form", host=SITE).status, 303, "the write")
+    pages.answers(["Cache-Control: max-age=600"], b"news")
+    expect(pages.ask(target="/page").body, b"news", "the page")
+
+
+@case(starts_proxy=False)
 def what_the_application_says_stays(stage):
     pages = Pages(stage)
     lines = ["Date: Mon, 23 Nov 2026 12:00:00 GMT", "X-Robots-Tag: noindex, nofollow", "X-Robots-Tag: otherbot: noindex",
