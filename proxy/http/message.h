@@ -68,6 +68,7 @@ struct request {
     bool is_keep_alive; /* may the connection carry another request */
     bool expects_continue;
     bool accepts_trailers; /* TE: trailers */
+    bool is_secret;        /* some field is for no table: http2_outlet.h */
 };
 
 struct response {
@@ -80,6 +81,7 @@ struct response {
     uint64_t content_length; /* also what a HEAD or 304 announces, when has_content_length */
     bool has_content_length;
     bool is_keep_alive;
+    bool is_secret; /* as in a request */
 };
 
 static inline bool response_is_informational(const struct response *response)

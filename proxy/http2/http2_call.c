@@ -294,6 +294,9 @@ static int32_t write_head(struct http2_call *call, const struct request *request
             http2_name_value(BYTES("content-length"),
                              http2_write_decimal(length + sizeof length, request->content_length));
     }
+    if (request->is_secret) {
+        http2_keep_secret(fields, count);
+    }
     return is_too_large(call, fields, count) ? NGHTTP2_ERR_FRAME_SIZE_ERROR
                                              : submit(call, fields, count, has_body(request));
 }

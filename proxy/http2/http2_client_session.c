@@ -60,10 +60,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
     struct http2_client *connection = context;
     struct http2_call *call = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
-    (void)flags;
     if (!is_heard(call)) {
         return 0;
     }
+    call->head.is_secret = call->head.is_secret || http2_is_secret(flags);
     http2_head_add(&call->head, bytes_make((const char *)name, name_size),
                    bytes_make((const char *)value, value_size));
     return http2_head_is_bomb(&call->head) ? break_off(connection, METRIC_HTTP2_HEADER_BOMB) : 0;

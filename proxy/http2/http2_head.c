@@ -356,6 +356,7 @@ static enum reject_reason make_request(struct http2_head *head, bool is_last,
         return reject.reason;
     }
     request->version = HTTP_2;
+    request->is_secret = head->is_secret;
     request->is_keep_alive = true;
     return head->has_pseudo[HTTP2_PROTOCOL] ? frame_tunnel(request) : frame_body(request, is_last);
 }
@@ -432,6 +433,7 @@ static enum reject_reason make_response(const struct http2_head *head, bool is_l
         return reject.reason;
     }
     response->version = HTTP_2;
+    response->is_secret = head->is_secret;
     response->is_keep_alive = true;
     return frame_answer(response, is_last);
 }

@@ -42,6 +42,7 @@ struct http2_head {
     struct bytes pseudo[HTTP2_PSEUDO_COUNT];
     bool has_pseudo[HTTP2_PSEUDO_COUNT];
     bool has_regular;          /* pseudo-header fields may come no more */
+    bool is_secret;            /* some field came as never to be indexed; set by the caller */
     enum reject_reason reason; /* REJECT_NONE: no objection so far */
 };
 

@@ -72,6 +72,13 @@ enum err http2_put_fields(const struct fields *fields, bool is_request, struct a
     return OK;
 }
 
+void http2_keep_secret(nghttp2_nv *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        fields[i].flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    }
+}
+
 struct bytes http2_write_decimal(char *end, uint64_t value)
 {
     char *at = end;

@@ -24,6 +24,16 @@ struct bytes http2_write_decimal(char *end, uint64_t value);
 MUST_USE enum err http2_put_fields(const struct fields *fields, bool is_request,
                                    struct arena *arena, nghttp2_nv *out, size_t *count);
 
+/* Of a message whose sender wants some field kept out of HPACK's tables: so it goes on, too, since
+ * tables serve many clients, and who shares one can guess what is in it (RFC 7541 sections 6.2.3
+ * and 7.1). All of it does: which field it was is not known any more. */
+void http2_keep_secret(nghttp2_nv *fields, size_t count);
+/* For nghttp2_on_header_callback: is this such a field? */
+static inline bool http2_is_secret(uint8_t flags)
+{
+    return (flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0;
+}
+
 struct http2_outlet {
     struct buf waiting;
     bool is_ended; /* nothing comes behind what waits, but the trailers */

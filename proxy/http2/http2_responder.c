@@ -70,6 +70,9 @@ static bool write_head(struct http2_stream *stream, const struct response *respo
             http2_name_value(BYTES("content-length"),
                              http2_write_decimal(length + sizeof length, response->content_length));
     }
+    if (response->is_secret) {
+        http2_keep_secret(fields, count);
+    }
     return submit(stream, fields, count, response) == 0;
 }
 

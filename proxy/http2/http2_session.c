@@ -76,10 +76,10 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 {
     struct http2_server *server = context;
     struct http2_stream *stream = stream_of(session, frame->hd.stream_id);
-    (void)flags;
     if (stream == NULL) {
         return 0;
     }
+    stream->head.is_secret = stream->head.is_secret || http2_is_secret(flags);
     http2_head_add(&stream->head, bytes_make((const char *)name, name_size),
                    bytes_make((const char *)value, value_size));
     return http2_head_is_bomb(&stream->head) ? break_off(server, METRIC_HTTP2_HEADER_BOMB) : 0;

@@ -73,6 +73,22 @@ def a_plain_endpoint_is_spoken_to_by_prior_knowledge(stage):
     expect(len(back.served), 1, "connections")
 
 
+@case(service=ALWAYS, proxy=PATIENTLY, workers=1, http2=True)
+def what_no_table_may_keep_is_kept_by_none(stage):
+    """The connection to the origin has one table for all clients."""
+    back = Http2Origin(stage.origin)
+    said = h2.block([(":status", "200"), ("x-plain", "said")])
+    back.reply = lambda served, stream, asked: served.headers(said + h2.literal("x-token", "word", is_secret=True), True, stream)
+    client = stage.http2()
+    fields = h2.block([(":method", "GET"), (":scheme", "http"), (":authority", stage.host), (":path", "/")])
+    for path in (fields, fields + h2.literal("x-token", "key", is_secret=True)):
+        client.read_answer(client.headers(path))
+    expect(("x-token", "key") in back.served[0].decoder.secrets, True, "towards the origin")
+    expect(("x-token", "word") in client.decoder.secrets, True, "towards the client")
+    kept = [name for name, _ in back.served[0].decoder.table + client.decoder.table]
+    expect(("x-token" in kept, "via" in kept), (False, True), "what the tables keep")
+
+
 @case(service=ALWAYS, proxy=PATIENTLY, workers=1)
 def bodies_and_trailers_pass_both_ways(stage):
     back = Http2Origin(stage.origin)

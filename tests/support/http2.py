@@ -89,9 +89,10 @@ def text(value):
     return integer(len(data), 7) + data
 
 
-def literal(name, value, is_indexed=False):
-    """A field whose name and value stand there as they are; `is_indexed`: and stay in the dynamic table."""
-    return (b"\x40" if is_indexed else b"\x00") + text(name) + text(value)
+def literal(name, value, is_indexed=False, is_secret=False):
+    """A field whose name and value stand there as they are; `is_indexed`: and stay in the dynamic table; `is_secret`: and
+    may stay in none (RFC 7541 section 6.2.3)."""
+    return (b"\x40" if is_indexed else b"\x10" if is_secret else b"\x00") + text(name) + text(value)
 
 
 def block(fields):
@@ -102,6 +103,7 @@ class Decoder:
     def __init__(self):
         self.table = []  # newest first
         self.size_max = 4096
+        self.secrets = []  # fields that may stay in no table
 
     def _entry(self, index):
         if index == 0 or index > len(STATIC) + len(self.table):
@@ -150,6 +152,8 @@ class Decoder:
                 entry = (self._entry(index)[0] if index else string(), string())
                 if first & 0x40:
                     self._add(entry)
+                elif first & 0x10:
+                    self.secrets.append(entry)
                 fields.append(entry)
             else:
                 self.size_max = number(5)
