@@ -90,8 +90,28 @@ static size_t distance(struct bytes a, struct bytes b)
     return rows[a.size % 3][b.size];
 }
 
+/* What the documents call a thing beside its key. */
+static const struct {
+    const char *word;
+    const char *key;
+} other_words[] = {{"canary", "current"}, {"stable", "previous"}, {"baseline", "previous"}};
+
+static const struct conf_key *find_meant(const struct conf_section *section, struct bytes name)
+{
+    for (size_t i = 0; i < sizeof other_words / sizeof other_words[0]; i++) {
+        if (bytes_equal(name, bytes_of(other_words[i].word))) {
+            return conf_section_find(section, bytes_of(other_words[i].key));
+        }
+    }
+    return NULL;
+}
+
 const struct conf_key *conf_section_nearest(const struct conf_section *section, struct bytes name)
 {
+    const struct conf_key *meant = find_meant(section, name);
+    if (meant != NULL) {
+        return meant;
+    }
     if (name.size == 0 || name.size > DISTANCE_NAME_MAX) {
         return NULL;
     }

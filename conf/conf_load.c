@@ -5,21 +5,8 @@
 
 #include "conf/conf_check.h"
 #include "conf/conf_file.h"
+#include "conf/conf_syntax.h"
 #include "conf/conf_walk.h"
-
-/* Where a byte stands; libyaml gives no mark for bytes that are not text at all. */
-static struct conf_place place_at(struct bytes text, size_t offset)
-{
-    struct conf_place place = {1, 1};
-    for (size_t i = 0; i < offset && i < text.size; i++) {
-        bool is_continuation = ((unsigned char)text.data[i] & 0xc0) == 0x80;
-        place.column += !is_continuation;
-        if (text.data[i] == '\n') {
-            place = (struct conf_place){place.line + 1, 1};
-        }
-    }
-    return place;
-}
 
 static struct conf_place place_of_mark(yaml_mark_t mark)
 {
@@ -29,20 +16,11 @@ static struct conf_place place_of_mark(yaml_mark_t mark)
 static enum err report_parser(const yaml_parser_t *parser, struct bytes text,
                               struct conf_errors *errors)
 {
-    struct conf_place place = place_of_mark(parser->problem_mark);
-    const char *problem = parser->problem != NULL ? parser->problem : "cannot be read";
-    switch (parser->error) {
-    case YAML_MEMORY_ERROR:
+    if (parser->error == YAML_MEMORY_ERROR) {
         return ERR_NOMEM;
-    case YAML_READER_ERROR:
-        conf_errors_add(errors, place_at(text, parser->problem_offset), "not YAML: %s", problem);
-        return ERR_SYNTAX;
-    default:
-        conf_errors_add(errors, place, "not YAML: %s%s%s", problem,
-                        parser->context != NULL ? " " : "",
-                        parser->context != NULL ? parser->context : "");
-        return ERR_SYNTAX;
     }
+    conf_syntax_report(parser, text, errors);
+    return ERR_SYNTAX;
 }
 
 /* How deep the event leads: +1 into a collection, -1 out of it. */
@@ -208,7 +186,10 @@ enum err conf_load_file(const char *path, struct conf_errors *errors, struct con
     if (err == OK) {
         err = conf_file_read(path, &note, &text);
         if (err != OK && err != ERR_NOMEM) {
-            conf_errors_add(errors, (struct conf_place){0, 0}, "%s", note.text);
+            /* The path, with which the note begins, is said by the errors themselves. */
+            const char *why = note.text + strlen(path) + strlen(": ");
+            conf_errors_add(errors, (struct conf_place){0, 0}, "%s",
+                            strlen(note.text) > strlen(path) + 2 ? why : note.text);
         }
     }
     if (err == OK) {

@@ -21,6 +21,10 @@ static void keys_are_known_or_refused(void **state)
          ":3:1: unknown key \"worker\"; did you mean \"workers\"?\n"},
         {PLAY_LISTEN PLAY_SERVICE "timeouts: {conect: 2s}\n",
          ":3:12: timeouts: unknown key \"conect\"; did you mean \"connect\"?\n"},
+        {PLAY_LISTEN "services:\n  - {name: a, stable: {}, canary: {}}\n",
+         ":3:5: services: \"previous\" is missing\n"
+         ":3:15: services: unknown key \"stable\"; did you mean \"previous\"?\n"
+         ":3:27: services: unknown key \"canary\"; did you mean \"current\"?\n"},
         {PLAY_LISTEN PLAY_SERVICE "timeouts: {drian: 2s, zzz: 1}\n",
          ":3:12: timeouts: unknown key \"drian\"; did you mean \"drain\"?\n:3:23: timeouts: "
          "unknown "
@@ -533,11 +537,35 @@ static void what_is_not_yaml_is_told_with_its_place(void **state)
         {"- a\n", ":1:1: must be a mapping of keys to values\n"},
         {PLAY_LISTEN PLAY_SERVICE "---\nworkers: 2\n",
          ":3:1: a second YAML document: there may be only one\n"},
-        {PLAY_LISTEN "services:\n\t- a\n", ":3:1: not YAML: found character that cannot start any "
-                                           "token while scanning for the next token\n"},
+        {PLAY_LISTEN "services:\n\t- a\n", ":3:1: not YAML: a tab; indent with spaces\n"},
         {PLAY_LISTEN "workers: [1\n",
-         ":3:1: not YAML: did not find expected ',' or ']' while parsing a flow sequence\n"},
-        {PLAY_LISTEN "workers: *missing\n", ":2:10: not YAML: found undefined alias\n"},
+         ":3:1: not YAML: a comma or ] is missing before this (from line 2 on)\n"},
+        {PLAY_LISTEN "timeouts: {total: 1s]\n",
+         ":2:21: not YAML: a comma or } is missing before this\n"},
+        {PLAY_LISTEN "workers: *missing\n",
+         ":2:10: not YAML: a value that begins with * needs quotes, as in \"*:8080\"\n"},
+        {PLAY_LISTEN "state: &\n", ":2:8: not YAML: a value that begins with & needs quotes\n"},
+        {"listen: [{address: *:80}]\n",
+         ":1:20: not YAML: a value that begins with * needs quotes, as in \"*:8080\"\n"},
+        {PLAY_LISTEN "workers: %10\n",
+         ":2:10: not YAML: a value that begins with % needs quotes\n"},
+        {PLAY_LISTEN "services:\n  - name: ä\n    hosts: @x\n",
+         ":4:12: not YAML: a value that begins with @ needs quotes\n"},
+        {PLAY_LISTEN "services:\n  - name: a\n - name: b\n",
+         ":4:2: not YAML: this line begins in another column than the keys that it belongs to "
+         "(from line 1 on)\n"},
+        {PLAY_LISTEN "services:\n  - name: a\n   weight: 10%\n",
+         ":4:4: not YAML: this line begins in another column than the entries that it belongs to "
+         "(from line 3 on)\n"},
+        {PLAY_LISTEN "state: a\n  workers: 1\n",
+         ":3:10: not YAML: no key can stand here: is the line indented too deep, a space missing "
+         "after the colon before, or a value with a colon in it not quoted?\n"},
+        {PLAY_LISTEN "workers 1\nstate: a\n",
+         ":2:1: not YAML: this is no key: a colon and a space are missing after it\n"},
+        {PLAY_LISTEN "state: \"a\nworkers: 1\n",
+         ":2:8: not YAML: the quote that begins here is never closed\n"},
+        {PLAY_LISTEN "state: \"\\d\"\n",
+         ":2:9: not YAML: found unknown escape character while parsing a quoted scalar\n"},
         {PLAY_LISTEN "workers: \xff\n", ":2:10: not YAML: invalid leading UTF-8 octet\n"},
     };
     play_table(refusals, COUNT_OF(refusals));
