@@ -34,16 +34,16 @@ enum err conf_file_read(const char *path, struct note *note, struct buf *ret_con
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         int reason = errno;
-        note_set(note, "cannot open %s: %s", path, strerror(reason));
+        note_set(note, "%s: cannot be opened: %s", path, strerror(reason));
         return reason == ENOENT ? ERR_NOT_FOUND : ERR_IO;
     }
     enum err err = read_all(fd, ret_content);
     int reason = errno;
     (void)close(fd);
     if (err == ERR_LIMIT) {
-        note_set(note, "%s is larger than %zu bytes", path, ret_content->max);
+        note_set(note, "%s: larger than %zu bytes", path, ret_content->max);
     } else if (err != OK) {
-        note_set(note, "cannot read %s: %s", path,
+        note_set(note, "%s: cannot be read: %s", path,
                  err == ERR_IO ? strerror(reason) : err_text(err));
     }
     return err;

@@ -148,11 +148,18 @@ static bool is_readable(const char *path)
     return access(path, R_OK) == 0;
 }
 
+/* NULL: there is none. A file that is there and cannot be read is told as one that was named. */
 static const char *default_path(void)
 {
     static const char here[] = "./serin.yaml";
     static const char system[] = "/etc/serin/serin.yaml";
-    return is_readable(here) || !is_readable(system) ? here : system;
+    if (is_readable(here)) {
+        return here;
+    }
+    if (access(system, F_OK) == 0) {
+        return system;
+    }
+    return access(here, F_OK) == 0 ? here : NULL;
 }
 
 /* Reads `[-c FILE]`; false after telling how it is used, with what it ends. */
@@ -177,13 +184,19 @@ static bool read_path(int argc, char **argv, const char **ret_path, int *ret_exi
         *ret_path = optarg;
     }
     if (optind < argc) {
-        (void)fprintf(stderr, "usage: serin %s [-c FILE]\n", argv[0]);
+        (void)fprintf(stderr, "serin: a configuration is named by -c: serin %s -c %s\n", argv[0],
+                      argv[optind]);
         return false;
     }
     if (*ret_path == NULL) {
         *ret_path = default_path();
     }
-    return true;
+    if (*ret_path == NULL) {
+        (void)fprintf(stderr, "serin: there is neither ./serin.yaml nor /etc/serin/serin.yaml; "
+                              "-c FILE names another configuration\n");
+        *ret_exit = EXIT_FAILED;
+    }
+    return *ret_path != NULL;
 }
 
 static struct conf *load(const char *path)

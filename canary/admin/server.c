@@ -355,7 +355,7 @@ static enum err find_socket(const struct conf_address *address, struct inherited
     enum err err = inherited_take(inherited, address, 0, ret_fd);
     *ret_is_passed = err == OK;
     if (err == ERR_NOT_FOUND && is_taken(address)) {
-        note_set(note, "cannot listen on %s: another process does", address->text);
+        note_set(note, "cannot listen on %s: another process listens there", address->text);
         return ERR_IO;
     }
     return err == ERR_NOT_FOUND ? listener_bind(address->text, BACKLOG, ret_fd, note) : err;

@@ -256,6 +256,12 @@ static void tell_problem(const struct client *client)
 {
     const char *detail = json_string_value(json_object_get(client->json, "detail"));
     const char *title = json_string_value(json_object_get(client->json, "title"));
+    if (detail == NULL && title == NULL) {
+        (void)fprintf(
+            stderr, "serin: %s: %u, an answer that is not Serin's; is it the address of `admin`?\n",
+            client->admin, client->status);
+        return;
+    }
     (void)fprintf(stderr, "serin: %u ", client->status);
     print_clean(title != NULL ? title : "");
     (void)fprintf(stderr, "%s", detail != NULL ? ": " : "");
@@ -278,7 +284,9 @@ static int judge_answer(const struct client *client, bool was_silent)
     }
     if (client->err != OK) {
         if (!was_silent) {
-            (void)fprintf(stderr, "serin: %s: %s\n", client->admin, client->error);
+            bool is_default = strcmp(client->admin, CLI_ADMIN_DEFAULT) == 0;
+            (void)fprintf(stderr, "serin: %s: %s%s\n", client->admin, client->error,
+                          is_default ? "; does Serin run, or listen elsewhere (--admin)?" : "");
         }
         return client->err == ERR_TIMEOUT ? CLI_TIMED_OUT : CLI_FAILED;
     }

@@ -1,5 +1,6 @@
 #include "canary/cli/options.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "conf/conf_number.h"
@@ -103,7 +104,7 @@ static enum err add_header(const char *value, struct cli_options *options, struc
 
 static const struct option options[] = {
     {CLI_OPTION_SERVICE,
-     {"--service", 's', "NAME", "which service; needed where there are several"},
+     {"--service", 's', "NAME", "which service, where there are several"},
      TEXT(service)},
     {CLI_OPTION_REASON, {"--reason", 'r', "TEXT", "why; kept in the audit trail"}, TEXT(reason)},
     {CLI_OPTION_DEPLOYMENT,
@@ -403,7 +404,8 @@ enum cli_kind cli_verb_kind(const struct cli_verb *verb)
 
 void cli_print_help(FILE *out)
 {
-    (void)fprintf(out, "usage: serin VERB [OPTION...]\n\n");
+    (void)fprintf(out, "Serin, a reverse proxy that takes bad releases back by itself.\n\n"
+                       "usage: serin VERB [OPTION...]\n\n");
     for (const struct cli_own_verb *verb = cli_own_verbs; verb->name != NULL; verb++) {
         print_verb(out, verb->name, verb->argument, verb->summary);
     }
@@ -428,6 +430,12 @@ static void print_option(FILE *out, const struct cli_option_text *text)
     (void)fprintf(out, "  %-*s %s\n", PAD, head, text->help);
 }
 
+/* A summary of the list of verbs, as a sentence. */
+static void print_sentence(FILE *out, const char *summary)
+{
+    (void)fprintf(out, "%c%s.\n", toupper((unsigned char)summary[0]), summary + 1);
+}
+
 void cli_print_own_help(FILE *out, const char *name)
 {
     const struct cli_own_verb *verb = cli_own_verbs;
@@ -435,9 +443,10 @@ void cli_print_own_help(FILE *out, const char *name)
         verb++;
         CHECK(verb->name != NULL);
     }
-    (void)fprintf(out, "usage: serin %s%s%s\n\n%s.\n\n", verb->name,
-                  verb->argument != NULL ? " " : "", verb->argument != NULL ? verb->argument : "",
-                  verb->summary);
+    (void)fprintf(out, "usage: serin %s%s%s\n\n", verb->name, verb->argument != NULL ? " " : "",
+                  verb->argument != NULL ? verb->argument : "");
+    print_sentence(out, verb->summary);
+    (void)fprintf(out, "\n");
     for (const struct cli_option_text *text = verb->options; text->name != NULL; text++) {
         print_option(out, text);
     }
@@ -455,8 +464,8 @@ void cli_print_verb_help(FILE *out, const struct cli_verb *verb)
             (void)fprintf(out, " %s %s", options[i].text.name, options[i].text.value);
         }
     }
-    (void)fprintf(out, " [OPTION...]%s%s\n\n%s.\n", is_last ? " " : "",
-                  is_last ? verb->argument : "", verb->summary);
+    (void)fprintf(out, " [OPTION...]%s%s\n\n", is_last ? " " : "", is_last ? verb->argument : "");
+    print_sentence(out, verb->summary);
     if (verb->help != NULL) {
         (void)fprintf(out, "%s\n", verb->help);
     }

@@ -9,8 +9,8 @@
     }
 
 const struct cli_own_verb cli_own_verbs[] = {
-    {"run", "[-c FILE]", "the proxy", {CONFIG}},
-    {"check", "[-c FILE]", "test the configuration", {CONFIG}},
+    {"run", "[-c FILE]", "serve in the foreground; SIGHUP reloads, SIGTERM drains", {CONFIG}},
+    {"check", "[-c FILE]", "test a configuration: every error with its line and column", {CONFIG}},
     {"demo",
      "[--seconds N]",
      "a canary that breaks and is rolled back, all on this machine",

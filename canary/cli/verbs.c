@@ -436,7 +436,7 @@ const struct cli_verb cli_verbs[] = {
     {"status", NULL, ON_SERVICE, 0, "what every service does now, and what is wrong", NULL,
      run_status},
     {"top", NULL, CLI_OPTION_REACH | CLI_OPTION_TIMEOUT | CLI_OPTION_SERVICE | CLI_OPTION_ONCE, 0,
-     "the same at a glance, live, with keys to steer",
+     "everything at a glance, live, with keys to steer",
      "Keys: p pause, r resume, P promote, R roll back (asks why), arrows choose the service, ? "
      "help,\n"
      "q quit. Each action says what it will do, and only y does it. Where standard output is no\n"

@@ -130,6 +130,21 @@ static bool split_address(char *text, const char **ret_host, const char **ret_po
     return true;
 }
 
+/* Why an address cannot be had, so that one knows what to do. */
+static const char *reason_text(int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return "another process listens there";
+    case EADDRNOTAVAIL:
+        return "no interface of this machine has that address";
+    case EACCES:
+        return "ports this low need CAP_NET_BIND_SERVICE, root, or a socket of systemd's";
+    default:
+        return strerror(error);
+    }
+}
+
 static int listen_on(const struct addrinfo *info, int backlog)
 {
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -186,7 +201,7 @@ enum err listener_bind(const char *address, int backlog, int *ret_fd, struct not
     int error = errno;
     freeaddrinfo(info);
     if (fd < 0) {
-        note_set(note, "cannot listen on %s: %s", address, strerror(error));
+        note_set(note, "cannot listen on %s: %s", address, reason_text(error));
         return ERR_IO;
     }
     *ret_fd = fd;

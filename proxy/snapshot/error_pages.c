@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ static enum err read_open(int fd, struct bytes *ret_body)
 static enum err read_page(const char *file, struct note *note, struct bytes *ret_body)
 {
     int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int reason = errno;
     enum err err = fd >= 0 ? read_open(fd, ret_body) : ERR_NOT_FOUND;
     if (fd >= 0) {
         (void)close(fd);
@@ -57,7 +59,8 @@ static enum err read_page(const char *file, struct note *note, struct bytes *ret
     if (err == ERR_LIMIT) {
         note_set(note, "error_pages: %s is longer than %d KiB", file, ERROR_PAGE_SIZE_MAX / 1024);
     } else if (err != OK && err != ERR_NOMEM) {
-        note_set(note, "error_pages: %s cannot be read", file);
+        note_set(note, "error_pages: %s cannot be read: %s", file,
+                 fd < 0 ? strerror(reason) : "it is not a plain file");
     }
     return err;
 }

@@ -75,7 +75,8 @@ static enum err compile_admin(struct snapshot_base *base, struct note *note)
     }
     enum err err = compile_tls(&admin->tls, false, NULL, &why, &base->admin_tls);
     if (err != OK) {
-        note_set(note, "admin %s: %s", admin->address.text, why.text);
+        note_set(note, "admin %s (line %u): %s", admin->address.text, admin->address.place.line,
+                 why.text);
     }
     return err;
 }
@@ -98,7 +99,8 @@ static enum err compile_listeners(struct snapshot_base *base, struct tls_ticket_
                               &base->tls[i]);
         }
         if (err != OK) {
-            note_set(note, "listen %s: %s", listener->address.text, why.text);
+            note_set(note, "listen %s (line %u): %s", listener->address.text,
+                     listener->address.place.line, why.text);
         }
     }
     return err;
@@ -134,7 +136,7 @@ static enum err make_origin_tls(struct snapshot_base *base, size_t index, struct
     struct note why = {""};
     enum err err = tls_client_create(&config, &why, &base->origin_tls[index]);
     if (err != OK) {
-        note_set(note, "service %s: origin_tls: %s", service->name,
+        note_set(note, "service %s: origin_tls (line %u): %s", service->name, conf->place.line,
                  why.text[0] != '\0' ? why.text : err_text(err));
     }
     return err;

@@ -25,8 +25,13 @@ static int no_password(char *buffer, int size, int is_writing, void *context)
 
 static enum err read_chain(struct tls_certificate *certificate, const char *path, struct note *note)
 {
-    BIO *file = tls_file_is_plain(path) ? BIO_new_file(path, "r") : NULL;
+    enum err err = tls_file_check(path, note);
+    if (err != OK) {
+        return err;
+    }
+    BIO *file = BIO_new_file(path, "r");
     if (file == NULL) {
+        ERR_clear_error();
         note_set(note, "%s: cannot be read", path);
         return ERR_IO;
     }
@@ -55,7 +60,11 @@ static enum err read_chain(struct tls_certificate *certificate, const char *path
 
 static enum err read_key(struct tls_certificate *certificate, const char *path, struct note *note)
 {
-    BIO *file = tls_file_is_plain(path) ? BIO_new_file(path, "r") : NULL;
+    enum err err = tls_file_check(path, note);
+    if (err != OK) {
+        return err;
+    }
+    BIO *file = BIO_new_file(path, "r");
     if (file == NULL) {
         ERR_clear_error();
         note_set(note, "%s: cannot be read", path);
@@ -88,7 +97,11 @@ static enum err read_key(struct tls_certificate *certificate, const char *path, 
 
 static enum err read_ocsp(struct tls_certificate *certificate, const char *path, struct note *note)
 {
-    FILE *file = tls_file_is_plain(path) ? fopen(path, "rbe") : NULL;
+    enum err err = tls_file_check(path, note);
+    if (err != OK) {
+        return err;
+    }
+    FILE *file = fopen(path, "rbe");
     if (file == NULL) {
         note_set(note, "%s: cannot be read", path);
         return ERR_IO;

@@ -43,7 +43,7 @@ static enum err read_authorities(struct tls_client *client, const char *file)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(client->context);
     EVP_MD_CTX *sum = EVP_MD_CTX_new();
-    BIO *in = tls_file_is_plain(file) ? BIO_new_file(file, "r") : NULL;
+    BIO *in = BIO_new_file(file, "r");
     unsigned char one[EVP_MAX_MD_SIZE];
     unsigned size = 0;
     size_t count = 0;
@@ -82,7 +82,11 @@ static enum err set_trust(struct tls_client *client, const struct tls_client_con
     if (config->ca == NULL) {
         return SSL_CTX_set_default_verify_paths(client->context) == 1 ? OK : ERR_NOMEM;
     }
-    enum err err = read_authorities(client, config->ca);
+    enum err err = tls_file_check(config->ca, note);
+    if (err != OK) {
+        return err;
+    }
+    err = read_authorities(client, config->ca);
     if (err != OK) {
         note_set(note, "%s: no PEM certificates can be read from it", config->ca);
     }

@@ -123,8 +123,11 @@ static enum err set_client_certificates(SSL_CTX *context, const struct tls_serve
         return OK;
     }
     CHECK(config->client_ca != NULL);
-    bool is_plain = tls_file_is_plain(config->client_ca);
-    STACK_OF(X509_NAME) *names = is_plain ? SSL_load_client_CA_file(config->client_ca) : NULL;
+    enum err err = tls_file_check(config->client_ca, note);
+    if (err != OK) {
+        return err;
+    }
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(config->client_ca);
     if (names == NULL || SSL_CTX_load_verify_file(context, config->client_ca) != 1) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         ERR_clear_error();
