@@ -7,7 +7,7 @@ string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
 file(REMOVE "${docs}/LICENSE") # the text is in /usr/share/common-licenses
 file(WRITE "${docs}/changelog.Debian" "serin (${version}) unstable; urgency=medium
 
-  * As CHANGELOG.md says of ${CPACK_PACKAGE_VERSION}.
+  * What has changed is in CHANGELOG.md.
 
  -- ${CPACK_PACKAGE_CONTACT}  ${date}
 ")

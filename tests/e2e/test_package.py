@@ -215,6 +215,7 @@ def it_installs_runs_upgrades_and_purges_clean(stage):
         expect(root.must("tail", "-1", "/etc/serin/serin.yaml"), "# ours\n", "the configuration after an upgrade")
         expect(root.must("sha256sum", "/var/lib/serin/serin.db"), state, "the state after an upgrade")
         runs_as_its_unit_says(root)
+        root.must("systemctl", "enable", "serin.socket")
         root.dpkg("-r", "serin")
         expect(root.must("tail", "-1", "/etc/serin/serin.yaml"), "# ours\n", "the configuration after a removal")
         expect(root.tried("test", "-e", "/var/lib/serin/serin.db").returncode, 0, "the state is there after a removal")
