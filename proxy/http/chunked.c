@@ -229,7 +229,7 @@ static enum reject_reason finish_trailers(struct chunked_decoder *decoder)
         return REJECT_MEMORY;
     }
     struct bytes lines = bytes_make(decoder->trailer_bytes, decoder->scanner.position - 2);
-    item_count = framing_split_fields(lines, items, item_count);
+    item_count = framing_split_fields(&lines, items, item_count);
     size_t kept = 0;
     for (size_t i = 0; i < item_count; i++) {
         if (framing_is_trailer_refused(items[i].id)) {

@@ -405,19 +405,21 @@ enum err framing_check_response(struct response *response, const struct framing_
     return OK;
 }
 
-size_t framing_split_fields(struct bytes lines, struct field *items, size_t items_max)
+size_t framing_split_fields(struct bytes *lines, struct field *items, size_t items_max)
 {
+    struct bytes rest = *lines;
     size_t field_count = 0;
-    while (lines.size > 0 && field_count < items_max) {
-        size_t end = bytes_find(lines, '\r');
-        size_t colon = bytes_find(lines, ':');
+    while (rest.size > 0 && field_count < items_max) {
+        size_t end = bytes_find(rest, '\r');
+        size_t colon = bytes_find(rest, ':');
         CHECK(colon < end);
         struct field *field = &items[field_count++];
-        field->name = bytes_slice(lines, 0, colon);
-        field->value = bytes_trim(bytes_slice(lines, colon + 1, end - colon - 1));
+        field->name = bytes_slice(rest, 0, colon);
+        field->value = bytes_trim(bytes_slice(rest, colon + 1, end - colon - 1));
         field->id = field_id_of(field->name);
-        lines = bytes_slice(lines, end + 2, lines.size - end - 2);
+        rest = bytes_slice(rest, end + 2, rest.size - end - 2);
     }
+    *lines = rest;
     return field_count;
 }
 

@@ -80,8 +80,8 @@ bool framing_refuses_length(const struct fields *fields, enum http_version versi
                             enum reject_reason *ret_reason);
 
 /* Splits vetted field lines (each with its CRLF, without the last empty line) into at most
- * items_max fields; returns how many. For trailers, and for heads on which the parser gave up. */
-size_t framing_split_fields(struct bytes lines, struct field *items, size_t items_max);
+ * items_max fields; returns how many and leaves in `lines` those that found no room. */
+size_t framing_split_fields(struct bytes *lines, struct field *items, size_t items_max);
 
 /* May a field with this id stand among trailers? Framing fields there are refused, other fields
  * that steer routing or connections are dropped (RFC 9110 section 6.5.1). */

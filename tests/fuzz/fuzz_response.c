@@ -1,5 +1,5 @@
-/* Responses: what was accepted, cleaned and written reads back as the same response. The last byte
- * of an input says what had been asked for. */
+/* Responses: llhttp reads the same in every head, and what was accepted, cleaned and written reads
+ * back as the same response. The last byte of an input says what had been asked for. */
 #include <stdlib.h>
 
 #include "proxy/base/check.h"
@@ -17,6 +17,34 @@ enum {
 
 static const struct framing_limits limits = {32 * 1024, 8 * 1024, FIELDS_MAX};
 static const struct framing_limits limits_behind = {1 << 17, 1 << 16, OUT_FIELDS_MAX};
+
+/* llhttp reads the same in a head that it is not asked about otherwise. */
+static void check_by_llhttp(struct bytes head, const struct framing_asked *asked, enum err err,
+                            const struct response *response, const struct reject *reject)
+{
+    struct field items[FIELDS_MAX];
+    struct response again;
+    struct reject again_reject;
+    enum err again_err =
+        http1_parse_response_by_llhttp(head, asked, items, FIELDS_MAX, &again, &again_reject);
+    CHECK(again_err == err);
+    if (err != OK) {
+        CHECK(again_reject.reason == reject->reason);
+        return;
+    }
+    CHECK(again.status == response->status);
+    CHECK(again.version == response->version);
+    CHECK(bytes_equal(again.reason, response->reason));
+    CHECK(again.body == response->body);
+    CHECK(again.has_content_length == response->has_content_length);
+    CHECK(again.content_length == response->content_length);
+    CHECK(again.fields.count == response->fields.count);
+    for (size_t i = 0; i < again.fields.count; i++) {
+        CHECK(bytes_equal(items[i].name, response->fields.items[i].name));
+        CHECK(bytes_equal(items[i].value, response->fields.items[i].value));
+        CHECK(items[i].id == response->fields.items[i].id);
+    }
+}
 
 static void check_same(const struct response *sent, const struct response *read)
 {
@@ -77,7 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     struct bytes head = framing_head(&scanner, in);
-    if (http1_parse_response(head, &asked, items, FIELDS_MAX, &response, &reject) != OK) {
+    enum err err = http1_parse_response(head, &asked, items, FIELDS_MAX, &response, &reject);
+    check_by_llhttp(head, &asked, err, &response, &reject);
+    if (err != OK) {
         CHECK(reject.status == REJECT_STATUS_BAD_RESPONSE);
         return 0;
     }

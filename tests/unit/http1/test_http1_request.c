@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -21,6 +22,28 @@ struct reading {
     bool is_accepted;
 };
 
+/* Nobody is to notice whether llhttp was asked. */
+static void assert_llhttp_agrees(struct bytes head, const struct reading *reading)
+{
+    struct field items[ITEMS_MAX];
+    struct request request;
+    struct reject reject;
+    enum err err = http1_parse_request_by_llhttp(head, items, ITEMS_MAX, &request, &reject);
+    assert_int_equal(err == OK, reading->is_accepted);
+    if (err != OK) {
+        assert_int_equal(reject.reason, reading->reject.reason);
+        return;
+    }
+    assert_true(bytes_equal(request.target, reading->request.target));
+    assert_int_equal(request.body, reading->request.body);
+    assert_int_equal(request.content_length, reading->request.content_length);
+    assert_int_equal(request.fields.count, reading->request.fields.count);
+    for (size_t i = 0; i < request.fields.count; i++) {
+        assert_true(bytes_equal(items[i].name, reading->items[i].name));
+        assert_true(bytes_equal(items[i].value, reading->items[i].value));
+    }
+}
+
 static void read_request(struct bytes text, struct reading *ret_reading)
 {
     struct framing_scanner scanner;
@@ -35,6 +58,7 @@ static void read_request(struct bytes text, struct reading *ret_reading)
         if (err == OK) {
             assert_int_equal(ret_reading->request.fields.count, scanner.field_count);
         }
+        assert_llhttp_agrees(framing_head(&scanner, text), ret_reading);
     }
 }
 
@@ -341,6 +365,40 @@ static void what_the_parser_alone_would_take_is_refused(void **state)
     assert_refused(cases, COUNT_OF(cases));
 }
 
+/* Takes each byte in turn for every other. */
+static void assert_llhttp_agrees_byte_by_byte(struct bytes plain)
+{
+    struct reading reading;
+    char text[ITEMS_MAX * 8];
+    assert_true(plain.size < sizeof text);
+    memcpy(text, plain.data, plain.size);
+    struct bytes in = bytes_make(text, plain.size);
+    for (size_t i = 0; i < plain.size; i++) {
+        for (int byte = 0; byte <= UINT8_MAX; byte++) {
+            struct framing_scanner scanner;
+            struct reject reject;
+            text[i] = (char)byte;
+            framing_scanner_init(&scanner, FRAMING_REQUEST);
+            if (framing_scan_head(&scanner, in, &limits, &reject) == FRAMING_COMPLETE) {
+                read_request(in, &reading);
+            }
+        }
+        text[i] = plain.data[i];
+    }
+    read_request(in, &reading);
+    assert_true(reading.is_accepted);
+}
+
+static void llhttp_agrees_with_every_byte_of_a_plain_head(void **state)
+{
+    (void)state;
+    assert_llhttp_agrees_byte_by_byte(
+        BYTES("PUT /ab?cd HTTP/1.1\r\nHost: a\r\nX-Yz: efg\r\nContent-Length: 12\r\nConnection: "
+              "close\r\n\r\n"));
+    assert_llhttp_agrees_byte_by_byte(BYTES("PUT /ab?cd HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                                            "chunked\r\nContent-Type: a/b\r\n\r\n"));
+}
+
 static void more_fields_than_items_are_refused(void **state)
 {
     (void)state;
@@ -367,6 +425,7 @@ int main(void)
         cmocka_unit_test(lengths_that_could_be_read_in_two_ways_are_refused),
         cmocka_unit_test(hosts_and_targets_that_disagree_are_refused),
         cmocka_unit_test(what_the_parser_alone_would_take_is_refused),
+        cmocka_unit_test(llhttp_agrees_with_every_byte_of_a_plain_head),
         cmocka_unit_test(more_fields_than_items_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

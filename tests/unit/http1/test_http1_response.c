@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -22,6 +23,31 @@ struct reading {
     bool is_accepted;
 };
 
+/* Nobody is to notice whether llhttp was asked. */
+static void assert_llhttp_agrees(struct bytes text, const struct framing_asked *asked,
+                                 const struct reading *reading)
+{
+    struct field items[ITEMS_MAX];
+    struct response response;
+    struct reject reject;
+    enum err err =
+        http1_parse_response_by_llhttp(text, asked, items, ITEMS_MAX, &response, &reject);
+    assert_int_equal(err == OK, reading->is_accepted);
+    if (err != OK) {
+        assert_int_equal(reject.reason, reading->reject.reason);
+        return;
+    }
+    assert_int_equal(response.status, reading->response.status);
+    assert_true(bytes_equal(response.reason, reading->response.reason));
+    assert_int_equal(response.body, reading->response.body);
+    assert_int_equal(response.content_length, reading->response.content_length);
+    assert_int_equal(response.fields.count, reading->response.fields.count);
+    for (size_t i = 0; i < response.fields.count; i++) {
+        assert_true(bytes_equal(items[i].name, reading->items[i].name));
+        assert_true(bytes_equal(items[i].value, reading->items[i].value));
+    }
+}
+
 static void read_response(struct bytes text, const struct framing_asked *asked,
                           struct reading *ret_reading)
 {
@@ -35,6 +61,7 @@ static void read_response(struct bytes text, const struct framing_asked *asked,
             http1_parse_response(framing_head(&scanner, text), asked, ret_reading->items, ITEMS_MAX,
                                  &ret_reading->response, &ret_reading->reject);
         ret_reading->is_accepted = err == OK;
+        assert_llhttp_agrees(framing_head(&scanner, text), asked, ret_reading);
     }
 }
 
@@ -196,6 +223,42 @@ static void responses_that_could_be_read_in_two_ways_are_refused(void **state)
     }
 }
 
+/* Takes each byte in turn for every other. */
+static void assert_llhttp_agrees_byte_by_byte(struct bytes plain)
+{
+    struct reading reading;
+    char text[ITEMS_MAX * 8];
+    assert_true(plain.size < sizeof text);
+    memcpy(text, plain.data, plain.size);
+    struct bytes in = bytes_make(text, plain.size);
+    for (size_t i = 0; i < plain.size; i++) {
+        for (int byte = 0; byte <= UINT8_MAX; byte++) {
+            struct framing_scanner scanner;
+            struct reject reject;
+            text[i] = (char)byte;
+            framing_scanner_init(&scanner, FRAMING_RESPONSE);
+            if (framing_scan_head(&scanner, in, &limits, &reject) == FRAMING_COMPLETE) {
+                read_response(in, &get, &reading);
+                read_response(in, &head, &reading);
+            }
+        }
+        text[i] = plain.data[i];
+    }
+    read_response(in, &get, &reading);
+    assert_true(reading.is_accepted);
+}
+
+static void llhttp_agrees_with_every_byte_of_a_plain_head(void **state)
+{
+    (void)state;
+    assert_llhttp_agrees_byte_by_byte(
+        BYTES("HTTP/1.1 200 All well\r\nServer: a\r\nX-Yz: efg\r\nContent-Length: "
+              "12\r\nConnection: close\r\n\r\n"));
+    assert_llhttp_agrees_byte_by_byte(
+        BYTES("HTTP/1.1 200 All well\r\nServer: a\r\nTransfer-Encoding: chunked\r\nContent-Type: "
+              "a/b\r\n\r\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +267,7 @@ int main(void)
         cmocka_unit_test(bodies_end_where_the_head_says_so),
         cmocka_unit_test(an_upgrade_is_taken_only_when_asked_for),
         cmocka_unit_test(responses_that_could_be_read_in_two_ways_are_refused),
+        cmocka_unit_test(llhttp_agrees_with_every_byte_of_a_plain_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
