@@ -193,7 +193,7 @@ static void follow_relative_excursion(struct judge *judge, const struct check *c
     judge->excursion_count += check->canary.count;
     judge->excursion_failed += check->canary.failed;
     if (check->canary.failed > 0.0) {
-        judge_mark_failure(&judge->relative_mark, check->since_ms);
+        judge_mark_failure(&judge->relative_mark, check->since_ms, &judge->tally);
     }
 }
 
@@ -233,7 +233,7 @@ static void check_latency(struct judge *judge, const struct check *check,
     if (judge_latency_leader(&judge->latency)->test.restart.log_total <= 0.0) {
         judge_mark_set(&judge->latency_mark, &judge->tally);
     } else {
-        judge_mark_failure(&judge->latency_mark, check->since_ms);
+        judge_mark_failure(&judge->latency_mark, check->since_ms, &judge->tally);
     }
 }
 

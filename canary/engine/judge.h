@@ -103,7 +103,8 @@ struct judge {
     bool was_confirmed; /* the relative test decided, at the absolute limit */
     struct judge_result latched_result;
     struct judge_mark latched_mark;
-    struct judge_tally latched_tally; /* over the excursion */
+    struct judge_tally latched_tally; /* over the excursion, */
+    struct judge_tally latched_later; /* ... and from the check after its first failure on */
     struct judge_result result;       /* of the last check */
 };
 
@@ -134,7 +135,12 @@ struct judge_excursion {
     int64_t first_failure_ms;  /* of the check before the one that saw it; only with has_failure */
     struct judge_tally base;   /* totals when it began */
     struct judge_tally counts; /* since then */
+    struct judge_tally later;  /* the same without the check that saw the first failure */
 };
+
+/* Did the canary fail at this ratio or above? The successes of the check that saw the first failure
+ * may be older than that failure: where the later checks suffice for a ratio, theirs counts too. */
+bool judge_excursion_has_ratio(const struct judge_excursion *excursion, double ratio);
 
 /* After a breach: the excursion that led to it, with the counts of that moment. */
 /* Of 404s: they are counted as failures in it. */

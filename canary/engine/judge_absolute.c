@@ -65,7 +65,7 @@ static void follow_mark(struct judge_absolute *test, const struct judge_absolute
     if (test->alternatives[0].cusum <= 0.0) {
         judge_mark_set(&test->mark, input->tally);
     } else if (input->canary.failed > 0.0) {
-        judge_mark_failure(&test->mark, input->since_ms);
+        judge_mark_failure(&test->mark, input->since_ms, input->tally);
     }
 }
 

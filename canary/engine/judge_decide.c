@@ -5,6 +5,11 @@
 
 #include "proxy/base/check.h"
 
+/* Fewer requests than this say nothing of a ratio: then it is that of the whole excursion. With 3
+ * the answer is as often "at once" as if requests were looked at one by one, at any rate of
+ * failures and however long a check takes. */
+static const double LATER_COUNT_MIN = 3.0;
+
 static const char *const VERDICT_NAMES[] = {"insufficient_data", "ok", "suspicious", "breach",
                                             "healthy"};
 static const char *const REASON_NAMES[] = {"none",    "connect",       "absolute", "relative",
@@ -74,11 +79,18 @@ static struct judge_tally with_not_found(struct judge_tally counts)
 }
 
 static struct judge_tally excursion_counts(const struct judge *judge, enum judge_reason reason,
-                                           const struct judge_mark *mark)
+                                           const struct judge_tally *from)
 {
-    struct judge_tally counts = judge_mark_since(mark, &judge->tally);
+    struct judge_tally counts = judge_tally_since(from, &judge->tally);
     bool is_not_found = reason == JUDGE_REASON_RELATIVE && judge->result.is_not_found;
     return is_not_found ? with_not_found(counts) : counts;
+}
+
+static struct judge_tally later_counts(const struct judge *judge, enum judge_reason reason,
+                                       const struct judge_mark *mark)
+{
+    return mark->has_failure ? excursion_counts(judge, reason, &mark->seen)
+                             : (struct judge_tally){0};
 }
 
 struct judge_excursion judge_excursion(const struct judge *judge, enum judge_reason reason)
@@ -89,6 +101,7 @@ struct judge_excursion judge_excursion(const struct judge *judge, enum judge_rea
             .first_failure_ms = judge->latched_mark.first_failure_ms,
             .base = judge->latched_mark.at,
             .counts = judge->latched_tally,
+            .later = judge->latched_later,
         };
     }
     const struct judge_mark *mark = excursion_mark(judge, reason);
@@ -96,8 +109,21 @@ struct judge_excursion judge_excursion(const struct judge *judge, enum judge_rea
         .has_failure = mark->has_failure,
         .first_failure_ms = mark->first_failure_ms,
         .base = mark->at,
-        .counts = excursion_counts(judge, reason, mark),
+        .counts = excursion_counts(judge, reason, &mark->at),
+        .later = later_counts(judge, reason, mark),
     };
+}
+
+static bool has_ratio(const struct judge_tally *counts, double ratio)
+{
+    return counts->canary_failed > 0.0 && counts->canary_failed >= ratio * counts->canary_count;
+}
+
+bool judge_excursion_has_ratio(const struct judge_excursion *excursion, double ratio)
+{
+    return has_ratio(&excursion->counts, ratio) ||
+           (excursion->later.canary_count >= LATER_COUNT_MIN &&
+            has_ratio(&excursion->later, ratio));
 }
 
 static bool is_relative_confirmed(const struct judge *judge)
@@ -175,7 +201,8 @@ static void latch(struct judge *judge, const struct judge_result *result)
 {
     const struct judge_mark *mark = excursion_mark(judge, result->reason);
     judge->latched_mark = *mark;
-    judge->latched_tally = excursion_counts(judge, result->reason, mark);
+    judge->latched_tally = excursion_counts(judge, result->reason, &mark->at);
+    judge->latched_later = later_counts(judge, result->reason, mark);
     judge->latched_result = *result;
     judge->latched_reason = result->reason;
     judge->is_latched = true;

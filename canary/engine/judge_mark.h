@@ -19,7 +19,8 @@ struct judge_tally {
 };
 
 struct judge_mark {
-    struct judge_tally at; /* the totals when the excursion began */
+    struct judge_tally at;   /* the totals when the excursion began */
+    struct judge_tally seen; /* ... and after the check that saw its first failure */
     int64_t first_failure_ms;
     bool has_failure;
 };
@@ -30,27 +31,36 @@ static inline void judge_mark_set(struct judge_mark *mark, const struct judge_ta
     mark->has_failure = false;
 }
 
-static inline void judge_mark_failure(struct judge_mark *mark, int64_t at_ms)
+static inline void judge_mark_failure(struct judge_mark *mark, int64_t at_ms,
+                                      const struct judge_tally *tally)
 {
     if (!mark->has_failure) {
+        mark->seen = *tally;
         mark->first_failure_ms = at_ms;
         mark->has_failure = true;
     }
+}
+
+/* What happened from one total to a later one. */
+static inline struct judge_tally judge_tally_since(const struct judge_tally *from,
+                                                   const struct judge_tally *tally)
+{
+    return (struct judge_tally){
+        .canary_count = tally->canary_count - from->canary_count,
+        .canary_failed = tally->canary_failed - from->canary_failed,
+        .canary_connect_failed = tally->canary_connect_failed - from->canary_connect_failed,
+        .stable_count = tally->stable_count - from->stable_count,
+        .stable_failed = tally->stable_failed - from->stable_failed,
+        .stable_connect_failed = tally->stable_connect_failed - from->stable_connect_failed,
+        .canary_not_found = tally->canary_not_found - from->canary_not_found,
+        .stable_not_found = tally->stable_not_found - from->stable_not_found,
+        .client_bad = tally->client_bad - from->client_bad,
+    };
 }
 
 /* What happened since the mark. */
 static inline struct judge_tally judge_mark_since(const struct judge_mark *mark,
                                                   const struct judge_tally *tally)
 {
-    return (struct judge_tally){
-        .canary_count = tally->canary_count - mark->at.canary_count,
-        .canary_failed = tally->canary_failed - mark->at.canary_failed,
-        .canary_connect_failed = tally->canary_connect_failed - mark->at.canary_connect_failed,
-        .stable_count = tally->stable_count - mark->at.stable_count,
-        .stable_failed = tally->stable_failed - mark->at.stable_failed,
-        .stable_connect_failed = tally->stable_connect_failed - mark->at.stable_connect_failed,
-        .canary_not_found = tally->canary_not_found - mark->at.canary_not_found,
-        .stable_not_found = tally->stable_not_found - mark->at.stable_not_found,
-        .client_bad = tally->client_bad - mark->at.client_bad,
-    };
+    return judge_tally_since(&mark->at, tally);
 }

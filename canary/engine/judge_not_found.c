@@ -56,7 +56,7 @@ static void follow(struct judge_mark *mark, bool is_on, struct judge_delta canar
     if (!is_on) {
         judge_mark_set(mark, input->tally);
     } else if (canary.failed > 0.0) {
-        judge_mark_failure(mark, input->since_ms);
+        judge_mark_failure(mark, input->since_ms, input->tally);
     }
 }
 

@@ -84,8 +84,7 @@ static void note_breach(struct observed *observed, int64_t now_ms, int64_t wall_
     struct judge_tally tally = observed_tally(observed);
     const struct judge_tally *counts = &excursion.counts;
     double elapsed_s = excursion_s(&excursion, now_ms);
-    bool is_bad = counts->canary_failed > 0.0 &&
-                  counts->canary_failed >= observed->policy.instant_above * counts->canary_count;
+    bool is_bad = judge_excursion_has_ratio(&excursion, observed->policy.instant_above);
     observed->has_breached = true;
     observed->is_news = true;
     observed->breach = (struct observe_breach){

@@ -53,9 +53,7 @@ static bool is_severe(const struct rollout *rollout, const struct shift_cause *c
         input->is_canary_down) {
         return true;
     }
-    const struct judge_tally *counts = &input->excursion.counts;
-    return counts->canary_failed > 0.0 &&
-           counts->canary_failed >= rollout->config.instant_above * counts->canary_count;
+    return judge_excursion_has_ratio(&input->excursion, rollout->config.instant_above);
 }
 
 struct record rollout_shift_preview(const struct rollout *rollout, const struct shift_cause *cause,

@@ -391,6 +391,56 @@ static void excursion_begins_with_the_trouble(void **state)
     }
 }
 
+/* A machine that is late with its check: the canary broke in the middle of what that saw. */
+static void successes_from_before_the_trouble_do_not_hide_its_ratio(void **state)
+{
+    (void)state;
+    struct judge judge;
+    struct judge_counts counts = {0};
+    judge_init(&judge, &JUDGE_CONFIG_DEFAULT);
+    for (int64_t now_ms = 0; now_ms < 10000; now_ms += TICK_MS) {
+        counts.canary_count += 4;
+        counts.stable_count += 36;
+        judge_check(&judge, now_ms, &counts);
+    }
+    counts.canary_count += 19;
+    counts.canary_failed += 2;
+    counts.stable_count += 180;
+    judge_check(&judge, 10400, &counts);
+    int64_t now_ms = 10400;
+    while (!judge.is_latched && now_ms < 20000) {
+        now_ms += TICK_MS;
+        counts.canary_count += 2;
+        counts.canary_failed += 2;
+        counts.stable_count += 18;
+        judge_check(&judge, now_ms, &counts);
+    }
+    struct judge_excursion excursion = judge_excursion(&judge, judge.result.reason);
+    assert_true(judge.is_latched);
+    assert_true(excursion.counts.canary_failed < 0.5 * excursion.counts.canary_count);
+    assert_true(excursion.later.canary_count >= 3.0);
+    assert_true(excursion.later.canary_failed == excursion.later.canary_count);
+    assert_true(judge_excursion_has_ratio(&excursion, 1.0));
+}
+
+/* Of two requests nothing follows; of three it does. */
+static void ratio_is_that_of_enough_requests(void **state)
+{
+    (void)state;
+    struct judge_excursion excursion = {
+        .counts = {.canary_count = 10.0, .canary_failed = 4.0},
+        .later = {.canary_count = 2.0, .canary_failed = 2.0},
+    };
+    assert_false(judge_excursion_has_ratio(&excursion, 0.5));
+    excursion.later = (struct judge_tally){.canary_count = 3.0, .canary_failed = 2.0};
+    assert_true(judge_excursion_has_ratio(&excursion, 0.5));
+    excursion.later.canary_failed = 1.0;
+    assert_false(judge_excursion_has_ratio(&excursion, 0.5));
+    assert_true(judge_excursion_has_ratio(&excursion, 0.4));
+    excursion = (struct judge_excursion){.has_failure = false};
+    assert_false(judge_excursion_has_ratio(&excursion, 0.01));
+}
+
 static void sentence_tells_the_numbers_of_the_decision(void **state)
 {
     (void)state;
@@ -473,6 +523,8 @@ int main(void)
         cmocka_unit_test(one_burst_of_an_instant_is_no_breach),
         cmocka_unit_test(backward_clock_harms_nobody),
         cmocka_unit_test(excursion_begins_with_the_trouble),
+        cmocka_unit_test(successes_from_before_the_trouble_do_not_hide_its_ratio),
+        cmocka_unit_test(ratio_is_that_of_enough_requests),
         cmocka_unit_test(sentence_tells_the_numbers_of_the_decision),
         cmocka_unit_test(numbers_are_written_for_people),
         cmocka_unit_test(names_are_those_of_the_api),

@@ -49,6 +49,19 @@ static void severe_breach_goes_to_zero_at_once(void **state)
     }
 }
 
+/* What was answered before it broke, and counted with it, hides nothing. */
+static void canary_that_fails_all_since_it_broke_goes_to_zero_at_once(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, ROLLOUT_ROLLBACK);
+    stage_breach(&stage, JUDGE_REASON_ABSOLUTE, 30, 12);
+    stage.input.excursion.later = (struct judge_tally){.canary_count = 9, .canary_failed = 9};
+    stage_tick(&stage);
+    assert_int_equal(stage.published_ppm, 0);
+    assert_int_equal(stage.written.mode, RECORD_INSTANT);
+}
+
 static void failures_below_instant_above_go_by_steps(void **state)
 {
     (void)state;
@@ -322,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(breach_steps_the_weight_down_two_seconds_apart),
         cmocka_unit_test(severe_breach_goes_to_zero_at_once),
+        cmocka_unit_test(canary_that_fails_all_since_it_broke_goes_to_zero_at_once),
         cmocka_unit_test(failures_below_instant_above_go_by_steps),
         cmocka_unit_test(trouble_that_persists_ends_the_steps),
         cmocka_unit_test(canary_that_recovers_at_lower_weight_goes_on_by_steps),
