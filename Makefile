@@ -2,13 +2,18 @@
 # a browser), `make test` runs the suite.
 # Everything else is `cmake --preset NAME && cmake --build --preset NAME` (dev, release, asan, tsan, clang, fuzz).
 .POSIX:
-.PHONY: demo test setup build install package reproducible asan tsan fuzz tidy bench ci format clean
+.PHONY: demo try test setup build install package reproducible asan tsan fuzz tidy bench ci format clean
 
 demo: build
 	@look='$(LOOK)'; build/release/serin demo $${look:+--look "$$look"}
 
 build:
 	@.ci/setup build
+	@.ci/build release
+
+# The program, and the servers that the documents put it before.
+try:
+	@.ci/setup try
 	@.ci/build release
 
 # Into PREFIX, or below DESTDIR for who makes a package; never over a configuration.

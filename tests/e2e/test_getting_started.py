@@ -137,7 +137,7 @@ def look_then_go_on(walk, command):
 
 
 NGINX_CLAIMS = {
-    "what is missing is installed, then build/release/serin is built": lambda walk: "setup test\nsetup build\nbuild release" in walk.out,
+    "what is missing is installed, then build/release/serin is built": lambda walk: "setup try\nbuild release" in walk.out,
     "v1 on 3001, v2 on 3002, v3 on 3003": None,
     "exit code 0; with errors it would list all of them": None,
     "some 18 v1, 2 v2": split_of,

@@ -30,6 +30,8 @@ def lay_out(folder, binary, ports):
     """What a clone has after a build, as far as the lines want it."""
     os.makedirs(os.path.join(folder, "build", "release"))
     os.symlink(os.path.realpath(binary), os.path.join(folder, "build", "release", "serin"))
+    with open(os.path.join(folder, "Makefile"), "w", encoding="utf-8") as file:
+        file.write("try:\n\t@test -x build/release/serin\n")
     os.makedirs(os.path.join(folder, "conf", "examples"))
     for name in ("command-line.yaml", "two-origins.nginx.conf"):
         with open(os.path.join(ROOT, "conf", "examples", name), encoding="utf-8") as file:

@@ -88,6 +88,9 @@ def faults_of_build(root):
         left = [name for name in (".git", "build", "tests") if os.path.exists(os.path.join(sources, name))]
         if left:
             yield f"{left} are in the context"
+        installed = subprocess.run([os.path.join(sources, ".ci", "setup"), "build"], capture_output=True, text=True)
+        if installed.returncode != 0:
+            yield f"what the build needs cannot be installed with what is in the context: {installed.stderr[-2000:]}"
         done = subprocess.run(["cmake", "--preset", "release"], cwd=sources, capture_output=True, text=True,
                               env={**os.environ, "SERIN_COMMIT": "0123456789abcdef0123"})
         if done.returncode != 0:
