@@ -8,12 +8,12 @@
 
 enum { TIME_SECONDS_SIZE = 20, TIME_END = 19 };
 
-const char *figure_percent(const json_t *value, char text[FIGURE_SIZE])
+static const char *percent(const json_t *value, int decimals, char text[FIGURE_SIZE])
 {
     if (!json_is_number(value)) {
         return "-";
     }
-    (void)snprintf(text, FIGURE_SIZE, "%.4f", json_number_value(value));
+    (void)snprintf(text, FIGURE_SIZE, "%.*f", decimals, json_number_value(value));
     size_t size = strlen(text);
     while (text[size - 1] == '0') {
         size--;
@@ -21,6 +21,18 @@ const char *figure_percent(const json_t *value, char text[FIGURE_SIZE])
     size -= text[size - 1] == '.' ? 1 : 0;
     (void)snprintf(text + size, FIGURE_SIZE - size, " %%");
     return text;
+}
+
+const char *figure_percent(const json_t *value, char text[FIGURE_SIZE])
+{
+    return percent(value, 4, text);
+}
+
+const char *figure_measured(const json_t *value, char text[FIGURE_SIZE])
+{
+    double measured = json_number_value(value);
+    int decimals = measured >= 10 ? 1 : 3;
+    return percent(value, measured >= 1 && measured < 10 ? 2 : decimals, text);
 }
 
 const char *figure_seconds(const json_t *value, char text[FIGURE_SIZE])

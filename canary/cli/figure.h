@@ -8,6 +8,8 @@ enum { FIGURE_SIZE = 48, FIGURE_LABEL_SIZE = 128 };
 
 /* At most four decimals, none that say nothing: "12.5 %". */
 const char *figure_percent(const json_t *value, char text[FIGURE_SIZE]);
+/* What was measured: about three digits, "72.5 %". */
+const char *figure_measured(const json_t *value, char text[FIGURE_SIZE]);
 /* "2.4 s", "83 s", "3 min 20 s". */
 const char *figure_seconds(const json_t *value, char text[FIGURE_SIZE]);
 /* "2026-11-23T05:39:05.678Z" as "2026-11-23 05:39:05". */

@@ -187,7 +187,7 @@ static const struct option options[] = {
       "our own certificate for https://, its key in the same file (default SERIN_ADMIN_CERT)"},
      FILLED(admin_cert)},
     {CLI_OPTION_TOKEN_FILE,
-     {"--token-file", 0, "FILE", "the token (default: from the environment)"},
+     {"--token-file", 0, "FILE", "the token (default SERIN_TOKEN; of Pages CLOUDFLARE_API_TOKEN)"},
      TEXT(token_file)},
     {CLI_OPTION_TIMEOUT,
      {"--timeout", 0, "TIME", "how long to wait for an answer (default 10s)"},

@@ -64,7 +64,7 @@ static void add_service(struct table *table, const json_t *service)
     table_add(table, text_of(service, "name"));
     table_add(table, text_of(service, "phase"));
     table_add(table, figure_percent(json_object_get(weight, "set"), set));
-    table_add(table, figure_percent(json_object_get(weight, "realised"), realised));
+    table_add(table, figure_measured(json_object_get(weight, "realised"), realised));
     table_add(table, verdict);
     table_add(table, count > 0 ? step : "-");
     table_add(table, deployment_of(service, "current"));
@@ -173,7 +173,7 @@ enum err show_weights(json_t *status, struct buf *out)
         (void)table_append_clean(out, text_of(service, "name"));
         (void)buf_printf(out, ": %s set, %s realised, current ",
                          figure_percent(json_object_get(weight, "set"), set),
-                         figure_percent(json_object_get(weight, "realised"), realised));
+                         figure_measured(json_object_get(weight, "realised"), realised));
         (void)table_append_clean(out, deployment_of(service, "current"));
         (void)buf_append_byte(out, '\n');
     }

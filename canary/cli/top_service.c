@@ -74,7 +74,7 @@ static void title(const struct top_block *block, struct sheet *sheet)
     sheet_put(sheet, INK_PLAIN, "  weight ");
     sheet_put(sheet, INK_BOLD, "%s", figure_percent(json_object_get(weight, "set"), set));
     sheet_put(sheet, INK_PLAIN, " set, %s realised",
-              figure_percent(json_object_get(weight, "realised"), realised));
+              figure_measured(json_object_get(weight, "realised"), realised));
     if (json_is_true(json_object_get(service, "contained"))) {
         sheet_put(sheet, INK_RED, "  contained");
     }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "canary/cli/figure.h"
 #include "canary/cli/show.h"
 #include "canary/cli/table.h"
 
@@ -96,6 +97,25 @@ static void status_tells_that_requests_are_copied_before_the_first_step(void **s
              "shop     progressing  0 %     0 %       ok       0/5 mirror  v2       v1\n\n");
 }
 
+static void a_weight_is_exact_and_what_was_measured_is_rounded(void **state)
+{
+    (void)state;
+    static const struct {
+        double value;
+        const char *weight;
+        const char *measured;
+    } cases[] = {{100, "100 %", "100 %"},    {72.4672, "72.4672 %", "72.5 %"}, {10, "10 %", "10 %"},
+                 {4.98, "4.98 %", "4.98 %"}, {0.2501, "0.2501 %", "0.25 %"},   {0, "0 %", "0 %"}};
+    char text[FIGURE_SIZE];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *value = json_real(cases[i].value);
+        assert_string_equal(figure_percent(value, text), cases[i].weight);
+        assert_string_equal(figure_measured(value, text), cases[i].measured);
+        json_decref(value);
+    }
+    assert_string_equal(figure_measured(NULL, text), "-");
+}
+
 static void history_has_the_five_columns(void **state)
 {
     (void)state;
@@ -166,6 +186,7 @@ int main(void)
         cmocka_unit_test(nothing_from_outside_steers_the_terminal),
         cmocka_unit_test(status_is_a_table_with_sentences),
         cmocka_unit_test(status_tells_that_requests_are_copied_before_the_first_step),
+        cmocka_unit_test(a_weight_is_exact_and_what_was_measured_is_rounded),
         cmocka_unit_test(history_has_the_five_columns),
         cmocka_unit_test(record_shows_only_phases_that_happened),
         cmocka_unit_test(explanation_says_where_and_why),
