@@ -43,6 +43,12 @@ static bool is_control(uint32_t character)
     return is_old || is_mark;
 }
 
+/* GitHub's runner takes "##[command]" for a command wherever it stands in a line. */
+static bool is_runner_command(const char *text, size_t used, uint32_t next)
+{
+    return next == '[' && used >= 2 && text[used - 1] == '#' && text[used - 2] == '#';
+}
+
 void platform_text_copy(char *ret_text, size_t size, const char *text)
 {
     const unsigned char *at = (const unsigned char *)(text != NULL ? text : "");
@@ -50,7 +56,8 @@ void platform_text_copy(char *ret_text, size_t size, const char *text)
     while (*at != '\0') {
         uint32_t character = 0;
         size_t step = decode(at, &character);
-        bool is_shown = step > 0 && !is_control(character);
+        bool is_shown =
+            step > 0 && !is_control(character) && !is_runner_command(ret_text, used, character);
         if (used + (is_shown ? step : 1) >= size) {
             break;
         }

@@ -1,7 +1,7 @@
 /* canary/platform/deployment.h — a deployment as a platform tells of it. Plain values; pure.
  *
- * All texts come from outside: they are cut to fit and carry no control characters, so that they
- * may be printed, logged and put into a workflow command. */
+ * All texts come from outside: they are cut to fit and carry no control characters and no command
+ * of a runner, so that they may be printed, logged and put into a workflow command. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +31,8 @@ struct platform_deployment {
 };
 
 /* Copies at most size - 1 bytes of UTF-8, whole characters only; controls (C0, DEL, C1), line and
- * direction marks become one '?' each, and so does what is no UTF-8. NULL is "". */
+ * direction marks become one '?' each, and so do what is no UTF-8 and the bracket of "##[". NULL is
+ * "". */
 void platform_text_copy(char *ret_text, size_t size, const char *text);
 /* Microseconds since 1970 of an RFC 3339 date and time; 0 when it cannot be read. */
 int64_t platform_time_parse(const char *text);

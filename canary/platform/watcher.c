@@ -305,6 +305,7 @@ static void read_log(struct seat *seat)
 
 void watcher_tick(struct watcher *watcher, uint64_t now_us)
 {
+    struct seat *next = NULL; /* who waits longest: with many seats all get their turn */
     watcher->now_us = now_us;
     for (struct list *link = watcher->seats.next; link != &watcher->seats; link = link->next) {
         struct seat *seat = seat_of(link);
@@ -313,9 +314,12 @@ void watcher_tick(struct watcher *watcher, uint64_t now_us)
         }
         if (seat->log_count > 0) {
             read_log(seat);
-        } else if (seat->due_us <= now_us && watcher->free_us <= now_us) {
-            look(seat);
+        } else if (seat->due_us <= now_us && (next == NULL || seat->due_us < next->due_us)) {
+            next = seat;
         }
+    }
+    if (next != NULL && watcher->free_us <= now_us) {
+        look(next);
     }
 }
 

@@ -12,7 +12,7 @@ from pages_api import PagesApi  # noqa: E402
 from play import SLOW, bare_environment, case, expect, run  # noqa: E402
 
 DONE, FAILED, USAGE, REFUSED, DENIED, TIMED_OUT = range(6)
-HOSTILE = "fix | <b>\r\n::error title=x::owned\n\x1b[31m`@all`"
+HOSTILE = "fix | <b>\r\n::error title=x::owned\n##[set-output name=url]owned\x1b[31m`@all`"
 
 
 class Site:
@@ -280,6 +280,7 @@ def commit_message_commands_nobody(site):
         for line in (out + err).splitlines():
             expect(re.match(r"\s*::(?!notice title=serin::)", line), None, f"a command in {line!r}")
         expect("\x1b" in out + err, False, "an escape sequence")
+        expect("##[" in out + err, False, "a command in the middle of a line")
 
 
 @play

@@ -42,6 +42,8 @@ static void texts_lose_what_could_command_a_terminal_or_a_runner(void **state)
          "bidi ?x"},
         {"bad \xff\xc3", "bad ??"},
         {"overlong \xc0\xaf", "overlong ??"},
+        {"fix ##[set-output name=a]b ##[", "fix ##?set-output name=a]b ##?"},
+        {"#[1] ## [2]", "#[1] ## [2]"},
         {"\xf0\x9f\x90\xa6", "\xf0\x9f\x90\xa6"},
         {NULL, ""},
     };

@@ -185,6 +185,28 @@ static void fail_with(struct fake *fake, uint64_t retry_after_ms)
                                              .retry_after_ms = retry_after_ms});
 }
 
+static void none_of_many_is_passed_over(void **state)
+{
+    static const char *const names[] = {"one", "two", "three"};
+    struct bench *bench = *state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(watcher_seat(bench->watcher, names[i], &bench->fakes[i].provider,
+                                      2 * SECOND_US, "no token"),
+                         OK);
+    }
+    for (size_t i = 0; i < 30; i++) {
+        pass(bench, (uint64_t)WATCHER_SPACING_MS * 1000);
+        for (size_t j = 0; j < 3; j++) {
+            if (bench->fakes[j].is_asked) {
+                say_done(&bench->fakes[j]);
+            }
+        }
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(bench->fakes[i].asked >= 8);
+    }
+}
+
 static void failure_is_a_condition_when_it_lasts(void **state)
 {
     struct bench *bench = *state;
@@ -305,6 +327,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
         TEST(project_is_looked_at_at_its_pace),
         TEST(looks_of_all_services_keep_their_distance),
+        TEST(none_of_many_is_passed_over),
         TEST(failure_is_a_condition_when_it_lasts),
         TEST(answer_that_says_when_is_obeyed),
         TEST(logs_are_asked_for_between_two_looks),
