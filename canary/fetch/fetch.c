@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "canary/fetch/libcurl.h"
 #include "proxy/base/buf.h"
@@ -363,6 +364,16 @@ static size_t on_header(char *data, size_t size, size_t count, void *context)
     return line.size;
 }
 
+/* curl's own is inherited: every command that runs meanwhile would hold the connection open. */
+static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
+                                    struct curl_sockaddr *address)
+{
+    (void)context;
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return fd >= 0 ? fd : CURL_SOCKET_BAD;
+}
+
 static bool set_options(struct fetch_call *call, const struct fetch_request *request)
 {
     const struct libcurl *curl = &call->fetch->curl;
@@ -376,6 +387,7 @@ static bool set_options(struct fetch_call *call, const struct fetch_request *req
     is_set &= curl->easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
     is_set &= curl->easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK;
     is_set &= curl->easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK;
+    is_set &= curl->easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket) == CURLE_OK;
     is_set &= curl->easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)deadline_ms) == CURLE_OK;
     is_set &=
         curl->easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS) == CURLE_OK;

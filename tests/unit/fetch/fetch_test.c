@@ -1,3 +1,5 @@
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -158,6 +160,34 @@ static void silent_origin_ends_at_the_deadline(void **state)
     assert_true(strlen(bench->result.error) > 0);
 }
 
+static bool is_connected_to(int fd, int port)
+{
+    struct sockaddr_in peer = {0};
+    socklen_t size = sizeof peer;
+    return getpeername(fd, (struct sockaddr *)&peer, &size) == 0 && ntohs(peer.sin_port) == port;
+}
+
+/* Commands run beside calls: none of them holds a connection open, or can speak on it. */
+static void connections_are_not_for_commands(void **state)
+{
+    struct bench *bench = *state;
+    char url[256];
+    int connections = 0;
+    (void)snprintf(url, sizeof url, "http://127.0.0.1:%d/silent", http_stub_port(bench->stub));
+    assert_int_equal(
+        fetch_start(bench->fetch, &(struct fetch_request){.url = url}, on_done, bench, NULL), OK);
+    while (http_stub_requests(bench->stub) == 0) {
+        (void)uv_run(&bench->loop, UV_RUN_ONCE);
+    }
+    for (int fd = 3; fd < 256; fd++) {
+        if (is_connected_to(fd, http_stub_port(bench->stub))) {
+            connections++;
+            assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+        }
+    }
+    assert_int_equal(connections, 1);
+}
+
 static void half_an_answer_is_a_failure(void **state)
 {
     struct bench *bench = *state;
@@ -286,6 +316,7 @@ int main(void)
         TEST(redirects_are_not_followed),
         TEST(answer_over_its_bound_is_refused),
         TEST(silent_origin_ends_at_the_deadline),
+        TEST(connections_are_not_for_commands),
         TEST(half_an_answer_is_a_failure),
         TEST(refused_connection_is_a_failure_with_a_reason),
         TEST(unacceptable_requests_are_refused_at_once),
