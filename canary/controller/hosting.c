@@ -5,6 +5,7 @@
  * trail and the log; when it has said so it is asked for the log of the build, for the report. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "canary/alert/secret.h"
 #include "canary/controller/controller_state.h"
@@ -13,6 +14,8 @@
 #include "canary/platform/pages.h"
 #include "canary/platform/workers.h"
 #include "proxy/base/log.h"
+
+enum { SHORT_ID_SIZE = 8 }; /* of a deployment's id at Pages */
 
 static_assert((int)RECORD_ID_SIZE <= 64, "a task's name holds a record's id");
 
@@ -317,16 +320,22 @@ void controller_close_platforms(struct controller *controller)
 
 /* ---- telling ---- */
 
+/* SHORT_ID.PROJECT.pages.dev; a branch has a host of that form too, which is no deployment's. */
+static bool is_own_host(const char *host)
+{
+    size_t dots = 0;
+    for (const char *at = host; *at != '\0'; at++) {
+        dots += *at == '.' ? 1 : 0;
+    }
+    return dots == 3 && bytes_ends_with(bytes_of(host), BYTES(".pages.dev")) &&
+           strspn(host, "0123456789abcdefABCDEF") == SHORT_ID_SIZE && host[SHORT_ID_SIZE] == '.';
+}
+
 /* Of a deployment's own host at Pages the platform knows the name better than of our label. */
 static const char *platform_name(const struct conf_version *version)
 {
-    const char *host = version->endpoint_count == 1 ? version->endpoints[0].host : NULL;
-    size_t dots = 0;
-    for (const char *at = host; at != NULL && *at != '\0'; at++) {
-        dots += *at == '.' ? 1 : 0;
-    }
-    bool is_pages = dots == 3 && bytes_ends_with(bytes_of(host), BYTES(".pages.dev"));
-    return is_pages ? host : version->deployment;
+    bool has_own = version->endpoint_count == 1 && is_own_host(version->endpoints[0].host);
+    return has_own ? version->endpoints[0].host : version->deployment;
 }
 
 const char *controller_platform_name(const struct steward *steward, enum role role)

@@ -263,6 +263,12 @@ static void act(const struct look *look, const struct lookout_event *event)
 
 /* ---- what the watcher says ---- */
 
+static const char *name_of(const struct steward *steward, enum role role)
+{
+    bool has_one = steward_deployment(steward, role) != NULL;
+    return has_one ? controller_platform_name(steward, role) : NULL;
+}
+
 static struct lookout_service service_of(const struct controller *controller,
                                          const struct steward *steward)
 {
@@ -270,8 +276,8 @@ static struct lookout_service service_of(const struct controller *controller,
     bool has_canary = steward_has_canary(steward);
     struct note note = {""};
     return (struct lookout_service){
-        .current = steward_deployment(steward, ROLE_CURRENT),
-        .previous = steward_deployment(steward, ROLE_PREVIOUS),
+        .current = name_of(steward, ROLE_CURRENT),
+        .previous = name_of(steward, ROLE_PREVIOUS),
         .is_on_current = has_canary && (rollout->ascent.is_running || rollout->weight_ppm > 0),
         .follows = steward->conf->rollout.is_on,
         .may_start = !controller->is_history_unread && controller->stage == CONTROLLER_SERVING &&
@@ -319,7 +325,7 @@ static bool take_failing(struct sight *sight, const char *id,
 static void record_failed(struct controller *controller, struct steward *steward,
                           const struct platform_deployment *failed, struct bytes log)
 {
-    const char *current = steward_deployment(steward, ROLE_CURRENT);
+    const char *current = name_of(steward, ROLE_CURRENT);
     bool is_canary = current != NULL && deployment_is_named(failed, current);
     struct note reason;
     note_set(&reason, "the build of %s (%s, %.12s) failed in stage %s", lookout_name(failed),
@@ -329,7 +335,8 @@ static void record_failed(struct controller *controller, struct steward *steward
         .reason = reason.text,
         .is_build = true,
         .deployment = lookout_name(failed),
-        .expect_current = is_canary ? current : lookout_name(failed),
+        .expect_current =
+            is_canary ? steward_deployment(steward, ROLE_CURRENT) : lookout_name(failed),
         .build_log = log,
         .actor = ACTOR,
     };

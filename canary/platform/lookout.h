@@ -43,7 +43,7 @@ struct lookout_view {
     size_t deployment_count;
 };
 
-/* Where the service stands; names are as its configuration or its start gave them. */
+/* Where the service stands; names are what the platform may know its versions by. */
 struct lookout_service {
     const char *current; /* NULL: none */
     const char *previous;

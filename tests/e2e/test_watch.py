@@ -286,6 +286,18 @@ def move_that_nobody_made_here_raises_an_alert_until_it_is_undone(site):
     site.wait_told("SerinLiveMoved", "resolved", site.old)
 
 
+@play
+def version_with_a_name_of_its_own_is_known_by_its_host(site):
+    made = site.project.deploy("c" * 40)
+    site.settings["services"][0]["previous"] = {"deployment": "v3", "url": made["url"]}
+    live = site.deploy("d" * 40)
+    site.begin()
+    site.project.canonical = made["id"]
+    site.wait_kept(live=made["id"])
+    expect((site.kept()["moved"], site.was_told("SerinLiveMoved")), ("", []), "it is where the service is")
+    expect(site.kept()["before"], live, "before")
+
+
 @case(starts_proxy=False)
 def without_rollouts_a_new_deployment_is_only_told(stage):
     with Watched(stage, rollout="off") as site:

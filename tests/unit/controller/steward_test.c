@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "canary/controller/controller_state.h"
 #include "canary/controller/steward.h"
 #include "conf/conf_load.h"
 #include "tests/support/alloc_fail.h"
@@ -75,6 +76,32 @@ static void adopt(struct fixture *fixture, const struct conf_service *conf)
     assert_int_equal(lineup_of_file(conf, &lineup), OK);
     assert_int_equal(steward_prepare(&fixture->registry, conf, &lineup, &cast), OK);
     steward_adopt(fixture->steward, conf, &cast);
+}
+
+static const char HOSTS[] =
+    "listen: [{address: '127.0.0.1:8080'}]\n"
+    "services:\n"
+    "  - name: shop\n"
+    "    previous: {deployment: v1, url: 'https://9c2e1a4b.shop.pages.dev'}\n"
+    "    current: {deployment: d7a3f2b1, url: 'https://main.shop.pages.dev'}\n"
+    "    weight: 10%\n";
+
+/* A host that is a deployment's own names it; a branch's says nothing of which one is there. */
+static void platform_knows_a_version_by_its_own_host_or_by_its_name(void **state)
+{
+    struct fixture *fixture = *state;
+    struct conf_errors errors;
+    struct conf *conf = NULL;
+    assert_string_equal(controller_platform_name(fixture->steward, ROLE_PREVIOUS), "s1");
+    conf_errors_init(&errors);
+    assert_int_equal(conf_load_memory("hosts.yaml", bytes_of(HOSTS), &errors, &conf), OK);
+    conf_errors_finish(&errors);
+    adopt(fixture, &conf->services[0]);
+    assert_string_equal(controller_platform_name(fixture->steward, ROLE_PREVIOUS),
+                        "9c2e1a4b.shop.pages.dev");
+    assert_string_equal(controller_platform_name(fixture->steward, ROLE_CURRENT), "d7a3f2b1");
+    adopt(fixture, &fixture->conf->services[0]);
+    conf_destroy(conf);
 }
 
 static void tick(struct fixture *fixture, uint64_t now_us)
@@ -249,6 +276,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
+        TEST(platform_knows_a_version_by_its_own_host_or_by_its_name),
         TEST(realised_share_counts_only_its_own_time),
         TEST(landing_is_that_of_the_first_snapshot_with_the_weight),
         TEST(weight_that_no_snapshot_carries_does_not_land),
