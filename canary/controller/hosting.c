@@ -223,14 +223,31 @@ enum err controller_make_cloudflare(struct controller *controller,
     return err;
 }
 
+static void fill_argv(const struct conf_platform_exec *conf, const char *argv[CONF_COMMAND_MAX + 1])
+{
+    size_t count = 0;
+    while (count < conf->command_count && count < CONF_COMMAND_MAX) {
+        argv[count] = conf->command[count];
+        count++;
+    }
+    argv[count] = NULL;
+}
+
 static enum err make_exec(struct controller *controller, const struct conf_platform_exec *conf,
                           struct provider **ret_provider)
 {
-    const char *argv[CONF_COMMAND_MAX + 1] = {NULL};
-    for (size_t i = 0; i < conf->command_count && i < CONF_COMMAND_MAX; i++) {
-        argv[i] = conf->command[i];
-    }
+    const char *argv[CONF_COMMAND_MAX + 1];
+    fill_argv(conf, argv);
     return exec_create(&controller->loop->uv, argv, ret_provider);
+}
+
+/* A command that runs is not killed and run again because something else was configured. */
+static bool is_same_exec(const struct controller *controller, const struct conf_service *service)
+{
+    const struct provider *seated = teller_provider(controller->teller, service->name);
+    const char *argv[CONF_COMMAND_MAX + 1];
+    fill_argv(&service->platform.exec, argv);
+    return service->platform.exec.is_on && exec_is(seated, argv);
 }
 
 static void seat(struct controller *controller, const struct conf_service *service)
@@ -238,6 +255,10 @@ static void seat(struct controller *controller, const struct conf_service *servi
     const struct conf_platform *conf = &service->platform;
     struct provider *provider = NULL;
     struct note note = {""};
+    if (is_same_exec(controller, service)) {
+        teller_keep(controller->teller, service->name);
+        return;
+    }
     enum err err = conf->exec.is_on
                        ? make_exec(controller, &conf->exec, &provider)
                        : controller_make_cloudflare(

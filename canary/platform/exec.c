@@ -181,13 +181,14 @@ static void exec_close(struct provider *provider, void (*on_closed)(void *contex
     finish_closing(exec);
 }
 
+static const struct provider_ops ops = {.name = "exec",
+                                        .start = exec_start,
+                                        .cancel = exec_cancel,
+                                        .close = exec_close,
+                                        .is_blind = true};
+
 enum err exec_create(uv_loop_t *loop, const char *const *argv, struct provider **ret_provider)
 {
-    static const struct provider_ops ops = {.name = "exec",
-                                            .start = exec_start,
-                                            .cancel = exec_cancel,
-                                            .close = exec_close,
-                                            .is_blind = true};
     if (argv[0] == NULL || argv[0][0] == '\0') {
         return ERR_SYNTAX;
     }
@@ -209,4 +210,18 @@ enum err exec_create(uv_loop_t *loop, const char *const *argv, struct provider *
     }
     *ret_provider = &exec->provider;
     return OK;
+}
+
+bool exec_is(const struct provider *provider, const char *const *argv)
+{
+    if (provider == NULL || provider->ops != &ops) {
+        return false;
+    }
+    const struct exec *exec = CONTAINER_OF(provider, const struct exec, provider);
+    size_t count = 0;
+    while (argv[count] != NULL && exec->argv[count] != NULL &&
+           strcmp(argv[count], exec->argv[count]) == 0) {
+        count++;
+    }
+    return argv[count] == NULL && exec->argv[count] == NULL;
 }

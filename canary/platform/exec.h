@@ -16,3 +16,5 @@ enum { EXEC_ARGUMENTS_MAX = 64, EXEC_OUTPUT_MAX = 16 * 1024 };
  * Does only PLATFORM_ROLL_BACK. ERR_SYNTAX: no program, or too many arguments; ERR_NOMEM. */
 MUST_USE enum err exec_create(uv_loop_t *loop, const char *const *argv,
                               struct provider **ret_provider);
+/* Whether `provider` is of this kind and runs these very words. NULL is none. */
+bool exec_is(const struct provider *provider, const char *const *argv);

@@ -424,6 +424,19 @@ enum err teller_seat(struct teller *teller, const char *service, struct provider
     return OK;
 }
 
+const struct provider *teller_provider(const struct teller *teller, const char *service)
+{
+    const struct seat *seat = find_seat(teller, service);
+    return seat != NULL ? seat->provider : NULL;
+}
+
+void teller_keep(struct teller *teller, const char *service)
+{
+    struct seat *seat = find_seat(teller, service);
+    CHECK(seat != NULL);
+    seat->is_kept = true;
+}
+
 void teller_sweep(struct teller *teller)
 {
     for (struct list *link = teller->seats.next; link != &teller->seats;) {

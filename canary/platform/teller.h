@@ -62,6 +62,10 @@ MUST_USE enum err teller_create(const struct teller_options *options, struct tel
  * again. NULL: there should be one, but `why`. ERR_NOMEM leaves the provider with the caller. */
 MUST_USE enum err teller_seat(struct teller *teller, const char *service, struct provider *provider,
                               const char *why);
+/* Who has the seat; borrowed until the next one has it. NULL: nobody. */
+const struct provider *teller_provider(const struct teller *teller, const char *service);
+/* Whoever has the seat keeps it, with what it is asked. Somebody has it. */
+void teller_keep(struct teller *teller, const char *service);
 /* Lets go of the services that were not seated since the last sweep, and of their tasks. */
 void teller_sweep(struct teller *teller);
 /* Has the service a platform? */

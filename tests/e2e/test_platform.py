@@ -200,6 +200,21 @@ def command_gets_the_record(site):
 
 
 @play
+def command_that_runs_goes_on_through_a_reload(site):
+    path = os.path.join(site.stage.folder, f"{site.stage.name}.runs")
+    script = 'echo run >>"$0"; until [ -e "$0.go" ]; do sleep 0.05; done'
+    site.start(platform={"exec": {"command": ["sh", "-c", script, path]}})
+    identity = site.roll_back()
+    wait_for(lambda: os.path.exists(path), "it runs", 30)
+    expect(site.serin.admin("POST", "/api/v1/reload").status, 200, "reload")
+    with open(f"{path}.go", "w", encoding="utf-8"):
+        pass
+    site.wait_for_state(identity, "acknowledged")
+    with open(path, encoding="utf-8") as file:
+        expect(file.read(), "run\n", "runs")
+
+
+@play
 def worker_gets_its_earlier_version_back(site):
     script = site.api.script("edge")
     one, two = script.version(), script.version()

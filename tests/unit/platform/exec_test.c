@@ -82,6 +82,19 @@ static void exit_codes_say_how_it_went(void **state)
     }
 }
 
+static void the_same_words_are_the_same_command(void **state)
+{
+    struct platform_bench *bench = *state;
+    const char *same[] = {"sh", "-c", "exit 0", NULL};
+    const char *shorter[] = {"sh", "-c", NULL};
+    const char *longer[] = {"sh", "-c", "exit 0", "more", NULL};
+    use(bench, "exit 0");
+    assert_true(exec_is(bench->provider, same));
+    assert_false(exec_is(bench->provider, shorter));
+    assert_false(exec_is(bench->provider, longer));
+    assert_false(exec_is(NULL, same));
+}
+
 static void command_that_does_not_exist_fails(void **state)
 {
     struct platform_bench *bench = *state;
@@ -193,6 +206,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(command_gets_the_record_and_its_output_is_kept),
+        TEST(the_same_words_are_the_same_command),
         TEST(exit_codes_say_how_it_went),
         TEST(command_that_does_not_exist_fails),
         TEST(command_that_does_not_end_is_killed_with_its_children),
