@@ -1,6 +1,6 @@
 // What an operator may do: which buttons there are now, what each will do, and the doing.
 
-import {ApiError, change} from "./api.js";
+import {ApiError, change, newKey} from "./api.js";
 import {announce, find, make} from "./page.js";
 import {percent} from "./format.js";
 
@@ -111,44 +111,85 @@ function valuesOf(form) {
   return values;
 }
 
-async function perform(action, service, values) {
+// `intention` keeps its key while no answer came and the same thing is asked for again: it is not done twice.
+async function perform(action, service, values, intention) {
   const {method, path, body = null, isKeyed = false, isFree = false} = action.send(service, values);
+  const said = JSON.stringify(body);
+  if (intention.said !== said) {
+    intention.said = said;
+    intention.key = newKey();
+  }
   await change(method, `/api/v1/services/${encodeURIComponent(service.name)}${path}`,
-    {body, isKeyed, revision: isFree ? null : service.revision});
+    {body, key: isKeyed ? intention.key : null, revision: isFree ? null : service.revision});
+}
+
+// Where the focus goes when the button that opened a dialog is gone meanwhile: else it stays in what is hidden now.
+function focusNear(card, name) {
+  const focused = document.activeElement;
+  if (focused === null || focused === document.body || find("#action-dialog").contains(focused)) {
+    const place = card.part(".actions");
+    (place.querySelector(`[data-action="${name}"]`) ?? place.querySelector("button") ?? card.part(".name")).focus();
+  }
 }
 
 // Shows what will happen and asks; the dialog stays while the API refuses. `onDone` when it was done.
-function confirm(action, service, onDone) {
+function confirm(card, action, service, onDone) {
   const dialog = find("#action-dialog");
   const form = find("form", dialog);
-  const go = find("#action-go");
+  const buttons = [find("#action-go"), find("#action-cancel")];
+  const [go, cancel] = buttons;
   const problem = find("#action-problem");
   const label = action.label.replace(" …", "");
+  const intention = {said: undefined, key: null};
+  let isBusy = false;
+  let isClosed = false;
+  const setBusy = (busy) => {
+    isBusy = busy;
+    buttons.forEach((button) => { button.disabled = busy; });
+  };
   find("#action-title").textContent = `${label}: ${service.name}`;
   find("#action-text").textContent = action.text(service);
   find("#action-fields").replaceChildren(...(action.fields ?? []).map((one) => field(one, service)));
   go.textContent = label;
   go.classList.toggle("grave", action.isGrave === true);
   problem.textContent = "";
+  setBusy(false);
   form.onsubmit = async (event) => {
     event.preventDefault();
-    go.disabled = true;
+    setBusy(true);
+    problem.textContent = "";
+    let said = "";
     try {
-      await perform(action, service, valuesOf(form));
-      dialog.close();
-      announce(`${label}: done`);
-      onDone();
+      await perform(action, service, valuesOf(form), intention);
     } catch (error) {
       const isStale = error instanceof ApiError && error.status === 412;
-      problem.textContent = isStale ? "The service changed meanwhile: look again, then say it again." : error.message;
-      if (isStale) {
-        onDone();
+      intention.said = error instanceof ApiError ? undefined : intention.said;
+      said = isStale ? "The service changed meanwhile: look again, then say it again." : error.message;
+    }
+    if (isClosed || said === "") {
+      announce(`${label}: ${said === "" ? "done" : said}`);
+    }
+    if (!isClosed) {
+      setBusy(false);
+      problem.textContent = said;
+      if (said === "") {
+        dialog.close();
+      } else {
+        go.focus(); // which a button that is disabled loses
       }
-    } finally {
-      go.disabled = false;
+    }
+    onDone();
+  };
+  cancel.onclick = () => dialog.close();
+  dialog.oncancel = (event) => {
+    if (isBusy) {
+      event.preventDefault();
     }
   };
-  find("#action-cancel").onclick = () => dialog.close();
+  dialog.onclose = () => {
+    isClosed = true;
+    focusNear(card, action.name);
+  };
   dialog.showModal();
 }
 
@@ -168,10 +209,10 @@ export function showActions(card, service, latest, onDone) {
     const button = make("button", action.label, {type: "button"});
     button.dataset.action = action.name;
     button.classList.toggle("grave", action.isGrave === true);
-    button.addEventListener("click", () => confirm(action, latest(), onDone));
+    button.addEventListener("click", () => confirm(card, action, latest(), onDone));
     return button;
   }));
   if (hadFocus) {
-    (place.querySelector(`[data-action="${focused}"]`) ?? place.querySelector("button"))?.focus();
+    (place.querySelector(`[data-action="${focused}"]`) ?? place.querySelector("button") ?? card.part(".name")).focus();
   }
 }

@@ -3,6 +3,8 @@
 const TOKEN_KEY = "serin-token";
 const SILENCE_MS = 5000;
 const RETRY_MS = 1000;
+const ANSWER_MS = 15_000; // a connection that died without a word must not hold the page for ever
+let clockAhead_ms = 0; // of the server's clock, over this one
 
 export class ApiError extends Error {
   constructor(status, problem) {
@@ -49,12 +51,20 @@ function unreachable(cause) {
 }
 
 async function ask(path, options = {}) {
-  const request = fetch(path, {cache: "no-store", ...options, headers: headers(options.headers)});
+  const signal = options.signal ?? AbortSignal.timeout(ANSWER_MS);
+  const request = fetch(path, {cache: "no-store", ...options, signal, headers: headers(options.headers)});
   const answer = await request.catch(unreachable);
+  const date = Date.parse(answer.headers.get("Date") ?? "");
+  clockAhead_ms = Number.isNaN(date) ? clockAhead_ms : date - Date.now();
   if (!answer.ok) {
     throw new ApiError(answer.status, await problemOf(answer));
   }
   return answer;
+}
+
+// Now as Serin has it, to the second: the reader's clock may be wrong.
+export function serverTime() {
+  return Date.now() + clockAhead_ms;
 }
 
 export async function readText(path) {
@@ -66,12 +76,12 @@ export async function read(path) {
 }
 
 // One key for each intention: a request that is sent twice has one effect.
-function newKey() {
+export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export async function change(method, path, {body = null, revision = null, isKeyed = false} = {}) {
+export async function change(method, path, {body = null, revision = null, key = null} = {}) {
   const fields = {};
   if (body !== null) {
     fields["Content-Type"] = "application/json";
@@ -79,8 +89,8 @@ export async function change(method, path, {body = null, revision = null, isKeye
   if (revision !== null) {
     fields["If-Match"] = `"${revision}"`;
   }
-  if (isKeyed) {
-    fields["Idempotency-Key"] = newKey();
+  if (key !== null) {
+    fields["Idempotency-Key"] = key;
   }
   const answer = await ask(path, {method, headers: fields, body: body === null ? undefined : JSON.stringify(body)});
   const text = await answer.text().catch(unreachable);
@@ -137,11 +147,12 @@ async function readStream(lastId, handlers) {
 }
 
 // Follows the events for ever: a stream that ends or is silent is opened anew, from where it was.
-// EventSource cannot send a token, so fetch reads it. handlers: onEvent(kind, data), onStale(),
-// onRefused(error) when the token is no longer good, which ends it.
+// EventSource cannot send a token, so fetch reads it. handlers: onEvent(kind, data), onStale(error) with the
+// ApiError where Serin answers and has no stream to give, onRefused(error) when the token is no longer good, which ends it.
 export async function follow(handlers) {
   const lastId = {value: null};
   for (;;) {
+    let refusal = null;
     try {
       await readStream(lastId, handlers);
     } catch (error) {
@@ -149,8 +160,9 @@ export async function follow(handlers) {
         handlers.onRefused(error);
         return;
       }
+      refusal = error instanceof ApiError ? error : null;
     }
-    handlers.onStale();
+    handlers.onStale(refusal);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 }

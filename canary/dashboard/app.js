@@ -3,16 +3,19 @@
 import {ApiError, Unreachable, follow, read, readText, setToken, token} from "./api.js";
 import {showActions} from "./actions.js";
 import {Charts} from "./charts.js";
+import {moment} from "./format.js";
 import {Recording} from "./model.js";
-import {Card, announce, find, showAudit, showConditions, showLink, showProcess, showRollbacks} from "./page.js";
+import {Card, announce, find, showAudit, showConditions, showLink, showOverview, showProcess, showRollbacks} from "./page.js";
+import {Rates} from "./rates.js";
 
 const OPEN_AT_FIRST = 4; // cards whose charts are open; many services would be many requests
 const CHARTS_EVERY_MS = 5000;
 
-const services = new Map(); // name: {card, recording, charts, latest, drawnAt}
+const services = new Map(); // name: {card, recording, rates, charts, latest, drawnAt}
 let isOperator = false;
 let isBusy = false;
 let wantsLists = true;
+let seenAt = null; // when all was read the last time
 
 // ---- who asks ----
 
@@ -44,7 +47,7 @@ async function identify() {
       if (error instanceof ApiError && error.status === 401) {
         await askForToken(token() === null ? "" : "This token is not known.");
       } else {
-        showLink("stale", "no answer");
+        showLink("stale", error.message);
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
     }
@@ -57,7 +60,7 @@ function entryOf(name) {
   let entry = services.get(name);
   if (entry === undefined) {
     const card = new Card(name);
-    entry = {card, recording: new Recording(name), charts: new Charts(card.element), latest: null, drawnAt: 0};
+    entry = {card, recording: new Recording(name), rates: new Rates(), charts: new Charts(card.element), latest: null, drawnAt: 0};
     card.part(".charts").open = services.size < OPEN_AT_FIRST;
     card.part(".charts").addEventListener("toggle", () => {
       entry.drawnAt = 0;
@@ -82,11 +85,12 @@ function drop(names) {
 async function refreshService(line) {
   const entry = entryOf(line.name);
   entry.card.showState(line);
+  entry.rates.add(line, performance.now());
   const [service] = await Promise.all([
     read(`/api/v1/services/${encodeURIComponent(line.name)}`), entry.recording.refresh()]);
   entry.latest = service;
   entry.card.showState(service);
-  entry.card.showDetail(service, entry.recording);
+  entry.card.showDetail(service, entry.recording, entry.rates);
   if (isOperator) {
     showActions(entry.card, service, () => entry.latest, refreshSoon);
   }
@@ -99,6 +103,8 @@ async function refreshService(line) {
 
 // ---- the lists ----
 
+let shownReport = null;
+
 async function showReport(record) {
   const dialog = find("#report-dialog");
   const path = `/api/v1/incidents/${encodeURIComponent(record.incident)}`;
@@ -106,15 +112,21 @@ async function showReport(record) {
   const place = find("#report-text");
   chart.hidden = true;
   place.textContent = "…";
+  shownReport = record.id;
   dialog.showModal();
   try {
-    place.textContent = await readText(`${path}.md`);
-    const image = new Blob([await readText(`${path}.svg`)], {type: "image/svg+xml"});
-    URL.revokeObjectURL(chart.src);
-    chart.src = URL.createObjectURL(image);
-    chart.hidden = false;
+    const [text, drawing] = [await readText(`${path}.md`), await readText(`${path}.svg`).catch(() => null)];
+    if (shownReport !== record.id) {
+      return; // another one was opened meanwhile
+    }
+    place.textContent = text;
+    if (drawing !== null) {
+      URL.revokeObjectURL(chart.src);
+      chart.src = URL.createObjectURL(new Blob([drawing], {type: "image/svg+xml"}));
+      chart.hidden = false;
+    }
   } catch (error) {
-    place.textContent = place.textContent === "…" ? error.message : place.textContent;
+    place.textContent = shownReport === record.id ? error.message : place.textContent;
   }
 }
 
@@ -136,12 +148,14 @@ async function refresh() {
     const status = await read("/api/v1/status");
     showProcess(status.process);
     showConditions(status.conditions);
+    showOverview(status.services);
     drop(status.services.map((line) => line.name));
     await Promise.all(status.services.map(refreshService));
     if (wantsLists) {
       wantsLists = false;
       await refreshLists();
     }
+    seenAt = new Date();
   } catch (error) {
     wantsLists = true;
     if (error instanceof ApiError && error.status === 401) {
@@ -169,6 +183,16 @@ function onEvent(kind) {
   refresh();
 }
 
+// Where Serin answers and has no stream to give, each second is asked for instead.
+function onStale(refusal) {
+  if (refusal !== null) {
+    showLink("live", `live, without events: ${refusal.message}`);
+    refresh();
+    return;
+  }
+  showLink("stale", `stale${seenAt === null ? "" : ` since ${moment(seenAt)}`}: trying to reach it`);
+}
+
 function redrawAll() {
   for (const entry of services.values()) {
     if (entry.card.part(".charts").open) {
@@ -193,7 +217,7 @@ async function begin() {
   await refresh();
   await follow({
     onEvent,
-    onStale: () => showLink("stale", "stale: trying to reach it"),
+    onStale,
     onRefused: (error) => {
       announce(error.message);
       location.reload();

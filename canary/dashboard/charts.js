@@ -37,6 +37,7 @@ export class Charts {
 
   draw(series) {
     if (series.weight.length === 0) {
+      this.destroy();
       return;
     }
     if (this.graphs === null) {

@@ -15,6 +15,7 @@
     X(app_js, "app.js", SCRIPT)                                                                    \
     X(api_js, "api.js", SCRIPT)                                                                    \
     X(model_js, "model.js", SCRIPT)                                                                \
+    X(rates_js, "rates.js", SCRIPT)                                                                \
     X(charts_js, "charts.js", SCRIPT)                                                              \
     X(page_js, "page.js", SCRIPT)                                                                  \
     X(actions_js, "actions.js", SCRIPT)                                                            \

@@ -1,10 +1,15 @@
 // What the flight recording of one service says: rows of a second each, kept for an hour, and what
 // is read off them. The row format stands in docs/OPERATING.md.
 
-import {readText} from "./api.js";
+import {readText, serverTime} from "./api.js";
 
 const HOUR_MS = 3600_000;
-const BUCKET_MS = 5000;
+const LATELY_MS = 60_000;
+const OFF_RETRY_MS = 10_000;
+const POINTS_EVERY_MS = 5000;
+const FINE_POINTS_MS = 1000;
+const FINE_FOR_MS = 180_000; // so much of a recording is drawn finely
+const GAP_POINTS = 3; // a line is not drawn over more than these where nothing was recorded
 const [REQUESTS, FAILED] = [0, 1];
 
 // The lower edge of a latency bucket, in seconds.
@@ -43,32 +48,62 @@ function sumOf(rows, version, index) {
   return rows.reduce((sum, row) => sum + row[version][index], 0);
 }
 
+function addPoint(series, rows) {
+  const last = rows[rows.length - 1];
+  const at = new Date(last.unix_ms);
+  const share = (version) => {
+    const requests = sumOf(rows, version, REQUESTS);
+    return requests > 0 ? 100 * sumOf(rows, version, FAILED) / requests : null;
+  };
+  const times = (version) => quantiles(rows.map((row) => row[`${version}_latency`] ?? []), [0.5, 0.99])
+    .map((seconds) => seconds === null ? null : seconds * 1000);
+  series.weight.push([at, last.weight_ppm / 10_000]);
+  series.failed.push([at, share("canary"), share("stable")]);
+  series.latency.push([at, ...times("canary"), ...times("stable")]);
+}
+
+// Nothing was recorded from here on: no line goes over it.
+function addGap(series, at) {
+  series.weight.push([at, null]);
+  series.failed.push([at, null, null]);
+  series.latency.push([at, null, null, null, null]);
+}
+
 export class Recording {
   constructor(service) {
     this.path = `/api/v1/services/${encodeURIComponent(service)}/recording`;
     this.begun = null;
     this.next = 0;
     this.rows = [];
-    this.isOff = false;
+    this.offAt = null; // when it was found to be switched off
     this.isBusy = false;
   }
 
-  // Reads what came since the last time; a recording of another process begins anew.
+  get isOff() {
+    return this.offAt !== null;
+  }
+
+  // Reads what came since the last time; a recording of another process begins anew. A reload may switch the recorder
+  // on, so one that is off is asked for now and then.
   async refresh() {
-    if (this.isOff || this.isBusy) {
+    if (this.isBusy || (this.isOff && performance.now() - this.offAt < OFF_RETRY_MS)) {
       return;
     }
     this.isBusy = true;
     try {
       for (let isMore = true; isMore;) {
-        const since = this.next === 0 ? `since=${Date.now() - HOUR_MS}` : `after=${this.next}`;
+        const since = this.next === 0 ? `since=${serverTime() - HOUR_MS}` : `after=${this.next}`;
         isMore = this.take(await readText(`${this.path}?${since}`));
       }
+      this.offAt = null;
     } catch (error) {
-      this.isOff = error.status === 409;
-      if (!this.isOff) {
+      if (error.status !== 409) {
         throw error;
       }
+      this.offAt = performance.now();
+      this.rows = [];
+      this.next = 0;
+      this.begun = null;
     } finally {
       this.isBusy = false;
     }
@@ -90,56 +125,38 @@ export class Recording {
       this.rows.push(row);
       this.next = row.row;
     }
-    const oldest = Date.now() - HOUR_MS;
+    const oldest = serverTime() - HOUR_MS;
     const keep = this.rows.findIndex((row) => row.unix_ms >= oldest);
     this.rows.splice(0, keep < 0 ? this.rows.length : keep);
     return tail.next !== null && tail.rows > 0;
   }
 
-  since(ms) {
-    const newest = this.rows.length > 0 ? this.rows[this.rows.length - 1].unix_ms : 0;
-    return this.rows.filter((row) => row.unix_ms > newest - ms);
+  // Latencies of the last minute in seconds of one version ("canary" or "stable"); null where nothing was counted.
+  latencies(version) {
+    const oldest = serverTime() - LATELY_MS;
+    const lists = this.rows.filter((row) => row.unix_ms > oldest).map((row) => row[`${version}_latency`] ?? []);
+    const [p50, p90, p99] = quantiles(lists, [0.5, 0.9, 0.99]);
+    return {p50, p90, p99};
   }
 
-  // Requests a second, the failed share in percent, and latencies in seconds of one version
-  // ("canary" or "stable"); null where nothing was counted.
-  live(version) {
-    const rows = this.since(10_000);
-    const requests = sumOf(rows, version, REQUESTS);
-    const seconds = rows.length > 1 ? (rows[rows.length - 1].unix_ms - rows[0].unix_ms) / 1000 : 0;
-    const minute = this.since(60_000).map((row) => row[`${version}_latency`] ?? []);
-    const [p50, p90, p99] = quantiles(minute, [0.5, 0.9, 0.99]);
-    return {
-      rate: seconds > 0 ? (requests - rows[0][version][REQUESTS]) / seconds : null,
-      failed: requests > 0 ? 100 * sumOf(rows, version, FAILED) / requests : null,
-      p50, p90, p99,
-    };
-  }
-
-  // Points of BUCKET_MS for the charts: each begins with a Date.
+  // Points for the charts: each begins with a Date. A recording that has just begun has finer ones.
   series() {
-    const weight = [];
-    const failed = [];
-    const latency = [];
+    const series = {weight: [], failed: [], latency: []};
+    const span = this.rows.length > 0 ? this.rows[this.rows.length - 1].unix_ms - this.rows[0].unix_ms : 0;
+    const every = span <= FINE_FOR_MS ? FINE_POINTS_MS : POINTS_EVERY_MS;
+    const slotOf = (row) => Math.floor(row.unix_ms / every);
     for (let from = 0; from < this.rows.length;) {
-      const slot = Math.floor(this.rows[from].unix_ms / BUCKET_MS);
+      const slot = slotOf(this.rows[from]);
       let to = from;
-      while (to < this.rows.length && Math.floor(this.rows[to].unix_ms / BUCKET_MS) === slot) {
+      while (to < this.rows.length && slotOf(this.rows[to]) === slot) {
         to++;
       }
-      const rows = this.rows.slice(from, to);
-      const at = new Date(rows[rows.length - 1].unix_ms);
-      const share = (version) => {
-        const requests = sumOf(rows, version, REQUESTS);
-        return requests > 0 ? 100 * sumOf(rows, version, FAILED) / requests : null;
-      };
-      const times = (version) => quantiles(rows.map((row) => row[`${version}_latency`] ?? []), [0.5, 0.99])
-        .map((seconds) => seconds === null ? null : seconds * 1000);
-      weight.push([at, rows[rows.length - 1].weight_ppm / 10_000]);
-      failed.push([at, share("canary"), share("stable")]);
-      latency.push([at, ...times("canary"), ...times("stable")]);
+      if (from > 0 && slot - slotOf(this.rows[from - 1]) > GAP_POINTS) {
+        addGap(series, new Date(this.rows[from - 1].unix_ms + every));
+      }
+      addPoint(series, this.rows.slice(from, to));
       from = to;
     }
-    return {weight, failed, latency};
+    return series;
   }
 }

@@ -256,6 +256,8 @@ def phone_and_keyboard_reach_everything(stage):
         in_phase(page, "progressing")
         page.wait(f'{CARD} button[data-action="pause"]')
         page.until("document.querySelectorAll('.chart canvas').length >= 3")
+        page.wait("#link[data-state=live]")
+        page.until("[...document.querySelectorAll('.versions .rate')].every((cell) => parseFloat(cell.textContent) > 0)")
         expect(page.evaluate("document.documentElement.scrollWidth - innerWidth"), 0, "nothing is wider than the phone")
         expect(page.evaluate(NAMELESS), [], "controls without a name")
         photograph(page, "phone-dark")

@@ -3,6 +3,7 @@
 //
 //     node browser.mjs FOLDER [ARGUMENT...]     FOLDER/node_modules has playwright-core; arguments are Chromium's
 
+import {readFileSync} from "node:fs";
 import {createRequire} from "node:module";
 import {createInterface} from "node:readline";
 import {join, resolve} from "node:path";
@@ -95,6 +96,16 @@ const COMMANDS = {
       }
       await new Promise((done) => setTimeout(done, 50));
     }
+  },
+  // What of the rules of WCAG 2 (A and AA) and of good practice the page breaks, as axe sees it: one line for each rule.
+  async violations(command) {
+    const {page} = pageOf(command);
+    await page.evaluate(`if (!window.axe) { ${readFileSync(require.resolve("axe-core/axe.min.js"), "utf8")} }`);
+    return page.evaluate(async () => {
+      const found = await window.axe.run(document, {resultTypes: ["violations"]});
+      return found.violations.map((rule) => `${rule.id}: ` +
+        rule.nodes.map((node) => `${node.target.join(" ")}: ${node.failureSummary}`).join("; "));
+    });
   },
   async screenshot(command) {
     await pageOf(command).page.screenshot({path: command.path, fullPage: command.whole ?? true});

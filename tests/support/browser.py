@@ -63,6 +63,10 @@ class Page:
     def screenshot(self, path, whole=True):
         self._do("screenshot", path=path, whole=whole)
 
+    def violations(self):
+        """What keeps people from using the page: contrast, names, roles, as axe sees them."""
+        return self._do("violations")
+
     def complaints(self):
         """What the console and the scripts objected to: errors, warnings, violations of the page's policy."""
         return self._do("complaints")
