@@ -8,7 +8,7 @@
 enum {
     NAME_VALUES_ON_STACK = 64,
     ARENA_MAX = 1024 * 1024, /* bytes of one head, or of trailers */
-    OUT_MAX = 1024 * 1024,   /* one piece of a body may be as long as a client's window */
+    OUT_MAX = 1024 * 1024,   /* more than any one piece of a body */
     DIRECT_MIN = 16 * 1024   /* a piece of this size is worth framing at once */
 };
 
@@ -197,7 +197,7 @@ static bool may_tell(const struct http2_call *call)
 static void deliver(struct http2_call *call)
 {
     while (may_tell(call) && buf_size(&call->in) > 0) {
-        struct bytes piece = buf_bytes(&call->in);
+        struct bytes piece = http2_piece(&call->in);
         call->base.ops->on_body(call->base.call, piece);
         buf_consume(&call->in, piece.size);
     }

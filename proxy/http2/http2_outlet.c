@@ -3,7 +3,7 @@
 #include "proxy/base/check.h"
 #include "proxy/http/framing.h"
 
-enum { FRAME_HEAD_SIZE = 9 };
+enum { FRAME_HEAD_SIZE = 9, PIECE_SIZE = 16 * 1024 };
 
 /* ---- heads ---- */
 
@@ -133,6 +133,12 @@ ssize_t http2_outlet_read(const struct http2_outlet *outlet, nghttp2_session *se
         }
     }
     return (ssize_t)taken;
+}
+
+struct bytes http2_piece(const struct buf *waiting)
+{
+    struct bytes all = buf_bytes(waiting);
+    return bytes_slice(all, 0, all.size < PIECE_SIZE ? all.size : PIECE_SIZE);
 }
 
 ssize_t http2_outlet_write(struct stream *stream, const uint8_t *frames, size_t size)

@@ -48,6 +48,9 @@ MUST_USE enum err http2_outlet_keep_trailers(struct http2_outlet *outlet,
 /* For nghttp2_data_source_read_callback: how much there is, without a copy. */
 ssize_t http2_outlet_read(const struct http2_outlet *outlet, nghttp2_session *session, int32_t id,
                           size_t size, uint32_t *flags);
+/* The next piece of a body that waited to be wanted: no more than a frame of it at once, so that
+ * who is blocked by it can say so before all of a window moves into the next buffer. */
+struct bytes http2_piece(const struct buf *waiting);
 /* For nghttp2_send_callback: every frame but DATA. */
 ssize_t http2_outlet_write(struct stream *stream, const uint8_t *frames, size_t size);
 /* For nghttp2_send_data_callback: writes the frame. False: the stream takes no more now. */

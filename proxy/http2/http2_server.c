@@ -113,7 +113,7 @@ static void give_back(struct http2_stream *stream)
 void http2_stream_deliver(struct http2_stream *stream)
 {
     while (stream->is_open && stream->is_body_wanted && buf_size(&stream->in) > 0) {
-        struct bytes piece = buf_bytes(&stream->in);
+        struct bytes piece = http2_piece(&stream->in);
         stream->responder.request_ops->on_body(stream->responder.request, piece);
         buf_consume(&stream->in, piece.size);
     }

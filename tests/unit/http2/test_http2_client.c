@@ -28,6 +28,7 @@ struct call {
     bool is_connected;
     bool is_turned_away;
     bool closes_at_head; /* gives the client up in on_head */
+    bool is_sated;       /* wants no more after each piece */
     unsigned status;
     size_t body_size;
     size_t end_count;
@@ -161,7 +162,11 @@ static void on_head(void *object, const struct response *response)
 
 static void on_body(void *object, struct bytes piece)
 {
-    ((struct call *)object)->body_size += piece.size;
+    struct call *call = object;
+    call->body_size += piece.size;
+    if (call->is_sated) {
+        client_want(call->client, false);
+    }
 }
 
 static void on_end(void *object, const struct fields *trailers)
@@ -517,6 +522,27 @@ static void windows_open_as_the_user_takes(void **state)
     play_until(&loop, calls[0].body_size == FRAME * FRAMES);
 }
 
+static void what_waited_comes_no_faster_than_it_is_wanted(void **state)
+{
+    enum { FRAME = 16384, FRAMES = HTTP2_CALL_WINDOW / FRAME };
+    static char data[9 + FRAME] = "\0\x40\0\0\0\0\0\0\x01";
+    (void)state;
+    begin();
+    calls[0].is_sated = true;
+    says(HEAD_200("\x01", MORE));
+    for (int i = 0; i < FRAMES; i++) {
+        peer_send_bytes(&loop, &origin, bytes_make(data, sizeof data));
+    }
+    play_settle(&loop);
+    for (size_t size = calls[0].body_size; size < HTTP2_CALL_WINDOW; size = calls[0].body_size) {
+        loop_enter(&loop);
+        client_want(calls[0].client, true);
+        loop_leave(&loop);
+        play_until(&loop, calls[0].body_size > size);
+        assert_true(calls[0].body_size <= size + FRAME);
+    }
+}
+
 static void bodies_wait_for_the_origins_window(void **state)
 {
     static char body[100000];
@@ -729,6 +755,7 @@ int main(void)
         PLAY(what_is_given_up_is_cancelled),
         PLAY(a_deadline_ends_its_call_alone),
         PLAY(windows_open_as_the_user_takes),
+        PLAY(what_waited_comes_no_faster_than_it_is_wanted),
         PLAY(bodies_wait_for_the_origins_window),
         PLAY(a_fast_upload_may_be_answered_by_many_windows),
         PLAY(an_idle_connection_goes_in_time),
