@@ -185,7 +185,8 @@ uint32_t controller_first_weight(const struct controller *controller,
                                  const struct steward *steward);
 /* May a canary that is seen for the first time begin a rollout by itself? */
 bool controller_starts_rollout(const struct controller *controller, const struct steward *steward);
-/* Before a reload takes the service away: a rollback that runs is superseded. */
+/* Before a reload takes the service away: a rollback that runs is superseded, a raise that waits
+ * for its write is taken back. */
 void controller_remember(struct controller *controller, struct steward *steward);
 void controller_forget_remembered(struct controller *controller);
 /* Tells log and trail that the configuration overrules what was started at run time. */

@@ -95,6 +95,16 @@ void controller_remember(struct controller *controller, struct steward *steward)
         };
         controller_command(controller, steward, &command);
     }
+    if (rollout->raise_revision != 0) {
+        struct rollout_command command = {
+            .kind = ROLLOUT_SET_WEIGHT,
+            .weight_ppm = steward->published_ppm,
+            .is_undo = true,
+            .actor = "config",
+            .reason = "the service was taken away before the weight was written down",
+        };
+        controller_command(controller, steward, &command);
+    }
     struct history_service state;
     controller_fill_state(controller, steward, &state);
     if (remember(controller, &state) != OK) {

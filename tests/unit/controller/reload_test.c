@@ -206,6 +206,25 @@ static void list_that_waits_gives_nothing_to_a_service_that_came_back(void **sta
     assert_int_equal(bench_steward(bench, "shop")->published_ppm, 0);
 }
 
+/* Who asked for the weight was told that it is not in force. */
+static void service_that_comes_back_has_no_weight_that_was_not_written(void **state)
+{
+    struct bench *bench = *state;
+    struct answer raise;
+    void *lock = bench_lock(bench);
+    bench_ask_later(bench, METHOD_PUT, "/api/v1/services/shop/weight", "{\"current\":80}", &raise);
+    bench_reload(bench, OTHER);
+    bench_reload(bench, OTHER SERVICE("shop", "s1", "c1", "10%"));
+    bench_unlock(lock);
+    bench_run_until(bench, is_answered, &raise);
+    assert_int_equal(raise.status, 409);
+    bench_forget(&raise);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 100000);
+    bench_stop(bench);
+    assert_int_equal(bench_start(bench), OK);
+    assert_int_equal(bench_steward(bench, "shop")->published_ppm, 100000);
+}
+
 /* Another place for the state in the file that is to be loaded. */
 static void move_state(struct bench *bench)
 {
@@ -351,6 +370,7 @@ int main(void)
         TEST(list_that_waits_gives_nothing_to_another_canary),
         TEST(list_that_waits_gives_nothing_to_a_service_that_came_back),
         TEST(reports_stay_beside_the_state_file_that_is_written),
+        TEST(service_that_comes_back_has_no_weight_that_was_not_written),
         TEST(reload_that_fails_leaves_everything),
         TEST(origin_at_the_admin_address_of_before_is_refused),
         TEST(reload_by_token_is_audited_with_its_name),
