@@ -13,6 +13,7 @@ void tripwire_init(struct tripwire *tripwire)
 void tripwire_start(struct tripwire *tripwire)
 {
     tripwire->is_latched = false;
+    tripwire->is_contained = false; /* seen anew with the next look */
 }
 
 static void follow_containment(struct tripwire *tripwire, bool is_contained, uint64_t now_us)

@@ -41,7 +41,7 @@ struct tripwire {
 };
 
 void tripwire_init(struct tripwire *tripwire);
-/* A new rollout: the latch ends. */
+/* A new rollout, or judged anew: the latch ends, and the time of a containment begins again. */
 void tripwire_start(struct tripwire *tripwire);
 /* `judged` is what the judge found in the same look. */
 struct finding tripwire_look(struct tripwire *tripwire, const struct tripwire_input *input,

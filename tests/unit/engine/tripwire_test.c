@@ -171,6 +171,22 @@ static void breach_of_the_tripwire_is_latched_until_the_next_start(void **state)
     assert_int_equal(tripwire_look(&tripwire, &WHOLE, FINE, 2000).verdict, JUDGE_OK);
 }
 
+/* Resumed by hand, with workers that still hold the canary back: they need answers to let go. */
+static void containment_has_its_time_again_after_a_start(void **state)
+{
+    (void)state;
+    struct tripwire tripwire;
+    tripwire_init(&tripwire);
+    struct tripwire_input input = WHOLE;
+    input.is_contained = true;
+    tripwire_look(&tripwire, &input, FINE, 0);
+    assert_int_equal(tripwire_look(&tripwire, &input, FINE, 5000000).verdict, JUDGE_BREACH);
+    tripwire_start(&tripwire);
+    assert_int_equal(tripwire_look(&tripwire, &input, FINE, 6000000).verdict, JUDGE_SUSPICIOUS);
+    assert_int_equal(tripwire_look(&tripwire, &input, FINE, 10900000).verdict, JUDGE_SUSPICIOUS);
+    assert_int_equal(tripwire_look(&tripwire, &input, FINE, 11000000).verdict, JUDGE_BREACH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +199,7 @@ int main(void)
         cmocka_unit_test(judges_breach_stands_above_the_tripwire),
         cmocka_unit_test(canary_without_weight_cannot_breach),
         cmocka_unit_test(breach_of_the_tripwire_is_latched_until_the_next_start),
+        cmocka_unit_test(containment_has_its_time_again_after_a_start),
         cmocka_unit_test(shift_plans_fall_strictly_to_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
