@@ -10,6 +10,7 @@
 
 #include "proxy/base/check.h"
 #include "proxy/io/address.h"
+#include "proxy/io/socket.h"
 #include "proxy/io/tcp_race.h"
 #include "proxy/io/watch.h"
 
@@ -95,7 +96,7 @@ static void tcp_read_stop(struct stream *stream)
 static bool read_once(struct tcp_stream *tcp)
 {
     struct stream *stream = &tcp->base;
-    ssize_t size = recv(tcp->watch.fd, stream->loop->read_buffer, LOOP_READ_SIZE, 0);
+    ssize_t size = socket_receive(tcp->watch.fd, stream->loop->read_buffer, LOOP_READ_SIZE, 0);
     if (size > 0) {
         tcp->has_news = size == LOOP_READ_SIZE || tcp->has_end;
         stream->listener->on_read(stream, bytes_make(stream->loop->read_buffer, (size_t)size));
@@ -135,7 +136,7 @@ static bool tcp_has_unread(struct stream *stream)
     if (!is_doubtful) {
         return false;
     }
-    ssize_t size = recv(tcp->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t size = socket_receive(tcp->watch.fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
     return size >= 0 || errno != EAGAIN;
 }
 
@@ -163,8 +164,8 @@ static bool send_queue(struct tcp_stream *tcp)
 {
     while (tcp->oldest != NULL) {
         struct written *written = tcp->oldest;
-        ssize_t size = send(tcp->watch.fd, written->data + written->sent,
-                            written->size - written->sent, MSG_NOSIGNAL);
+        ssize_t size = socket_send(tcp->watch.fd, written->data + written->sent,
+                                   written->size - written->sent, MSG_NOSIGNAL);
         if (size < 0 && errno == EINTR) {
             continue;
         }
@@ -236,8 +237,8 @@ static size_t send_pieces(const struct tcp_stream *tcp, const struct bytes *piec
     struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
     ssize_t size;
     do {
-        size = count == 1 ? send(tcp->watch.fd, pieces[0].data, pieces[0].size, MSG_NOSIGNAL)
-                          : sendmsg(tcp->watch.fd, &message, MSG_NOSIGNAL);
+        size = count == 1 ? socket_send(tcp->watch.fd, pieces[0].data, pieces[0].size, MSG_NOSIGNAL)
+                          : socket_send_message(tcp->watch.fd, &message, MSG_NOSIGNAL);
     } while (size < 0 && errno == EINTR);
     *ret_error = size < 0 && errno != EAGAIN ? errno : 0;
     return size > 0 ? (size_t)size : 0;
