@@ -49,10 +49,12 @@ static void put(struct out *out, enum field_id id, struct bytes name, struct byt
     out->items[out->count++] = (struct field){name, value, id};
 }
 
-/* Adds what Connection names. Framing does not depend on it: the writer makes those fields from the
- * message. */
+/* Begins with what Connection names. Framing does not depend on it: the writer makes those fields
+ * from the message. Room for names is not cleared, being large and hardly ever used. */
 static enum err drop_nominated(struct dropped *dropped, const struct fields *fields)
 {
+    dropped->ids = 0;
+    dropped->name_count = 0;
     for (size_t i = 0; i < fields->count; i++) {
         struct bytes rest = fields->items[i].value;
         struct bytes name;
@@ -111,11 +113,10 @@ bool forward_is_remade(struct bytes name)
 
 /* The one field with this id that was not nominated away; NULL when there is none or more than one.
  */
-static const struct field *only(const struct fields *fields, const struct dropped *dropped,
-                                enum field_id id)
+static const struct field *only(const struct fields *fields, uint64_t nominated, enum field_id id)
 {
     const struct field *found = NULL;
-    for (size_t i = 0; i < fields->count && (dropped->ids >> id & 1) == 0; i++) {
+    for (size_t i = 0; i < fields->count && (nominated >> id & 1) == 0; i++) {
         if (fields->items[i].id == id && found != NULL) {
             return NULL;
         }
@@ -133,9 +134,8 @@ static bool is_for_this_hop(const struct fields *fields, enum field_id id)
 struct bytes forward_told(const struct request *in, bool is_peer_trusted, enum field_id id,
                           struct bytes own)
 {
-    static const struct dropped none = {.ids = 0};
     const struct field *field =
-        is_peer_trusted && !is_for_this_hop(&in->fields, id) ? only(&in->fields, &none, id) : NULL;
+        is_peer_trusted && !is_for_this_hop(&in->fields, id) ? only(&in->fields, 0, id) : NULL;
     return field != NULL ? field->value : own;
 }
 
@@ -210,21 +210,21 @@ static enum err put_list(struct out *out, const struct fields *old, bool is_cont
     return OK;
 }
 
-static void put_unchanged(struct out *out, const struct fields *fields,
-                          const struct dropped *dropped, enum field_id id)
+static void put_unchanged(struct out *out, const struct fields *fields, uint64_t nominated,
+                          enum field_id id)
 {
-    const struct field *field = only(fields, dropped, id);
+    const struct field *field = only(fields, nominated, id);
     if (field != NULL) {
         put(out, id, field->name, field->value);
     }
 }
 
 static enum err put_x_forwarded(struct out *out, const struct request *in,
-                                const struct forward_facts *facts, const struct dropped *dropped,
+                                const struct forward_facts *facts, uint64_t nominated,
                                 struct arena *arena)
 {
     const struct fields *old = &in->fields;
-    bool is_list_kept = facts->is_peer_trusted && (dropped->ids & BIT(X_FORWARDED_FOR)) == 0;
+    bool is_list_kept = facts->is_peer_trusted && (nominated & BIT(X_FORWARDED_FOR)) == 0;
     enum err err = put_list(out, old, is_list_kept, FIELD_X_FORWARDED_FOR, BYTES("X-Forwarded-For"),
                             facts->peer_address, arena);
     if (err != OK) {
@@ -242,22 +242,22 @@ static enum err put_x_forwarded(struct out *out, const struct request *in,
 
 /* Who asked, in the ways that were chosen. What was not chosen passes from trusted peers only. */
 static enum err put_client(struct out *out, const struct request *in,
-                           const struct forward_facts *facts, const struct dropped *dropped,
+                           const struct forward_facts *facts, uint64_t nominated,
                            struct arena *arena)
 {
     enum err err = OK;
     if ((facts->client_fields & FORWARD_CLIENT_X) != 0) {
-        err = put_x_forwarded(out, in, facts, dropped, arena);
+        err = put_x_forwarded(out, in, facts, nominated, arena);
     } else if (facts->is_peer_trusted) {
-        put_unchanged(out, &in->fields, dropped, FIELD_X_FORWARDED_FOR);
-        put_unchanged(out, &in->fields, dropped, FIELD_X_FORWARDED_PROTO);
-        put_unchanged(out, &in->fields, dropped, FIELD_X_FORWARDED_HOST);
+        put_unchanged(out, &in->fields, nominated, FIELD_X_FORWARDED_FOR);
+        put_unchanged(out, &in->fields, nominated, FIELD_X_FORWARDED_PROTO);
+        put_unchanged(out, &in->fields, nominated, FIELD_X_FORWARDED_HOST);
     }
     if (err != OK) {
         return err;
     }
     if ((facts->client_fields & FORWARD_CLIENT_RFC7239) != 0) {
-        bool is_kept = facts->is_peer_trusted && (dropped->ids & BIT(FORWARDED)) == 0;
+        bool is_kept = facts->is_peer_trusted && (nominated & BIT(FORWARDED)) == 0;
         struct bytes element = forwarded_element(facts, in->authority, arena);
         if (element.data == NULL) {
             return ERR_NOMEM;
@@ -266,7 +266,7 @@ static enum err put_client(struct out *out, const struct request *in,
                         arena);
     }
     if (facts->is_peer_trusted) {
-        put_unchanged(out, &in->fields, dropped, FIELD_FORWARDED);
+        put_unchanged(out, &in->fields, nominated, FIELD_FORWARDED);
     }
     return OK;
 }
@@ -295,11 +295,10 @@ static bool is_request_id(struct bytes value)
     return value.size <= FORWARD_REQUEST_ID_MAX && token_is_all(value, TOKEN_REQUEST_ID);
 }
 
-static enum err put_request_id(struct out *out, const struct fields *old,
-                               const struct dropped *dropped, struct random *random,
-                               struct arena *arena)
+static enum err put_request_id(struct out *out, const struct fields *old, uint64_t nominated,
+                               struct random *random, struct arena *arena)
 {
-    const struct field *given = only(old, dropped, FIELD_X_REQUEST_ID);
+    const struct field *given = only(old, nominated, FIELD_X_REQUEST_ID);
     if (given != NULL && is_request_id(given->value)) {
         put(out, FIELD_X_REQUEST_ID, BYTES("X-Request-Id"), given->value);
         return OK;
@@ -349,13 +348,13 @@ static bool is_traceparent(struct bytes value)
 
 /* Passes a sound trace on with its state, or starts one. It is started as sampled: flags 00 would
  * tell every origin that samples as its parent does to record nothing at all. */
-static enum err put_trace(struct out *out, const struct fields *old, const struct dropped *dropped,
+static enum err put_trace(struct out *out, const struct fields *old, uint64_t nominated,
                           struct random *random, struct arena *arena)
 {
-    const struct field *given = only(old, dropped, FIELD_TRACEPARENT);
+    const struct field *given = only(old, nominated, FIELD_TRACEPARENT);
     if (given != NULL && is_traceparent(given->value)) {
         put(out, FIELD_TRACEPARENT, BYTES("traceparent"), given->value);
-        put_unchanged(out, old, dropped, FIELD_TRACESTATE);
+        put_unchanged(out, old, nominated, FIELD_TRACESTATE);
         return OK;
     }
     char *text = arena_alloc(arena, TRACEPARENT_SIZE);
@@ -423,16 +422,16 @@ enum err forward_request(const struct request *in, const struct forward_facts *f
                          struct arena *arena, struct request *ret_out)
 {
     struct out out = {out_items, 0, out_max};
-    struct dropped nominated = {.ids = 0};
+    struct dropped dropped;
     CHECK(facts->origin_authority.size > 0);
     if (in->fields.count + FORWARD_FIELDS_ADDED_MAX > out_max) {
         return ERR_LIMIT;
     }
-    enum err err = drop_nominated(&nominated, &in->fields);
+    enum err err = drop_nominated(&dropped, &in->fields);
     if (err != OK) {
         return err;
     }
-    struct dropped dropped = nominated;
+    uint64_t nominated = dropped.ids;
     dropped.ids |= hop_by_hop | remade | ours;
     dropped.ids |= in->expects_continue ? 0 : BIT(EXPECT);
     dropped.ids |= in->body == BODY_CHUNKED ? 0 : BIT(TRAILER);
@@ -442,12 +441,12 @@ enum err forward_request(const struct request *in, const struct forward_facts *f
     copy_fields(&out, &in->fields, &dropped,
                 (struct prefixes){!facts->is_peer_trusted, facts->is_behind_edge});
     put(&out, FIELD_VIA, BYTES("Via"), via(in->version));
-    err = put_client(&out, in, facts, &nominated, arena);
+    err = put_client(&out, in, facts, nominated, arena);
     if (err == OK) {
-        err = put_request_id(&out, &in->fields, &nominated, random, arena);
+        err = put_request_id(&out, &in->fields, nominated, random, arena);
     }
     if (err == OK) {
-        err = put_trace(&out, &in->fields, &nominated, random, arena);
+        err = put_trace(&out, &in->fields, nominated, random, arena);
     }
     if (err == OK && lacks_key(in)) {
         err = put_key(&out, random, arena);
@@ -486,7 +485,7 @@ enum err forward_response(const struct response *in, const struct forward_back_f
                           struct field *out_items, size_t out_max, struct response *ret_out)
 {
     struct out out = {out_items, 0, out_max};
-    struct dropped dropped = {.ids = hop_by_hop};
+    struct dropped dropped;
     if (in->fields.count + FORWARD_FIELDS_ADDED_MAX + facts->extra_count > out_max) {
         return ERR_LIMIT;
     }
@@ -496,6 +495,7 @@ enum err forward_response(const struct response *in, const struct forward_back_f
     }
     struct response response = *in;
     frame_response(&response, facts);
+    dropped.ids |= hop_by_hop;
     dropped.ids |= response.body == BODY_CHUNKED ? 0 : BIT(TRAILER);
     dropped.ids |= facts->client_version == HTTP_2 ? BIT(SEC_WEBSOCKET_ACCEPT) : 0;
     for (size_t i = 0; i < facts->extra_count; i++) { /* ours stands in for the origin's */
