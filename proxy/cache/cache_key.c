@@ -52,8 +52,8 @@ enum err cache_key_make(const struct cache_key_facts *facts, struct hash_key see
 {
     struct bytes place = place_of(facts->authority, facts->scheme);
     struct bytes host = place_of(facts->host, facts->scheme);
-    struct bytes parts[] = {place,         host,         facts->service, facts->deployment,
-                            facts->scheme, facts->target};
+    struct bytes parts[] = {place,         host,          facts->service, facts->deployment,
+                            facts->scheme, facts->target, facts->besides};
     enum { PLACES = 2 }; /* their letter case means nothing */
     size_t size = 0;
     for (size_t i = 0; i < COUNT_OF(parts); i++) {

@@ -21,6 +21,8 @@ struct cache_key_facts {
     struct bytes target;     /* origin-form */
     struct bytes host;       /* Host of the request, where a proxy in front names the site; may be
                                 empty: origins get that too */
+    struct bytes besides; /* what else origins are told of the site; a key has no room for what is
+                             larger than CACHE_KEY_MAX */
 };
 
 struct cache_key {

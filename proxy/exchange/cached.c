@@ -49,6 +49,11 @@ static struct bytes told(const struct exchange *exchange, enum field_id id, stru
 
 static struct cache_key_facts key_of(const struct exchange *exchange, const struct version *version)
 {
+    struct bytes besides;
+    if (forward_told_besides(exchange->request, exchange->is_peer_trusted,
+                             exchange->responder->arena, &besides) != OK) {
+        besides = (struct bytes){NULL, CACHE_KEY_MAX + 1}; /* not known: no key */
+    }
     struct bytes scheme = exchange->responder->is_tls ? BYTES("https") : BYTES("http");
     return (struct cache_key_facts){
         .service = exchange->service->service->name,
@@ -56,6 +61,7 @@ static struct cache_key_facts key_of(const struct exchange *exchange, const stru
         .scheme = told(exchange, FIELD_X_FORWARDED_PROTO, scheme),
         .authority = told(exchange, FIELD_X_FORWARDED_HOST, exchange->request->authority),
         .host = exchange->request->authority,
+        .besides = besides,
         .target = exchange->request->target,
     };
 }

@@ -139,6 +139,88 @@ struct bytes forward_told(const struct request *in, bool is_peer_trusted, enum f
     return field != NULL ? field->value : own;
 }
 
+static bool is_about_site(const struct field *field)
+{
+    static const char *const names[] = {"x-forwarded-port", "x-forwarded-prefix",
+                                        "x-forwarded-scheme", "x-forwarded-ssl"};
+    for (size_t i = 0; i < COUNT_OF(names) && is_forwarded_kin(field); i++) {
+        if (bytes_equal_nocase(field->name, bytes_of(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static char *append(char *at, struct bytes text)
+{
+    memcpy(at, text.data, text.size);
+    return at + text.size;
+}
+
+/* Cuts the next `name=value` off Forwarded (RFC 7239 section 4). */
+static bool next_pair(struct bytes *rest, struct bytes *ret_pair)
+{
+    bool is_quoted = false;
+    size_t end = 0;
+    if (rest->size == 0) {
+        return false;
+    }
+    while (end < rest->size && (is_quoted || (rest->data[end] != ',' && rest->data[end] != ';'))) {
+        is_quoted ^= rest->data[end] == '"';
+        end++;
+    }
+    *ret_pair = bytes_trim(bytes_slice(*rest, 0, end));
+    size_t past = end < rest->size ? end + 1 : end;
+    *rest = bytes_slice(*rest, past, rest->size - past);
+    return true;
+}
+
+static char *append_site_pairs(char *at, struct bytes forwarded)
+{
+    struct bytes pair;
+    while (next_pair(&forwarded, &pair)) {
+        struct bytes name = bytes_trim(bytes_slice(pair, 0, bytes_find(pair, '=')));
+        if (bytes_equal_nocase(name, BYTES("proto")) || bytes_equal_nocase(name, BYTES("host"))) {
+            at = append(append(at, pair), BYTES(";"));
+        }
+    }
+    return at;
+}
+
+enum err forward_told_besides(const struct request *in, bool is_peer_trusted, struct arena *arena,
+                              struct bytes *ret_text)
+{
+    const struct fields *fields = &in->fields;
+    size_t room = 0;
+    for (size_t i = 0; i < fields->count && is_peer_trusted; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->id == FIELD_FORWARDED || is_about_site(field)) {
+            room += field->name.size + field->value.size + sizeof "=;";
+        }
+    }
+    *ret_text = BYTES("");
+    if (room == 0) {
+        return OK;
+    }
+    char *text = arena_alloc(arena, room);
+    if (text == NULL) {
+        return ERR_NOMEM;
+    }
+    char *at = text;
+    for (size_t i = 0; i < fields->count; i++) {
+        const struct field *field = &fields->items[i];
+        if (field->id == FIELD_FORWARDED) {
+            at = append_site_pairs(at, field->value);
+        } else if (is_about_site(field)) {
+            at = append(append(at, field->name), BYTES("="));
+            at = append(append(at, field->value), BYTES(";"));
+        }
+    }
+    CHECK((size_t)(at - text) <= room);
+    *ret_text = bytes_make(text, (size_t)(at - text));
+    return OK;
+}
+
 /* All values of a list field, and `last` behind them, joined by commas (RFC 9110 section 5.3).
  * `data` is NULL when memory is out. */
 static struct bytes join(const struct fields *fields, enum field_id id, struct bytes last,
@@ -166,12 +248,6 @@ static struct bytes join(const struct fields *fields, enum field_id id, struct b
     }
     memcpy(at, last.data, last.size);
     return bytes_make(text, (size_t)(at - text) + last.size);
-}
-
-static char *append(char *at, struct bytes text)
-{
-    memcpy(at, text.data, text.size);
-    return at + text.size;
 }
 
 /* `for=ADDRESS;proto=SCHEME;host=HOST` (RFC 7239 section 4): what is no token goes into quotes. */

@@ -48,6 +48,12 @@ bool forward_is_remade(struct bytes name);
 struct bytes forward_told(const struct request *in, bool is_peer_trusted, enum field_id id,
                           struct bytes own);
 
+/* What else origins are told of the site by a trusted peer: proto and host of its Forwarded, and
+ * X-Forwarded-Port, -Prefix, -Scheme and -Ssl; one text in the arena, empty where there is nothing.
+ * ERR_NOMEM. */
+MUST_USE enum err forward_told_besides(const struct request *in, bool is_peer_trusted,
+                                       struct arena *arena, struct bytes *ret_text);
+
 /* Names another origin in a request that forward_request made (a retry or rescue elsewhere). */
 void forward_set_host(struct request *out, struct bytes authority);
 

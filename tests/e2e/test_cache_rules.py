@@ -414,6 +414,10 @@ MISLEADING = {
                                                                   ["X-Forwarded-Host: b.test"]),
     "the site's name is for this hop alone": (["X-Forwarded-Host: b.test", "Connection: X-Forwarded-Host"], ["X-Forwarded-Host: b.test"]),
     "the scheme is named twice": (["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"], ["X-Forwarded-Proto: https"]),
+    "the scheme, in the standard's words": (["Forwarded: for=1.2.3.4;proto=http;host=a"], ["Forwarded: for=1.2.3.5;proto=https;host=a"]),
+    "the site, in the standard's words": (['Forwarded: host="a;b"'], ["Forwarded: host=a"]),
+    "another port": (["X-Forwarded-Port: 80"], ["X-Forwarded-Port: 443"]),
+    "another prefix": (["X-Forwarded-Prefix: /evil"], []),
     "the same site by another Host": (["X-Forwarded-Host: b.test"], ["X-Forwarded-Host: b.test", "Host: other"]),
     "a variant whose sign origins do not get": (["X-Kind: a", "Connection: X-Kind"], ["X-Kind: a"]),
     "another method": (["X-HTTP-Method-Override: DELETE"], []),
@@ -444,6 +448,15 @@ def request_is_kept_as_what_origins_got(stage):
         expect("; hit" in response.get("Cache-Status"), False, f"{name}: {response.get('Cache-Status')}, {response.body}")
         response = ask_as(stage, target, second)
         expect("; hit" in response.get("Cache-Status"), True, f"{name}, again: {response.get('Cache-Status')}")
+
+
+@case(starts_proxy=False)
+def who_asks_is_no_matter_of_the_key(stage):
+    stage.start_serin({"trusted_proxies": ["127.0.0.0/8"], "services": [stage.service(cache=FULL)]}, workers=1)
+    stage.origin.reply = answer(200, b"content", ["Cache-Control: max-age=600"])
+    stage.ask(target="/", fields=["Forwarded: for=1.2.3.4;proto=https", "X-Forwarded-For: 1.2.3.4"])
+    response = stage.ask(target="/", fields=["Forwarded: proto=https;for=1.2.3.5", "X-Forwarded-For: 1.2.3.5"])
+    expect("; hit" in response.get("Cache-Status"), True, response.get("Cache-Status"))
 
 
 @case(service={"cache": FULL}, workers=1)

@@ -26,7 +26,8 @@ static struct cache_key make(struct arena *arena, struct cache_key_facts facts)
     }
 #define PARTS(service, deployment, scheme, authority, target)                                      \
     {                                                                                              \
-        TEXT(service), TEXT(deployment), TEXT(scheme), TEXT(authority), TEXT(target), TEXT("")     \
+        TEXT(service), TEXT(deployment), TEXT(scheme), TEXT(authority), TEXT(target), TEXT(""),    \
+            TEXT("")                                                                               \
     }
 #define FACTS(...) ((struct cache_key_facts)PARTS(__VA_ARGS__))
 
@@ -76,8 +77,12 @@ static void what_differs_in_anything_has_another_key(void **state)
         PARTS("shopa", "", "http", "example.com", "/x"), /* parts do not run into each other */
         PARTS("", "shopa", "http", "example.com", "/x"),
         PARTS("shop", "a", "http", "example.com/x", ""),
-        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("example.com"), TEXT("/x"), TEXT("a.test")},
-        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("a.test"), TEXT("/x"), TEXT("example.com")},
+        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("example.com"), TEXT("/x"), TEXT("a.test"),
+         TEXT("")},
+        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("a.test"), TEXT("/x"), TEXT("example.com"),
+         TEXT("")},
+        {TEXT("shop"), TEXT("a"), TEXT("http"), TEXT("example.com"), TEXT("/x"), TEXT(""),
+         TEXT("proto=https;")},
     };
     struct arena arena;
     arena_init(&arena, ARENA_MAX);
