@@ -1,5 +1,6 @@
 #include "canary/platform/answer.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy/base/check.h"
@@ -16,9 +17,73 @@ static uint64_t count_of(const json_t *object, const char *key, uint64_t otherwi
     return is_count ? (uint64_t)json_integer_value(value) : otherwise;
 }
 
+/* ---- texts that were cut in the middle of a character ---- */
+
+enum { ESCAPE_SIZE = 6 }; /* of \uXXXX */
+
+/* The number of the escape at `at`; SIZE_MAX: there is none. */
+static size_t escape_at(const char *text, size_t size, size_t at)
+{
+    size_t number = 0;
+    if (at + ESCAPE_SIZE > size || text[at] != '\\' || text[at + 1] != 'u') {
+        return SIZE_MAX;
+    }
+    for (size_t i = at + 2; i < at + ESCAPE_SIZE; i++) {
+        const char *digits = "0123456789abcdef";
+        const char *digit = memchr(digits, text[i] | 0x20, 16);
+        if (digit == NULL) {
+            return SIZE_MAX;
+        }
+        number = number << 4 | (size_t)(digit - digits);
+    }
+    return number;
+}
+
+/* Replaces escapes of half a character, and of NUL. False: there was none. */
+static bool mend_escapes(char *text, size_t size)
+{
+    bool is_mended = false;
+    size_t at = 0;
+    while (at < size) {
+        size_t number = escape_at(text, size, at);
+        size_t next = number != SIZE_MAX ? escape_at(text, size, at + ESCAPE_SIZE) : SIZE_MAX;
+        bool is_first = number >= 0xD800 && number < 0xDC00;
+        bool is_pair = is_first && next >= 0xDC00 && next < 0xE000;
+        bool is_half = !is_pair && number >= 0xD800 && number < 0xE000;
+        if (is_half || number == 0) {
+            memcpy(text + at, "\\ufffd", ESCAPE_SIZE);
+            is_mended = true;
+        }
+        size_t escape = text[at] == '\\' ? 2 : 1;
+        at += is_pair ? 2 * (size_t)ESCAPE_SIZE : number != SIZE_MAX ? ESCAPE_SIZE : escape;
+    }
+    return is_mended;
+}
+
+static json_t *load(struct bytes body)
+{
+    json_error_t error;
+    json_t *root = json_loadb(body.data != NULL ? body.data : "", body.size, 0, &error);
+    if (root != NULL || body.size == 0 || json_error_code(&error) == json_error_out_of_memory) {
+        return root;
+    }
+    char *copy = malloc(body.size);
+    if (copy == NULL) {
+        return NULL;
+    }
+    memcpy(copy, body.data, body.size);
+    if (mend_escapes(copy, body.size)) {
+        root = json_loadb(copy, body.size, 0, NULL);
+    }
+    free(copy);
+    return root;
+}
+
+/* ---- the envelope ---- */
+
 enum err answer_parse(struct bytes body, struct answer *ret_answer)
 {
-    json_t *root = json_loadb(body.data != NULL ? body.data : "", body.size, 0, NULL);
+    json_t *root = load(body);
     const json_t *success = json_object_get(root, "success");
     if (!json_is_boolean(success)) {
         json_decref(root);

@@ -1,7 +1,9 @@
 /* canary/platform/answer.h — what Cloudflare's API answers, read leniently. Pure but for memory.
  *
  * Fields that are missing, null or of another kind are as good as empty; a deployment without a
- * usable id does not exist. Nothing here trusts a text: see deployment.h. */
+ * usable id does not exist. Texts that were cut in the middle of a character, or have a NUL in them
+ * (commit messages, what builds print), make an answer no less readable. Nothing here trusts a
+ * text: see deployment.h. */
 #pragma once
 #include <jansson.h>
 

@@ -57,6 +57,33 @@ static void what_is_no_envelope_is_refused(void **state)
     }
 }
 
+/* JSON may have halves of characters and NULs as escapes, and one such commit message or line of a
+ * log must not hide all the others. */
+static void text_that_was_cut_is_read_all_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        const char *text;
+    } cases[] = {
+        {"\\ud83d", "\xef\xbf\xbd"},
+        {"a\\uD83Db", "a\xef\xbf\xbd"
+                      "b"},
+        {"\\udc26\\ud83d", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\\ud83d\\ud83d\\udc26", "\xef\xbf\xbd\xf0\x9f\x90\xa6"},
+        {"a\\u0000b", "a\xef\xbf\xbd"
+                      "b"},
+        {"\\\\ud83d \\udc26", "\\ud83d \xef\xbf\xbd"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[128];
+        (void)snprintf(text, sizeof text, "{\"success\":true,\"result\":\"%s\"}", cases[i].json);
+        struct answer answer = parse(text);
+        assert_string_equal(json_string_value(answer.result), cases[i].text);
+        answer_finish(&answer);
+    }
+}
+
 static void missing_and_odd_fields_are_empty(void **state)
 {
     (void)state;
@@ -190,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(envelope_is_read),
         cmocka_unit_test(what_is_no_envelope_is_refused),
+        cmocka_unit_test(text_that_was_cut_is_read_all_the_same),
         cmocka_unit_test(missing_and_odd_fields_are_empty),
         cmocka_unit_test(deployment_needs_an_id_that_fits_a_path),
         cmocka_unit_test(project_without_a_live_deployment_is_one),
