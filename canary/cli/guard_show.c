@@ -118,10 +118,12 @@ static void write_files(const struct guard *guard, const struct guard_result *re
 
 /* ---- all of it ---- */
 
+/* Where nothing could be seen, what is bad may be live. */
 static const char *level_of(const struct guard_result *result)
 {
     if (!result->was_tried) {
-        return "notice";
+        bool is_blind = result->cause == GUARD_UNKNOWN || result->cause == GUARD_NOT_SEEN;
+        return is_blind ? "warning" : "notice";
     }
     return result->is_done ? "warning" : "error";
 }

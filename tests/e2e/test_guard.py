@@ -215,6 +215,19 @@ def platform_that_cannot_be_reached_stops_no_command_and_no_good_deployment(site
 
 
 @play
+def what_cannot_be_seen_any_more_is_a_warning(site):
+    count = len(site.project.deployments)
+
+    def until_deployed(handler):
+        answer = pages_api.status(500) if len(site.project.deployments) > count else lambda one: one.give(*one.route())
+        answer(handler)
+
+    site.api.fault(until_deployed, times=10 ** 6, method="GET")
+    code, _, err = site.guard(DEPLOY_AND_FAIL, "--timeout", "3s", environment={"GITHUB_ACTIONS": "true"})
+    expect((code, site.rollbacks(), "::warning title=serin::" in err, "::notice" in err), (3, [], True, False), err)
+
+
+@play
 def guard_that_could_never_act_does_not_start_the_command(site):
     path = os.path.join(site.stage.folder, "never-made")
     for wanted, words, environment in (
