@@ -461,3 +461,52 @@ void cloudflare_close(struct cloudflare *api, void (*on_closed)(void *context), 
     }
     finish_closing(api);
 }
+
+/* ---- a provider ---- */
+
+struct cloudflare_provider *cloudflare_provider_of(struct provider *provider)
+{
+    return CONTAINER_OF(provider, struct cloudflare_provider, provider);
+}
+
+static void on_api_closed(void *context)
+{
+    struct cloudflare_provider *one = context;
+    void (*on_closed)(void *) = one->on_closed;
+    void *closed_context = one->closed_context;
+    /* The token does not stay behind in freed memory. */
+    explicit_bzero(one->api.authorization, sizeof one->api.authorization);
+    free(one);
+    if (on_closed != NULL) {
+        on_closed(closed_context);
+    }
+}
+
+void cloudflare_provider_close(struct provider *provider, void (*on_closed)(void *context),
+                               void *context)
+{
+    struct cloudflare_provider *one = cloudflare_provider_of(provider);
+    one->on_closed = on_closed;
+    one->closed_context = context;
+    cloudflare_close(&one->api, on_api_closed, one);
+}
+
+enum err cloudflare_provider_create(const struct provider_ops *ops,
+                                    const struct cloudflare_options *options, const char *name,
+                                    struct provider **ret_provider, struct note *note)
+{
+    struct cloudflare_provider *one = calloc(1, sizeof *one);
+    if (one == NULL) {
+        return ERR_NOMEM;
+    }
+    enum err err = cloudflare_init(&one->api, options, &one->provider.counts, note);
+    if (err != OK) {
+        free(one);
+        return err;
+    }
+    CHECK(strlen(name) < sizeof one->name);
+    one->provider.ops = ops;
+    (void)snprintf(one->name, sizeof one->name, "%s", name);
+    *ret_provider = &one->provider;
+    return OK;
+}

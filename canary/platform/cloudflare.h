@@ -61,6 +61,15 @@ struct cloudflare {
     void *closed_context;
 };
 
+/* What the providers of this API are: one thing that has a name there. */
+struct cloudflare_provider {
+    struct provider provider; /* first */
+    struct cloudflare api;
+    char name[DEPLOYMENT_ID_SIZE]; /* of the project, or of the Worker */
+    void (*on_closed)(void *context);
+    void *closed_context;
+};
+
 struct cloudflare_request {
     enum platform_operation operation; /* as it is counted */
     bool is_post;
@@ -104,6 +113,16 @@ bool cloudflare_goes_on(struct cloudflare *api, const struct cloudflare_answer *
 /* Whether a request that is begun now goes out soon enough after `read_us` (monotonic) that what
  * was read then may be taken for true: the rate limit may hold it up for minutes. */
 bool cloudflare_is_fresh(const struct cloudflare *api, uint64_t read_us);
+
+/* `ops` (borrowed for life) has cloudflare_provider_close; `name` fits. As cloudflare_init. */
+MUST_USE enum err cloudflare_provider_create(const struct provider_ops *ops,
+                                             const struct cloudflare_options *options,
+                                             const char *name, struct provider **ret_provider,
+                                             struct note *note);
+struct cloudflare_provider *cloudflare_provider_of(struct provider *provider);
+/* As provider_ops has it. */
+void cloudflare_provider_close(struct provider *provider, void (*on_closed)(void *context),
+                               void *context);
 
 /* Whether the API may be reached there: https, or http to loopback; host, port and path only. Pure.
  */

@@ -32,19 +32,11 @@ enum {
     LIST_DEFAULT = 25,
 };
 
-struct pages {
-    struct provider provider; /* first */
-    struct cloudflare api;
-    char project[PAGES_PROJECT_MAX + 1];
-    void (*on_closed)(void *context);
-    void *closed_context;
-};
-
 enum state { READ_LIVE, READ_TARGET, READ_LIST, READ_LOG, POST, WATCH };
 
 struct platform_call {
     unsigned tag;
-    struct pages *pages;
+    struct cloudflare_provider *pages;
     struct cloudflare_call *request; /* NULL: none under way */
     enum platform_operation operation;
     enum state state;
@@ -134,11 +126,9 @@ static void call_fail(struct platform_call *call, const struct cloudflare_answer
     bool is_unknown = answer->answer != NULL && answer->answer->code == ANSWER_CODE_NOT_FOUND;
     call->retry_after_ms = answer->retry_after_ms;
     if (is_unknown && call->state == READ_TARGET) {
-        note_set(&note, "there is no deployment %s in project %s", call->wanted,
-                 call->pages->project);
+        note_set(&note, "there is no deployment %s in project %s", call->wanted, call->pages->name);
     } else {
-        note_set(&note, "%s project %s: %s", doing[call->state], call->pages->project,
-                 answer->text);
+        note_set(&note, "%s project %s: %s", doing[call->state], call->pages->name, answer->text);
     }
     call_end_note(call, answer->result, &note);
 }
@@ -155,7 +145,7 @@ static void ask(struct platform_call *call, enum state state, const char *tail, 
         [READ_LOG] = PLATFORM_LOG,   [POST] = PLATFORM_ROLL_BACK,   [WATCH] = PLATFORM_LOOK,
     };
     char path[PATH_SIZE];
-    (void)snprintf(path, sizeof path, "/pages/projects/%s%s", call->pages->project, tail);
+    (void)snprintf(path, sizeof path, "/pages/projects/%s%s", call->pages->name, tail);
     call->state = state;
     struct cloudflare_request request = {
         .operation = counted[state],
@@ -312,7 +302,7 @@ static void on_live_read(struct platform_call *call, const struct answer *answer
         return;
     }
     if (err != OK && call->operation != PLATFORM_LIST) {
-        note_set(&note, "project %s has no live deployment", call->pages->project);
+        note_set(&note, "project %s has no live deployment", call->pages->name);
         call_end_note(call, PLATFORM_REFUSED, &note);
         return;
     }
@@ -376,14 +366,14 @@ static void end_without_target(struct platform_call *call)
 {
     struct note note;
     if (call->operation == PLATFORM_LOG) {
-        note_set(&note, "project %s has no %s deployment %s", call->pages->project,
-                 call->environment, call->wanted);
+        note_set(&note, "project %s has no %s deployment %s", call->pages->name, call->environment,
+                 call->wanted);
     } else if (call->wanted[0] != '\0') {
-        note_set(&note, "project %s has no good production deployment %s", call->pages->project,
+        note_set(&note, "project %s has no good production deployment %s", call->pages->name,
                  call->wanted);
     } else {
         note_set(&note, "project %s has no good production deployment older than %s",
-                 call->pages->project, call->live.id);
+                 call->pages->name, call->live.id);
     }
     call_end_note(call, PLATFORM_REFUSED, &note);
 }
@@ -559,7 +549,7 @@ static enum err pages_start(struct provider *provider, const struct platform_ask
                             platform_on_done *on_done, void *context,
                             struct platform_call **ret_call)
 {
-    struct pages *pages = CONTAINER_OF(provider, struct pages, provider);
+    struct cloudflare_provider *pages = cloudflare_provider_of(provider);
     const char *environment = wish->environment != NULL ? wish->environment : "production";
     bool is_fit = strcmp(environment, "production") == 0 || strcmp(environment, "preview") == 0;
     if (pages->api.is_closing) {
@@ -606,27 +596,6 @@ static void pages_cancel(struct platform_call *call)
     cloudflare_cancel(call->request);
 }
 
-static void on_api_closed(void *context)
-{
-    struct pages *pages = context;
-    void (*on_closed)(void *) = pages->on_closed;
-    void *closed_context = pages->closed_context;
-    /* The token does not stay behind in freed memory. */
-    explicit_bzero(pages->api.authorization, sizeof pages->api.authorization);
-    free(pages);
-    if (on_closed != NULL) {
-        on_closed(closed_context);
-    }
-}
-
-static void pages_close(struct provider *provider, void (*on_closed)(void *context), void *context)
-{
-    struct pages *pages = CONTAINER_OF(provider, struct pages, provider);
-    pages->on_closed = on_closed;
-    pages->closed_context = context;
-    cloudflare_close(&pages->api, on_api_closed, pages);
-}
-
 bool pages_project_is_fit(const char *project)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
@@ -638,23 +607,13 @@ bool pages_project_is_fit(const char *project)
 enum err pages_create(const struct cloudflare_options *options, const char *project,
                       struct provider **ret_provider, struct note *note)
 {
-    static const struct provider_ops ops = {
-        .name = "pages", .start = pages_start, .cancel = pages_cancel, .close = pages_close};
+    static const struct provider_ops ops = {.name = "pages",
+                                            .start = pages_start,
+                                            .cancel = pages_cancel,
+                                            .close = cloudflare_provider_close};
     if (!pages_project_is_fit(project)) {
         note_set(note, "a project's name has lower-case letters, digits and '-'");
         return ERR_SYNTAX;
     }
-    struct pages *pages = calloc(1, sizeof *pages);
-    if (pages == NULL) {
-        return ERR_NOMEM;
-    }
-    enum err err = cloudflare_init(&pages->api, options, &pages->provider.counts, note);
-    if (err != OK) {
-        free(pages);
-        return err;
-    }
-    pages->provider.ops = &ops;
-    (void)snprintf(pages->project, sizeof pages->project, "%s", project);
-    *ret_provider = &pages->provider;
-    return OK;
+    return cloudflare_provider_create(&ops, options, project, ret_provider, note);
 }

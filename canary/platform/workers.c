@@ -19,17 +19,9 @@ enum {
     POLL_MAX_MS = 5000,
 };
 
-struct workers {
-    struct provider provider; /* first */
-    struct cloudflare api;
-    char script[DEPLOYMENT_ID_SIZE];
-    void (*on_closed)(void *context);
-    void *closed_context;
-};
-
 struct platform_call {
     unsigned tag;
-    struct workers *workers;
+    struct cloudflare_provider *workers;
     struct cloudflare_call *request;
     enum platform_operation operation;
     char wanted[DEPLOYMENT_ID_SIZE];
@@ -93,7 +85,7 @@ static enum err request(struct platform_call *call, enum platform_operation oper
 {
     char path[PATH_SIZE];
     bool is_post = operation == PLATFORM_ROLL_BACK;
-    (void)snprintf(path, sizeof path, "/workers/scripts/%s/deployments", call->workers->script);
+    (void)snprintf(path, sizeof path, "/workers/scripts/%s/deployments", call->workers->name);
     call->is_posting = is_post;
     return cloudflare_start(&call->workers->api,
                             &(struct cloudflare_request){
@@ -238,7 +230,7 @@ static void decide(struct platform_call *call)
         return;
     }
     if (chosen == NULL) {
-        note_set(&note, "Worker %s has no earlier version %s to go back to", call->workers->script,
+        note_set(&note, "Worker %s has no earlier version %s to go back to", call->workers->name,
                  call->wanted);
         call_end_note(call, PLATFORM_REFUSED, &note);
         return;
@@ -302,7 +294,7 @@ static void call_fail(struct platform_call *call, const struct cloudflare_answer
     call->retry_after_ms = answer->retry_after_ms;
     note_set(&note, "%s of Worker %s: %s",
              call->is_posting ? "asking for the rollback" : "reading the deployments",
-             call->workers->script, answer->text);
+             call->workers->name, answer->text);
     call_end_note(call, answer->result, &note);
 }
 
@@ -358,7 +350,7 @@ static void on_looked(struct platform_call *call, const struct cloudflare_answer
     if (err == ERR_SYNTAX) {
         call_end(call, PLATFORM_FAILED, false, "what it calls deployments is none");
     } else if (err != OK) {
-        note_set(&note, "Worker %s has no deployment", call->workers->script);
+        note_set(&note, "Worker %s has no deployment", call->workers->name);
         call_end_note(call, PLATFORM_REFUSED, &note);
     } else if (call->is_decided) {
         decide_again(call);
@@ -398,7 +390,7 @@ static enum err workers_start(struct provider *provider, const struct platform_a
                               platform_on_done *on_done, void *context,
                               struct platform_call **ret_call)
 {
-    struct workers *workers = CONTAINER_OF(provider, struct workers, provider);
+    struct cloudflare_provider *workers = cloudflare_provider_of(provider);
     if (wish->operation != PLATFORM_LOOK && wish->operation != PLATFORM_ROLL_BACK) {
         return ERR_UNSUPPORTED;
     }
@@ -436,49 +428,16 @@ static void workers_cancel(struct platform_call *call)
     cloudflare_cancel(call->request);
 }
 
-static void on_api_closed(void *context)
-{
-    struct workers *workers = context;
-    void (*on_closed)(void *) = workers->on_closed;
-    void *closed_context = workers->closed_context;
-    explicit_bzero(workers->api.authorization, sizeof workers->api.authorization);
-    free(workers);
-    if (on_closed != NULL) {
-        on_closed(closed_context);
-    }
-}
-
-static void workers_close(struct provider *provider, void (*on_closed)(void *context),
-                          void *context)
-{
-    struct workers *workers = CONTAINER_OF(provider, struct workers, provider);
-    workers->on_closed = on_closed;
-    workers->closed_context = context;
-    cloudflare_close(&workers->api, on_api_closed, workers);
-}
-
 enum err workers_create(const struct cloudflare_options *options, const char *script,
                         struct provider **ret_provider, struct note *note)
 {
     static const struct provider_ops ops = {.name = "workers",
                                             .start = workers_start,
                                             .cancel = workers_cancel,
-                                            .close = workers_close};
+                                            .close = cloudflare_provider_close};
     if (!platform_id_is_plain(script)) {
         note_set(note, "a Worker's name has letters, digits, '-' and '_'");
         return ERR_SYNTAX;
     }
-    struct workers *workers = calloc(1, sizeof *workers);
-    if (workers == NULL) {
-        return ERR_NOMEM;
-    }
-    enum err err = cloudflare_init(&workers->api, options, &workers->provider.counts, note);
-    if (err != OK) {
-        free(workers);
-        return err;
-    }
-    workers->provider.ops = &ops;
-    (void)snprintf(workers->script, sizeof workers->script, "%s", script);
-    *ret_provider = &workers->provider;
-    return OK;
+    return cloudflare_provider_create(&ops, options, script, ret_provider, note);
 }
