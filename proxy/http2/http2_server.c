@@ -289,7 +289,9 @@ static void settle(struct http2_server *server)
         }
     } while (!list_is_empty(&server->due) || server->is_pump_due);
     server->is_busy = false;
-    if (is_over(server)) {
+    if (server->violation != METRIC_HTTP2_COUNT) {
+        end_for(server, server->violation);
+    } else if (is_over(server)) {
         linger(server);
     } else {
         watch(server);

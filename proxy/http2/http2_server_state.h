@@ -49,7 +49,8 @@ struct http2_server {
     uint64_t farewell_us;    /* when the notice was sent */
     struct http2_guard guard;
     enum metric_http2_violation violation; /* why it is being ended; METRIC_HTTP2_COUNT: is not */
-    bool is_busy;                          /* feed or settle is on the stack */
+    unsigned weighed_count; /* resets by nghttp2 that were weighed and are still to be sent */
+    bool is_busy;           /* feed or settle is on the stack */
     bool is_pump_due;
     bool is_active; /* counted as a connection with a request on it */
     bool has_peer_finished;

@@ -304,6 +304,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
     (void)frame;
     (void)error; /* counted when the client is told */
     server->head_since_us = 0;
+    server->weighed_count++;
     return weigh_reset(server);
 }
 
@@ -341,13 +342,20 @@ static void note_said(struct http2_stream *stream, uint8_t flags)
     }
 }
 
-/* A stream that nghttp2 resets by itself was against the protocol, or one too many. */
+/* A stream that nghttp2 resets by itself was against the protocol, or one too many. Not always is
+ * there a frame that was invalid: one SETTINGS may overflow the windows of all streams. */
 static void count_reset(struct http2_server *server, const struct http2_stream *stream,
                         uint32_t code)
 {
-    if (stream == NULL || !stream->is_reset) {
-        http2_server_count(server, code == NGHTTP2_REFUSED_STREAM ? METRIC_HTTP2_STREAMS
-                                                                  : METRIC_HTTP2_PROTOCOL);
+    if (stream != NULL && stream->is_reset) {
+        return;
+    }
+    http2_server_count(server, code == NGHTTP2_REFUSED_STREAM ? METRIC_HTTP2_STREAMS
+                                                              : METRIC_HTTP2_PROTOCOL);
+    if (server->weighed_count > 0) {
+        server->weighed_count--;
+    } else if (weigh_reset(server) != 0) {
+        http2_server_schedule(server, NULL);
     }
 }
 

@@ -90,6 +90,21 @@ def resets_that_we_are_made_to_send_count_too(stage):
     expect(len(stage.origin.requests), 1, "only the sound one reached the origin")
 
 
+@case(http2=True, proxy={"limits": {"streams": 1000}})
+def resets_of_all_streams_by_one_frame_count_too(stage):
+    """SETTINGS that overflow windows which are full: no frame of a stream is invalid, and all streams are reset."""
+    client = stage.http2()
+    client.synchronise()
+    before = violations(stage).get("rapid_reset", 0)
+    for _ in range(300):  # that wait for their bodies: no request is opened for them
+        stream = client.ask(stage.host, "POST", fields=[("content-length", "0")], is_last=False)
+        client.window_update(stream, 0x7fffffff - 65535)
+    client.link.send(client.settings_bytes([(h2.INITIAL_WINDOW_SIZE, 65536)]))
+    expect(client.read_to_end(30 * SLOW), h2.ENHANCE_YOUR_CALM, "GOAWAY")
+    expect(violations(stage).get("rapid_reset", 0), before + 1, "counted")
+    is_served(stage)
+
+
 def table_of_floods():
     frame = h2.Http2.frame_bytes
     return {
