@@ -333,12 +333,14 @@ static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t siz
 }
 
 /* An answer that is complete before its request (RFC 9113 section 8.1). The client is asked to stop
- * sending, but not in the same breath: there are clients that lose the answer over it. */
+ * sending, but not in the same breath: there are clients that lose the answer over it. Who takes
+ * answers may cancel as many: a balancer's connection carries what all its clients leave early. */
 static void note_said(struct http2_stream *stream, uint8_t flags)
 {
     if (stream != NULL && (flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         stream->is_said = true;
         stream->answered_us = now_of(stream->server);
+        http2_guard_earn(&stream->server->guard, METRIC_HTTP2_RAPID_RESET, 1);
     }
 }
 

@@ -90,6 +90,18 @@ def resets_that_we_are_made_to_send_count_too(stage):
     expect(len(stage.origin.requests), 1, "only the sound one reached the origin")
 
 
+@case(http2=True)
+def cancels_among_answers_are_no_rapid_reset(stage):
+    """A balancer in front has many clients on a connection, and some of them leave."""
+    stage.expects_origin_failures = True
+    client = stage.http2()
+    client.link.transcript = type(stage.transcript)()  # too much to be told
+    for _ in range(400):
+        client.reset(client.ask(stage.host))
+        expect(client.read_answer(client.ask(stage.host)).status, 200, "the answer beside it")
+    expect(client.goaways, [], "GOAWAY")
+
+
 @case(http2=True, proxy={"limits": {"streams": 1000}})
 def resets_of_all_streams_by_one_frame_count_too(stage):
     """SETTINGS that overflow windows which are full: no frame of a stream is invalid, and all streams are reset."""
