@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "canary/cli/table.h"
 #include "proxy/base/check.h"
@@ -276,6 +277,15 @@ static void tell_problem(const struct client *client)
     }
 }
 
+/* Of a unix socket curl says only that port 80 of localhost refused. */
+static const char *why_failed(const struct client *client)
+{
+    if (client->unix_path == NULL || strstr(client->error, "connect to") == NULL) {
+        return client->error;
+    }
+    return access(client->unix_path, R_OK | W_OK) != 0 ? strerror(errno) : "nobody listens there";
+}
+
 static int judge_answer(const struct client *client, bool was_silent)
 {
     bool is_enough = client->request->on_data != NULL && client->err == ERR_CLOSED;
@@ -285,7 +295,7 @@ static int judge_answer(const struct client *client, bool was_silent)
     if (client->err != OK) {
         if (!was_silent) {
             bool is_default = strcmp(client->admin, CLI_ADMIN_DEFAULT) == 0;
-            (void)fprintf(stderr, "serin: %s: %s%s\n", client->admin, client->error,
+            (void)fprintf(stderr, "serin: %s: %s%s\n", client->admin, why_failed(client),
                           is_default ? "; does Serin run, or listen elsewhere (--admin)?" : "");
         }
         return client->err == ERR_TIMEOUT ? CLI_TIMED_OUT : CLI_FAILED;

@@ -77,6 +77,17 @@ def a_client_verb_without_a_serin_says_how_to_name_one(stage):
         expect((code, "http://127.0.0.1:9901" in said, "--admin" in said), (1, True, True), said)
 
 
+@case(starts_proxy=False)
+def a_socket_without_a_serin_is_told_with_the_reason(stage):
+    path = os.path.join(stage.folder, "admin.sock")
+    code, said = serin(stage, "status", "--admin", f"unix:{path}")
+    expect((code, said), (1, f"serin: unix:{path}: No such file or directory\n"), "nothing is there")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(path)
+    code, said = serin(stage, "status", "--admin", f"unix:{path}")
+    expect((code, said), (1, f"serin: unix:{path}: nobody listens there\n"), "a socket that was left behind")
+
+
 @case()
 def the_address_for_clients_is_not_the_one_of_admin(stage):
     code, said = serin(stage, "status", "--admin", f"http://127.0.0.1:{stage.serin.port}", "--service", stage.name)
