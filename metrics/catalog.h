@@ -111,6 +111,11 @@ enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
       "reason", "Connections closed without being served.")                                        \
     X(ACCESS_LOG_DROPPED, access_log_dropped, "serin_access_log_dropped_total", COUNTER, "", "",   \
       "Access records lost because they could not be written in time.")                            \
+    X(HISTORY_LOST, history_lost, "serin_history_lost_total", COUNTER, "", "part",                 \
+      "Entries of the audit trail given up, and changes refused: no room, no memory, bad "         \
+      "content.")                                                                                  \
+    X(HISTORY_WAITING, history_waiting, "serin_history_waiting", GAUGE, "", "",                    \
+      "Changes that are not in the state file yet.")                                               \
     X(CONFIG_LAST_RELOAD_SUCCESS_TIMESTAMP, config_last_reload_success_timestamp,                  \
       "serin_config_last_reload_success_timestamp_seconds", GAUGE, "seconds", "",                  \
       "When a configuration was last loaded without an error.")                                    \

@@ -483,6 +483,24 @@ static void write_access_log_dropped(struct writer *w, const struct exposition_s
     count(w, w->tree->access_log_dropped);
 }
 
+static void write_history_lost(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    labels_clear(w);
+    label(w, "part", BYTES("audit"));
+    count(w, w->tree->history_audit_lost);
+    labels_clear(w);
+    label(w, "part", BYTES("change"));
+    count(w, w->tree->history_changes_lost);
+}
+
+static void write_history_waiting(struct writer *w, const struct exposition_service *none)
+{
+    (void)none;
+    labels_clear(w);
+    count(w, w->tree->history_waiting);
+}
+
 static void write_config_last_reload_success_timestamp(struct writer *w,
                                                        const struct exposition_service *none)
 {

@@ -88,6 +88,7 @@ struct exposition {
     size_t service_count;
     const struct block *workers; /* of struct worker_cells */
     uint64_t access_log_dropped;
+    uint64_t history_audit_lost, history_changes_lost, history_waiting;
     double config_last_reload_success_s;       /* Unix time */
     const struct exposition_value *conditions; /* 0 or 1 each */
     size_t condition_count;

@@ -451,11 +451,18 @@ static enum err expose(struct controller *controller, struct exposition_service 
     }
     struct exposition_alerts alerts[CONF_ALERTS_MAX * ALERT_RESULT_COUNT];
     struct exposition_platform platforms[PLATFORM_ROWS_MAX];
+    struct history_stats history = {0};
+    if (controller->history != NULL) {
+        history = history_stats(controller->history);
+    }
     struct exposition exposition = {
         .services = services,
         .service_count = controller->steward_count,
         .workers = crew_cells(controller->crew),
         .access_log_dropped = access_log_dropped_count(controller->access_log),
+        .history_audit_lost = history.dropped_count,
+        .history_changes_lost = history.refused_count,
+        .history_waiting = history.queued,
         .config_last_reload_success_s = (double)controller->reloaded_wall_us / 1e6,
         .conditions = values,
         .condition_count = CONDITIONS,

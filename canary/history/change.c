@@ -8,7 +8,8 @@
 #include "canary/history/history_json.h"
 #include "proxy/base/check.h"
 
-enum { ARENA_MAX = 2 * HISTORY_DETAIL_MAX + 32 * (HISTORY_TEXT_MAX + ARENA_CHUNK_SIZE) };
+/* Every part of a change at its longest. */
+enum { ARENA_MAX = 6 * HISTORY_DETAIL_MAX + 32 * (HISTORY_TEXT_MAX + ARENA_CHUNK_SIZE) };
 
 static const char detail_omitted[] = "{\"omitted\":\"it was too large\"}";
 

@@ -180,6 +180,20 @@ static bool has_room(const struct history *history, const struct change *change)
     return is_state && !change->is_once && history->queued < 2 * history->queue_max;
 }
 
+/* Its entry in the trail is missed as one that was given up, unless somebody waits, who then has
+ * not done it. */
+static enum err refuse(struct history *history, const struct history_change *change, bool is_once,
+                       enum err err)
+{
+    bool has_audit = change->audit != NULL || change->rollback != NULL;
+    history->stats.refused_count++;
+    if (has_audit && !is_once) {
+        history->stats.dropped_count++;
+        history->dropped_untold++;
+    }
+    return err;
+}
+
 enum err history_write(struct history *history, const struct history_change *change,
                        enum history_durability durability, history_on_written *on_written,
                        void *context)
@@ -190,7 +204,7 @@ enum err history_write(struct history *history, const struct history_change *cha
     struct change *queued = NULL;
     enum err err = change_create(change, &queued);
     if (err != OK) {
-        return err;
+        return refuse(history, change, on_written != NULL, err);
     }
     queued->is_durable = durability == HISTORY_DURABLE;
     queued->is_once = on_written != NULL;
@@ -199,9 +213,8 @@ enum err history_write(struct history *history, const struct history_change *cha
     queued->deadline_ms = uv_now(history->loop) + history->deadline_ms;
     make_room(history);
     if (!has_room(history, queued)) {
-        history->stats.refused_count++;
         change_destroy(queued);
-        return ERR_LIMIT;
+        return refuse(history, change, on_written != NULL, ERR_LIMIT);
     }
     overtake_older(history, queued);
     enqueue(history, queued);

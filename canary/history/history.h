@@ -154,7 +154,7 @@ struct history_options {
 struct history_stats {
     uint64_t committed_count; /* changes written */
     uint64_t coalesced_count; /* parts overtaken by a newer state while they waited */
-    uint64_t dropped_count;   /* audit parts given up because the queue was full */
+    uint64_t dropped_count;   /* audit parts given up, because the queue was full or memory out */
     uint64_t refused_count;   /* changes that did not get into the queue, or whose content the file
                                  refused */
     uint64_t failed_batches;
@@ -204,8 +204,9 @@ typedef void history_on_written(void *context, enum err err);
 /* Queues a change; everything it points at is copied. `on_written` may be NULL: then the change is
  * kept until it is written, through a full disk and a reopened file, though while it waits its
  * state may be overtaken by a newer one and, when the queue is full, its audit part given up
- * (counted, and told in the trail by "history.dropped"). With a callback it is written once or
- * fails. ERR_LIMIT: the queue is full; ERR_NOMEM; ERR_CLOSED. */
+ * (counted, and told in the trail by "history.dropped", as is the entry of a change that was
+ * refused). With a callback it is written once or fails. ERR_LIMIT: the queue is full of states and
+ * of what others wait for; ERR_NOMEM; ERR_CLOSED. */
 MUST_USE enum err history_write(struct history *history, const struct history_change *change,
                                 enum history_durability durability, history_on_written *on_written,
                                 void *context);

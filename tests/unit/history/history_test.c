@@ -439,6 +439,31 @@ static void long_texts_are_cut_at_a_character(void **state)
     free(text);
 }
 
+static void every_part_may_be_as_long_as_any(void **state)
+{
+    struct bench *bench = *state;
+    char *text = malloc(HISTORY_DETAIL_MAX + 1);
+    memset(text, '1', HISTORY_DETAIL_MAX);
+    text[HISTORY_DETAIL_MAX] = '\0';
+    struct history_service service = a_service("showcase", 10);
+    struct history_rollback rollback = a_rollback("r1", "success");
+    struct history_audit audit = an_audit("weight.set", text);
+    struct history_alert alert = {1, text};
+    struct history_platform platform = {.rollback = "r1", .body = text};
+    struct history_watch watch = {"showcase", text};
+    service.detail = text;
+    rollback.evidence = text;
+    struct history_change change = {.service = &service,
+                                    .rollback = &rollback,
+                                    .alert = &alert,
+                                    .platform = &platform,
+                                    .watch = &watch,
+                                    .audit = &audit};
+    assert_int_equal(write_durably(bench, &change), OK);
+    assert_int_equal(intact_rows(bench), 1);
+    free(text);
+}
+
 static void refused_change_does_not_take_its_neighbours_with_it(void **state)
 {
     struct bench *bench = *state;
@@ -511,6 +536,7 @@ int main(void)
         TEST(rows_cut_out_or_off_show),
         TEST(hostile_texts_are_kept_as_data),
         TEST(long_texts_are_cut_at_a_character),
+        TEST(every_part_may_be_as_long_as_any),
         TEST(refused_change_does_not_take_its_neighbours_with_it),
         TEST(export_holds_everything_and_never_overwrites),
         TEST(changes_that_wait_are_written_at_the_close),

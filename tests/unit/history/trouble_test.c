@@ -246,6 +246,12 @@ static void full_queue_gives_up_audit_rows_but_never_a_state(void **state)
     struct history_stats stats = history_stats(bench->history);
     assert_true(stats.queued <= 40);
     assert_true(stats.dropped_count > 0);
+    /* One that gets no place at all is missed like one that lost it. */
+    assert_int_equal(history_write(bench->history, &(struct history_change){.audit = &audit},
+                                   HISTORY_SOON, NULL, NULL),
+                     ERR_LIMIT);
+    assert_int_equal(history_stats(bench->history).dropped_count, stats.dropped_count + 1);
+    assert_int_equal(history_stats(bench->history).refused_count, stats.refused_count + 1);
     release_lock(lock);
     run_until_healthy(bench);
     bench_reopen(bench);
@@ -263,6 +269,37 @@ static void full_queue_gives_up_audit_rows_but_never_a_state(void **state)
     assert_non_null(strstr(trail, "history.dropped"));
     free(trail);
     (void)intact_rows(bench);
+}
+
+/* What no trail can hold is told by its number. */
+static void trail_counts_what_it_misses(void **state)
+{
+    struct bench *bench = *state;
+    bench->options.queue_max = 4;
+    bench_open(bench);
+    sqlite3 *lock = hold_lock(bench);
+    for (uint32_t i = 0; i < 6; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "service-%u", i);
+        struct history_service service = a_service(name, i);
+        write_soon(bench, &(struct history_change){.service = &service});
+    }
+    struct history_audit audit = an_audit("weight.set", NULL);
+    for (int i = 0; i < 3; i++) {
+        enum err err = history_write(bench->history, &(struct history_change){.audit = &audit},
+                                     HISTORY_SOON, NULL, NULL);
+        assert_int_equal(err, ERR_LIMIT);
+    }
+    release_lock(lock);
+    run_until_healthy(bench);
+    struct history_query query = {0};
+    assert_int_equal(history_read_audit(bench->history, &query, on_read, bench), OK);
+    assert_int_equal(wait_read(bench), OK);
+    assert_int_equal(json_array_size(bench->result), 1);
+    const json_t *told = json_array_get(bench->result, 0);
+    assert_string_equal(json_string_value(json_object_get(told, "action")), "history.dropped");
+    const json_t *detail = json_object_get(told, "detail");
+    assert_int_equal(json_integer_value(json_object_get(detail, "count")), 3);
 }
 
 static void too_many_reads_are_refused(void **state)
@@ -311,6 +348,7 @@ int main(void)
         TEST(file_overwritten_while_it_is_open_is_noticed),
         TEST(who_waits_on_a_stalled_file_is_told_and_the_loop_goes_on),
         TEST(full_queue_gives_up_audit_rows_but_never_a_state),
+        TEST(trail_counts_what_it_misses),
         TEST(too_many_reads_are_refused),
         TEST(two_processes_share_one_chain),
 #undef TEST

@@ -98,6 +98,9 @@ static void samples_say_what_was_counted(void **state)
         "serin_client_connections{state=\"idle\"} 2\n",
         "serin_rejected_requests_total{reason=\"length_and_coding\"} 2\n",
         "serin_access_log_dropped_total 12\n",
+        "serin_history_lost_total{part=\"audit\"} 7\n",
+        "serin_history_lost_total{part=\"change\"} 2\n",
+        "serin_history_waiting 5\n",
         "serin_condition{condition=\"history_unwritable\"} 1\n",
         "serin_build_info{version=\"0.1.0\",commit=\"8c5373f\"} 1\n",
     };
