@@ -344,6 +344,9 @@ static void note_success(struct history *history)
     history->trouble.text[0] = '\0';
     history->is_renewed = history->is_renewed || history->was_lost;
     history->reader.is_stale = history->reader.is_stale || history->was_lost;
+    if (history->was_lost) {
+        history_forget_retain(history);
+    }
     history->was_lost = false;
 }
 

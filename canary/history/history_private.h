@@ -25,8 +25,9 @@ struct retaining {
     history_on_read *on_done; /* NULL: nothing is to be done */
     uv_work_t check_job;      /* walks the chain beside the writing half, */
     bool is_checking;
-    bool is_checked; /* after which rows may be taken out, */
-    bool is_started; /* by a job of the writing half */
+    bool is_checked;   /* after which rows may be taken out, */
+    bool is_of_before; /* that was, or may have been, of a file that was lost */
+    bool is_started;   /* by a job of the writing half */
     void *context;
     json_t *result; /* owned */
     enum err err;
@@ -83,6 +84,8 @@ void history_advance(struct history *history);
 
 /* Goes on with what was asked for; true: a job of the writing half has begun. */
 bool history_start_retain(struct history *history);
+/* Another file is written now: what was found in the one before says nothing of it. */
+void history_forget_retain(struct history *history);
 /* Tells ERR_CLOSED if it has not begun. */
 void history_stop_retain(struct history *history);
 

@@ -30,10 +30,11 @@ static void finish(struct history *history)
     if (retaining->err != OK && retaining->note.text[0] == '\0') {
         note_set(&retaining->note, "old rows stay: %s", err_text(retaining->err));
     }
-    if (retaining->err != OK) {
+    if (retaining->err != OK && !retaining->is_of_before) {
         log_warn("%s", retaining->note.text);
     }
-    history->retain_trouble = retaining->err != OK ? retaining->note : (struct note){{0}};
+    bool is_trouble = retaining->err != OK && !retaining->is_of_before;
+    history->retain_trouble = is_trouble ? retaining->note : (struct note){{0}};
     history_on_read *on_done = retaining->on_done;
     json_t *result = retaining->result;
     void *context = retaining->context;
@@ -88,6 +89,9 @@ static void on_checked(uv_work_t *job, int status)
     retaining->is_checked = true;
     if (history->is_closing) {
         history_stop_retain(history);
+    } else if (retaining->is_of_before) {
+        retaining->err = ERR_IO;
+        finish(history);
     } else if (retaining->err != OK || retaining->result != NULL) {
         finish(history);
     }
@@ -120,6 +124,14 @@ bool history_start_retain(struct history *history)
     CHECK(failed == 0);
     history_arm(history);
     return true;
+}
+
+void history_forget_retain(struct history *history)
+{
+    struct retaining *retaining = &history->retaining;
+    history->retain_trouble = (struct note){{0}};
+    retaining->is_of_before = retaining->is_checking;
+    retaining->is_checked = false;
 }
 
 void history_stop_retain(struct history *history)

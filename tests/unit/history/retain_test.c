@@ -88,6 +88,13 @@ static ssize_t held_pread(int file, void *data, size_t size, off_t at)
     return pread(file, data, size, at);
 }
 
+static void hold_next_read(void)
+{
+    assert_int_equal(uv_sem_init(&hold.go_on, 0), 0);
+    atomic_store(&hold.is_held, false);
+    atomic_store(&hold.is_asked, true);
+}
+
 static void arm(long at, bool is_crash)
 {
     static const struct {
@@ -325,8 +332,7 @@ static void walk_over_the_chain_holds_no_write_up(void **state)
 {
     struct bench *bench = *state;
     a_trail(bench, 1, 10);
-    assert_int_equal(uv_sem_init(&hold.go_on, 0), 0);
-    atomic_store(&hold.is_asked, true);
+    hold_next_read();
     assert_int_equal(history_retain(bench->history, 7 * DAY_US, NOW_DAY * DAY_US, on_read, bench),
                      OK);
     while (!atomic_load(&hold.is_held) && bench->read_count == 0) {
@@ -342,6 +348,40 @@ static void walk_over_the_chain_holds_no_write_up(void **state)
     uv_sem_destroy(&hold.go_on);
 }
 
+/* What a walk found in a file that was lost meanwhile is no trouble of the one that is written. */
+static void walk_of_a_file_that_was_lost_says_nothing(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    bench_close(bench);
+    bench->options.retry_ms = 10;
+    bench_open(bench);
+    a_trail(bench, 1, 10);
+    hold_next_read();
+    assert_int_equal(history_retain(bench->history, 7 * DAY_US, NOW_DAY * DAY_US, on_read, bench),
+                     OK);
+    while (!atomic_load(&hold.is_held) && bench->read_count == 0) {
+        (void)uv_run(&bench->loop, UV_RUN_NOWAIT);
+    }
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        char path[128];
+        (void)snprintf(path, sizeof path, "%s%s", bench->path, ends[i]);
+        (void)unlink(path);
+    }
+    struct history_service service = a_service("showcase", 0);
+    assert_int_equal(history_write(bench->history, &(struct history_change){.service = &service},
+                                   HISTORY_SOON, NULL, NULL),
+                     OK);
+    while (!history_take_renewed(bench->history)) {
+        (void)uv_run(&bench->loop, UV_RUN_ONCE);
+    }
+    uv_sem_post(&hold.go_on);
+    assert_int_equal(wait_read(bench), ERR_IO);
+    assert_null(history_condition(bench->history));
+    assert_int_equal(export_count(bench), 0);
+    uv_sem_destroy(&hold.go_on);
+}
+
 static void on_history_closed(void *context)
 {
     ((struct bench *)context)->is_closed = 1;
@@ -351,11 +391,10 @@ static void closing_waits_for_the_walk(void **state)
 {
     struct bench *bench = *state;
     a_trail(bench, 1, 10);
-    assert_int_equal(uv_sem_init(&hold.go_on, 0), 0);
-    atomic_store(&hold.is_asked, true);
+    hold_next_read();
     assert_int_equal(history_retain(bench->history, 7 * DAY_US, NOW_DAY * DAY_US, on_read, bench),
                      OK);
-    while (!atomic_load(&hold.is_held)) {
+    while (!atomic_load(&hold.is_held) && bench->read_count == 0) {
         (void)uv_run(&bench->loop, UV_RUN_NOWAIT);
     }
     bench->is_closed = 0;
@@ -643,6 +682,7 @@ int main(int argc, char **argv)
         TEST(second_request_waits_for_none_and_closing_ends_it),
         TEST(walk_over_the_chain_holds_no_write_up),
         TEST(closing_waits_for_the_walk),
+        TEST(walk_of_a_file_that_was_lost_says_nothing),
         cmocka_unit_test(what_was_done_by_hand_is_named),
         TEST(broken_rows_are_not_taken_out),
         cmocka_unit_test(rows_that_go_are_checked_when_they_go),
