@@ -187,11 +187,20 @@ size_t sheet_words_lines(const char *text, unsigned columns, size_t lines_max)
     return count;
 }
 
+/* The first word would be torn here and is whole on a line of its own. */
+static bool is_for_next_line(const struct sheet *sheet, const char *text, unsigned indent)
+{
+    char word[PIECE_SIZE];
+    (void)snprintf(word, sizeof word, "%.*s", (int)strcspn(text, " "), text);
+    unsigned width = sheet_width(word);
+    return width > sheet->columns_left && width <= sheet_room(sheet, indent);
+}
+
 void sheet_words(struct sheet *sheet, enum sheet_ink ink, const char *text, unsigned indent,
                  size_t lines_max)
 {
     size_t count = 1;
-    if (sheet->columns_left == 0) {
+    if (sheet->columns_left == 0 || is_for_next_line(sheet, text, indent)) {
         sheet_end(sheet);
         sheet_put(sheet, INK_PLAIN, "%*s", (int)indent, "");
     }

@@ -70,8 +70,9 @@ static void reason_line(const struct top_scene *scene, struct sheet *sheet)
 
 /* ---- the foot ---- */
 
-static const char *keys_text(const struct top_scene *scene, bool is_unicode)
+static const char *keys_text(const struct top_scene *scene, const struct sheet *sheet)
 {
+    enum { WIDE_FROM_COLUMNS = 76, MIDDLE_FROM_COLUMNS = 56 };
     switch (scene->dialog->mode) {
     case TOP_LOOKING:
         break;
@@ -85,7 +86,13 @@ static const char *keys_text(const struct top_scene *scene, bool is_unicode)
     if (!scene->has_keys) {
         return "no keyboard here: Ctrl-C ends";
     }
-    return is_unicode
+    if (sheet->columns < MIDDLE_FROM_COLUMNS) {
+        return "p r P R  ? help  q quit";
+    }
+    if (sheet->columns < WIDE_FROM_COLUMNS) {
+        return "p pause  r resume  P promote  R back  ? help  q quit";
+    }
+    return sheet->look.is_unicode
                ? "p pause  r resume  P promote  R roll back  ↑↓ service  ? help  q quit"
                : "p pause  r resume  P promote  R roll back  up/down service  ? help  q quit";
 }
@@ -119,7 +126,7 @@ void top_foot(const struct top_scene *scene, struct sheet *sheet)
         sheet_words(sheet, INK_BOLD, text, 0, QUESTION_LINES_MAX);
         break;
     }
-    sheet_put(sheet, INK_DIM, "%s", keys_text(scene, sheet->look.is_unicode));
+    sheet_put(sheet, INK_DIM, "%s", keys_text(scene, sheet));
     sheet_end(sheet);
 }
 
@@ -127,25 +134,34 @@ void top_foot(const struct top_scene *scene, struct sheet *sheet)
 
 void top_foot_help(struct sheet *sheet, size_t rows)
 {
-    static const char *const LINES[] = {
-        "",
-        "  p        pause the chosen service's rollout",
-        "  r        resume it",
-        "  P        promote it: the next step now",
-        "  R        roll it back; asks why",
-        "  Up, k    the service above",
-        "  Down, j  the service below",
-        "  Ctrl-L   draw the screen anew",
-        "  q        quit",
-        "",
-        "Each says what will happen and asks first; only y does it.",
-        "requests/s and failed: of each version, over the last ten seconds.",
-        "realised: the canary's share of the last ten seconds.",
-        "evidence: the test that is nearest to a breach, and what it needs.",
-        "STALE: the last look failed; it is tried again each second.",
+    static const struct {
+        const char *key; /* NULL: a sentence by itself */
+        const char *text;
+    } LINES[] = {
+        {NULL, ""},
+        {"p", "pause the chosen service's rollout"},
+        {"r", "resume it"},
+        {"P", "promote it: the next step now"},
+        {"R", "roll it back; asks why"},
+        {"Up, k", "the service above"},
+        {"Down, j", "the service below"},
+        {"Ctrl-L", "draw the screen anew"},
+        {"q", "quit"},
+        {NULL, ""},
+        {NULL, "Each says what will happen and asks first; only y does it."},
+        {NULL, "requests/s and failed: of each version, over the last ten seconds."},
+        {NULL, "realised: the canary's share of the last ten seconds."},
+        {NULL, "evidence: the test that is nearest to a breach, and what it needs."},
+        {NULL, "STALE: the last look failed; it is tried again each second."},
     };
+    enum { KEY_COLUMNS = 9, INDENT = 2, LINES_MAX = 3 };
     for (size_t i = 0; i < COUNT_OF(LINES) && sheet->line_count < rows; i++) {
-        sheet_put(sheet, INK_PLAIN, "%s", LINES[i]);
-        sheet_end(sheet);
+        bool has_key = LINES[i].key != NULL;
+        size_t left = rows - sheet->line_count;
+        if (has_key) {
+            sheet_put(sheet, INK_PLAIN, "%*s%-*s", INDENT, "", KEY_COLUMNS, LINES[i].key);
+        }
+        sheet_words(sheet, INK_PLAIN, LINES[i].text, has_key ? INDENT + KEY_COLUMNS : INDENT,
+                    left < LINES_MAX ? left : LINES_MAX);
     }
 }

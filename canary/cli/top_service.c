@@ -12,8 +12,9 @@ enum {
     SENTENCE_LINES_MAX = 3,
     BAR_COLUMNS = 16,
     BAR_FROM_COLUMNS = 110, /* narrower lines have no bar */
-    FLIGHT_FROM_COLUMNS = 80,
+    NARROW_COLUMNS = 68,    /* narrower windows have two lines where others have one */
     EVIDENCE_BAR_COLUMNS = 16,
+    STEP_COLUMNS = 13, /* "  [12.3456 %]" */
     LINE_NAME_COLUMNS = 20,
     LINE_PHASE_COLUMNS = 14,
 };
@@ -57,6 +58,29 @@ static enum sheet_ink phase_ink(const char *phase)
 
 /* ---- the parts ---- */
 
+static bool is_narrow(const struct sheet *sheet)
+{
+    return sheet->columns < NARROW_COLUMNS;
+}
+
+static void next_line_if_narrow(struct sheet *sheet)
+{
+    if (is_narrow(sheet)) {
+        sheet_end(sheet);
+        sheet_put(sheet, INK_PLAIN, "%*s", INDENT - 2, "");
+    }
+}
+
+/* On the next line where it would be cut. */
+static void put_mark(enum sheet_ink ink, const char *text, struct sheet *sheet)
+{
+    if (sheet_width(text) > sheet->columns_left) {
+        sheet_end(sheet);
+        sheet_put(sheet, INK_PLAIN, "%*s", INDENT - 2, "");
+    }
+    sheet_put(sheet, ink, "%s", text);
+}
+
 static void title(const struct top_block *block, struct sheet *sheet)
 {
     char set[FIGURE_SIZE];
@@ -71,15 +95,16 @@ static void title(const struct top_block *block, struct sheet *sheet)
         sheet_put(sheet, INK_PLAIN, "  step %lld of %lld", (long long)count_of(service, "step"),
                   (long long)count_of(service, "steps"));
     }
+    next_line_if_narrow(sheet);
     sheet_put(sheet, INK_PLAIN, "  weight ");
     sheet_put(sheet, INK_BOLD, "%s", figure_percent(json_object_get(weight, "set"), set));
     sheet_put(sheet, INK_PLAIN, " set, %s realised",
               figure_measured(json_object_get(weight, "realised"), realised));
     if (json_is_true(json_object_get(service, "contained"))) {
-        sheet_put(sheet, INK_RED, "  contained");
+        put_mark(INK_RED, "  contained", sheet);
     }
     if (json_is_true(json_object_get(json_object_get(service, "mirror"), "active"))) {
-        sheet_put(sheet, INK_PLAIN, "  mirroring");
+        put_mark(INK_PLAIN, "  mirroring", sheet);
     }
     sheet_end(sheet);
 }
@@ -100,6 +125,16 @@ static void put_rate(struct sheet *sheet, struct top_rate rate, bool is_wide)
     }
 }
 
+/* Left out where it would be cut. */
+static void put_flight(json_int_t count, struct sheet *sheet)
+{
+    char text[FIGURE_SIZE];
+    (void)snprintf(text, sizeof text, "  %lld in flight", (long long)count);
+    if (sheet_width(text) <= sheet->columns_left) {
+        sheet_put(sheet, INK_DIM, "%s", text);
+    }
+}
+
 static void version(const struct top_block *block, enum role role, struct sheet *sheet)
 {
     const json_t *one = json_object_get(block->service, role_text(role));
@@ -109,7 +144,7 @@ static void version(const struct top_block *block, enum role role, struct sheet 
     double canary = set_percent(block->service);
     double percent = role == ROLE_CURRENT ? canary : 100.0 - canary;
     bool is_wide = sheet->columns >= BAR_FROM_COLUMNS;
-    unsigned name_columns = is_wide ? 18 : sheet->columns >= FLIGHT_FROM_COLUMNS ? 16 : 8;
+    unsigned name_columns = is_wide ? 18 : 16;
     struct top_rate rate = top_rates_of(block->rates, text_of(block->service, "name"), role);
     bool is_failing = rate.is_known && rate.failed_ratio > 0;
     sheet_put(sheet, INK_DIM, "%*s%s  ", INDENT, "", ROLE_WORDS[role]);
@@ -120,12 +155,13 @@ static void version(const struct top_block *block, enum role role, struct sheet 
         sheet_bar(sheet, is_failing ? INK_RED : calm, percent, BAR_COLUMNS);
     }
     sheet_put(sheet, INK_BOLD, " %6.4g %%", percent);
-    put_rate(sheet, rate, sheet->columns >= FLIGHT_FROM_COLUMNS);
+    next_line_if_narrow(sheet);
+    put_rate(sheet, rate, is_wide);
     const json_t *endpoints = json_object_get(one, "endpoints");
     json_int_t live = count_of(endpoints, "live");
     sheet_put(sheet, live == 0 ? INK_RED : INK_DIM, "  %lld of %lld up", (long long)live,
               (long long)count_of(endpoints, "all"));
-    sheet_put(sheet, INK_DIM, "  %lld in flight", (long long)count_of(one, "in_flight"));
+    put_flight(count_of(one, "in_flight"), sheet);
     sheet_end(sheet);
 }
 
@@ -152,6 +188,20 @@ static void verdict(const struct top_block *block, struct sheet *sheet)
     sheet_words(sheet, INK_PLAIN, sentence, INDENT, SENTENCE_LINES_MAX);
 }
 
+/* What a rollback waits for. */
+static void verification(const struct top_block *block, struct sheet *sheet)
+{
+    const json_t *looks = json_object_get(block->service, "verification");
+    if (!json_is_object(looks)) {
+        return;
+    }
+    const char *trouble = json_string_value(json_object_get(looks, "trouble"));
+    sheet_put(sheet, INK_YELLOW, "%*sverification: %lld of %lld good looks%s", INDENT, "",
+              (long long)count_of(looks, "good_looks"), (long long)count_of(looks, "needed"),
+              trouble != NULL ? ": " : "");
+    sheet_words(sheet, INK_YELLOW, trouble != NULL ? trouble : "", INDENT, SENTENCE_LINES_MAX);
+}
+
 /* Weights and pauses in order; only weights are counted by `step`. */
 static void ladder(const struct top_block *block, struct sheet *sheet)
 {
@@ -165,6 +215,10 @@ static void ladder(const struct top_block *block, struct sheet *sheet)
     for (size_t i = 0; i < json_array_size(list); i++) {
         char text[FIGURE_SIZE];
         const json_t *one = json_array_get(list, i);
+        if (sheet->columns_left < STEP_COLUMNS) {
+            sheet_end(sheet);
+            sheet_put(sheet, INK_PLAIN, "%*s", INDENT, "");
+        }
         if (!json_is_number(one)) {
             sheet_put(sheet, INK_DIM, "  pause");
             continue;
@@ -203,12 +257,13 @@ static void evidence(const struct top_block *block, struct sheet *sheet)
         return;
     }
     double percent = fmax(100 * value / bar, 0);
-    sheet_put(sheet, INK_DIM, "%*sevidence  ", INDENT, "");
-    sheet_bar(sheet,
-              percent >= 100  ? INK_RED
-              : percent >= 50 ? INK_YELLOW
-                              : INK_GREEN,
-              percent, EVIDENCE_BAR_COLUMNS);
+    enum sheet_ink ink = percent >= 100 ? INK_RED : percent >= 50 ? INK_YELLOW : INK_GREEN;
+    if (is_narrow(sheet)) {
+        sheet_put(sheet, ink, "%*s", INDENT - 2, "");
+    } else {
+        sheet_put(sheet, INK_DIM, "%*sevidence  ", INDENT, "");
+        sheet_bar(sheet, ink, percent, EVIDENCE_BAR_COLUMNS);
+    }
     sheet_put(sheet, INK_PLAIN, "  %s %.1f of %.1f for a breach", nearest, fmax(value, 0), bar);
     sheet_end(sheet);
 }
@@ -233,6 +288,7 @@ void top_service_block(const struct top_block *block, struct sheet *sheet)
     version(block, ROLE_CURRENT, sheet);
     version(block, ROLE_PREVIOUS, sheet);
     verdict(block, sheet);
+    verification(block, sheet);
     ladder(block, sheet);
     evidence(block, sheet);
     quarantine(block, sheet);

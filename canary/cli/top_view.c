@@ -17,6 +17,8 @@ enum {
     DEPLOYMENT_COLUMNS = 18,
     DURATION_COLUMNS = 11,
     STATUS_COLUMNS = 15,
+    REASON_COLUMNS_MIN = 30,
+    REASON_INDENT = 4,
 };
 
 static const char *text_of(const json_t *object, const char *name)
@@ -146,23 +148,73 @@ static void services(const struct top_scene *scene, size_t room, struct sheet *s
 
 /* ---- rollbacks ---- */
 
+/* In a row of its own, where the line has no room for it. */
+static bool is_reason_apart(const struct sheet *sheet)
+{
+    enum { OTHERS = TIME_COLUMNS + SERVICE_COLUMNS + DEPLOYMENT_COLUMNS + DURATION_COLUMNS };
+    return sheet->columns < (unsigned)OTHERS + STATUS_COLUMNS + REASON_COLUMNS_MIN;
+}
+
+/* Columns for the deployment, where the time, it and the status are all that there is room for. */
+static unsigned short_deployment_columns(const struct sheet *sheet)
+{
+    enum { OTHERS = TIME_COLUMNS + 1 };
+    unsigned room = sheet_room(sheet, OTHERS + (STATUS_COLUMNS - 4));
+    return room < DEPLOYMENT_COLUMNS - 1 ? room : DEPLOYMENT_COLUMNS - 1;
+}
+
+static bool has_all_columns(const struct sheet *sheet)
+{
+    enum { ALL = TIME_COLUMNS + SERVICE_COLUMNS + DEPLOYMENT_COLUMNS + DURATION_COLUMNS };
+    return sheet->columns >= (unsigned)ALL + STATUS_COLUMNS - 4;
+}
+
 static void rollback(const json_t *record, struct sheet *sheet)
 {
     char at[FIGURE_SIZE];
     char duration[FIGURE_SIZE];
     char status[FIGURE_LABEL_SIZE];
-    const char *trigger = text_of(record, "trigger");
+    const char *trigger = figure_trigger(text_of(record, "trigger"));
+    const char *service = text_of(record, "service");
+    const char *deployment = text_of(record, "deployment");
     bool is_bad = strcmp(text_of(record, "status"), "failed") == 0;
+    bool is_apart = is_reason_apart(sheet);
     sheet_column(sheet, INK_PLAIN, figure_time(text_of(record, "timestamp"), at), TIME_COLUMNS);
-    sheet_column(sheet, INK_PLAIN, text_of(record, "service"), SERVICE_COLUMNS - 1);
-    sheet_put(sheet, INK_PLAIN, " ");
-    sheet_column(sheet, INK_PLAIN, text_of(record, "deployment"), DEPLOYMENT_COLUMNS - 1);
-    sheet_put(sheet, INK_PLAIN, " ");
-    sheet_column(sheet, INK_PLAIN, figure_seconds(json_object_get(record, "duration_s"), duration),
-                 DURATION_COLUMNS);
+    if (has_all_columns(sheet)) {
+        sheet_column(sheet, INK_PLAIN, service, SERVICE_COLUMNS - 1);
+        sheet_put(sheet, INK_PLAIN, " ");
+        sheet_column(sheet, INK_PLAIN, deployment, DEPLOYMENT_COLUMNS - 1);
+        sheet_put(sheet, INK_PLAIN, " ");
+        sheet_column(sheet, INK_PLAIN,
+                     figure_seconds(json_object_get(record, "duration_s"), duration),
+                     DURATION_COLUMNS);
+    } else {
+        sheet_column(sheet, INK_PLAIN, deployment, short_deployment_columns(sheet));
+        sheet_put(sheet, INK_PLAIN, " ");
+    }
     sheet_column(sheet, is_bad ? INK_RED : INK_PLAIN,
                  figure_label(text_of(record, "status"), status), STATUS_COLUMNS);
-    sheet_put(sheet, INK_PLAIN, "%s: %s", figure_trigger(trigger), text_of(record, "reason"));
+    if (is_apart) {
+        sheet_end(sheet);
+        sheet_put(sheet, INK_PLAIN, "%*s", REASON_INDENT, "");
+    }
+    sheet_put(sheet, INK_PLAIN, "%s: %s", trigger, text_of(record, "reason"));
+    sheet_end(sheet);
+}
+
+static void rollbacks_heading(struct sheet *sheet)
+{
+    sheet_blank(sheet);
+    sheet_column(sheet, INK_DIM, "last rollbacks (UTC)", TIME_COLUMNS);
+    if (has_all_columns(sheet)) {
+        sheet_column(sheet, INK_DIM, "service", SERVICE_COLUMNS);
+        sheet_column(sheet, INK_DIM, "deployment", DEPLOYMENT_COLUMNS);
+        sheet_column(sheet, INK_DIM, "duration", DURATION_COLUMNS);
+    } else {
+        sheet_column(sheet, INK_DIM, "deployment", short_deployment_columns(sheet) + 1);
+    }
+    sheet_column(sheet, INK_DIM, "status", STATUS_COLUMNS);
+    sheet_put(sheet, INK_DIM, "%s", is_reason_apart(sheet) ? "" : "reason");
     sheet_end(sheet);
 }
 
@@ -170,20 +222,15 @@ static void rollbacks(const struct top_scene *scene, size_t room, struct sheet *
 {
     enum { HEADING_LINES = 2 };
     const json_t *list = json_object_get(scene->rollbacks, "rollbacks");
+    size_t lines = is_reason_apart(sheet) ? 2 : 1;
+    size_t fitting = room > HEADING_LINES ? (room - HEADING_LINES) / lines : 0;
     size_t count = json_array_size(list);
     count = count < ROLLBACKS_MAX ? count : ROLLBACKS_MAX;
-    if (count == 0 || room <= HEADING_LINES) {
+    count = count < fitting ? count : fitting;
+    if (count == 0) {
         return;
     }
-    count = count < room - HEADING_LINES ? count : room - HEADING_LINES;
-    sheet_blank(sheet);
-    sheet_column(sheet, INK_DIM, "last rollbacks (UTC)", TIME_COLUMNS);
-    sheet_column(sheet, INK_DIM, "service", SERVICE_COLUMNS);
-    sheet_column(sheet, INK_DIM, "deployment", DEPLOYMENT_COLUMNS);
-    sheet_column(sheet, INK_DIM, "duration", DURATION_COLUMNS);
-    sheet_column(sheet, INK_DIM, "status", STATUS_COLUMNS);
-    sheet_put(sheet, INK_DIM, "reason");
-    sheet_end(sheet);
+    rollbacks_heading(sheet);
     for (size_t i = 0; i < count; i++) {
         rollback(json_array_get(list, i), sheet);
     }

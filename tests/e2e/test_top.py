@@ -340,7 +340,7 @@ def window_that_changes_is_filled_anew(stage):
         for rows, columns in ((24, 80), (10, 30), (50, 150)):
             top.resize_to(rows, columns)
             top.wait("▶", "p pause" if columns > 30 else "serin top")
-            wait_for(lambda rows=rows: "pause" in top.text().split("\n")[rows - 1], "the keys are in the last line", PATIENCE_S)
+            wait_for(lambda rows=rows: "quit" in top.text().split("\n")[rows - 1], "the keys are in the last line", PATIENCE_S)
         top.resize_to(3, 20)
         top.wait("the window is")
         top.press("q")

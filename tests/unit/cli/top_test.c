@@ -169,6 +169,46 @@ static void frame_says_everything_at_a_glance(void **state)
     play_end(&play);
 }
 
+/* What decides is there at 40 columns too: in more lines, and without what decorates. */
+static void narrow_window_leaves_out_nothing_that_matters(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {
+        "weight 5 % set, 4.98 % realised",
+        "12.5 % failed  1 of 2 up",
+        "  absolute 3.1 of 5.8 for a breach",
+        "2026-11-23 05:39:05",
+        "Success",
+        "Manual: it hurts",
+        "help  q quit",
+        "verification: 1 of 3 good looks",
+        "answered with",
+        "contained",
+        "100 %",
+    };
+    static const unsigned widths[] = {40, 60, 80, 100};
+    static struct play play;
+    play_begin(&play);
+    json_t *site = json_array_get(json_object_get(play.status, "services"), 0);
+    json_t *looks = json_pack("{s:i, s:i, s:s}", "good_looks", 1, "needed", 3, "trouble",
+                              "http://v0.test/ answered with status 503");
+    assert_int_equal(json_object_set_new(site, "verification", looks), 0);
+    for (size_t i = 0; i < COUNT_OF(widths); i++) {
+        play.look.columns = widths[i];
+        draw(&play);
+        is_harmless(&play);
+        for (size_t k = 0; k < COUNT_OF(pieces); k++) {
+            shows(&play, pieces[k]);
+        }
+    }
+    play.dialog.mode = TOP_HELP;
+    play.look.columns = 40;
+    draw(&play);
+    shows(&play, "what it");
+    shows(&play, "needs.");
+    play_end(&play);
+}
+
 static void frame_fits_every_window(void **state)
 {
     (void)state;
@@ -457,6 +497,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frame_says_everything_at_a_glance),
+        cmocka_unit_test(narrow_window_leaves_out_nothing_that_matters),
         cmocka_unit_test(frame_fits_every_window),
         cmocka_unit_test(chosen_service_stays_in_a_small_window),
         cmocka_unit_test(stale_and_troubled_is_said),
