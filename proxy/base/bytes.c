@@ -2,13 +2,23 @@
 
 #include "proxy/base/check.h"
 
+/* Most texts are written as they are expected, and so are equal word by word: folding is for the
+ * others. */
 bool bytes_equal_nocase(struct bytes a, struct bytes b)
 {
+    uint64_t words[2];
+    size_t i = 0;
     if (a.size != b.size) {
         return false;
     }
-    for (size_t i = 0; i < a.size; i++) {
-        /* Most texts are written as they are expected: folding is for the others. */
+    for (; a.size - i >= sizeof words[0]; i += sizeof words[0]) {
+        memcpy(&words[0], a.data + i, sizeof words[0]);
+        memcpy(&words[1], b.data + i, sizeof words[0]);
+        if (words[0] != words[1]) {
+            break;
+        }
+    }
+    for (; i < a.size; i++) {
         if (a.data[i] != b.data[i] && byte_lower(a.data[i]) != byte_lower(b.data[i])) {
             return false;
         }

@@ -56,9 +56,12 @@ static enum err drop_nominated(struct dropped *dropped, const struct fields *fie
     dropped->ids = 0;
     dropped->name_count = 0;
     for (size_t i = 0; i < fields->count; i++) {
+        if (fields->items[i].id != FIELD_CONNECTION) {
+            continue;
+        }
         struct bytes rest = fields->items[i].value;
         struct bytes name;
-        while (fields->items[i].id == FIELD_CONNECTION && token_next(&rest, &name)) {
+        while (token_next(&rest, &name)) {
             enum field_id id = field_id_of(name);
             dropped->ids |= id != FIELD_OTHER ? UINT64_C(1) << id : 0;
             if (id != FIELD_OTHER || bytes_equal_nocase(name, BYTES("close"))) {
