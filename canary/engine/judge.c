@@ -10,8 +10,8 @@
 #include "canary/engine/judge_decide.h"
 #include "proxy/base/check.h"
 
-/* Trouble of the stable version: on at this much evidence for twice the limit, and never above the
- * maximum, so that it ends soon after the trouble does. */
+/* Trouble of the stable version: on at this much evidence for the ratio of judge_trouble_ratio, and
+ * never above the maximum, so that it ends soon after the trouble does. */
 static const double TROUBLE_ON = 5.0;
 static const double TROUBLE_MAX = 8.0;
 
@@ -38,8 +38,9 @@ static void forget(struct judge *judge)
     judge->has_block = false;
     judge->has_trouble = false;
     judge->trouble = 0.0;
-    judge->trouble_failed_gain = log(2.0);
-    judge->trouble_passed_gain = log1p(-2.0 * config->limit) - log1p(-config->limit);
+    double trouble = judge_trouble_ratio(config->limit);
+    judge->trouble_failed_gain = log(trouble / config->limit);
+    judge->trouble_passed_gain = log1p(-trouble) - log1p(-config->limit);
     judge_mark_set(&judge->relative_mark, &judge->tally);
     judge_mark_set(&judge->latency_mark, &judge->tally);
     if (judge_is_watching_not_found(judge)) {

@@ -1,6 +1,7 @@
 /* canary/engine/judge_config.c — see judge_config.h. */
 #include "canary/engine/judge_config.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -53,6 +54,11 @@ void judge_config_watch_not_found(struct judge_config *config, double limit)
 double judge_config_mass(const struct judge_config *config, int64_t elapsed_ms)
 {
     return elapsed_ms > 0 ? config->mass_per_day * (double)elapsed_ms / DAY_MS : 0.0;
+}
+
+double judge_trouble_ratio(double limit)
+{
+    return fmin(2.0 * limit, 0.5 * (1.0 + limit));
 }
 
 bool judge_config_is_equal(const struct judge_config *a, const struct judge_config *b)

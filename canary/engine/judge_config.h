@@ -58,4 +58,7 @@ void judge_config_watch_not_found(struct judge_config *config, double limit);
 
 /* Restart mass that `elapsed_ms` of wall time adds; 0 for a clock that stood or went back. */
 double judge_config_mass(const struct judge_config *config, int64_t elapsed_ms);
+/* The failure ratio of a stable version in trouble, for a limit below 1: twice the limit, or half
+ * way from it to 1 where that is less. */
+double judge_trouble_ratio(double limit);
 bool judge_config_is_equal(const struct judge_config *a, const struct judge_config *b);

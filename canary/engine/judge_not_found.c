@@ -80,9 +80,9 @@ static void follow_trouble(struct judge_not_found *test, const struct judge_conf
                            struct judge_delta stable, int64_t now_ms)
 {
     double limit = config->not_found_limit;
-    double twice = fmin(2.0 * limit, 0.5 * (1.0 + limit));
-    double gain = stable.failed * log(twice / limit) +
-                  (stable.count - stable.failed) * (log1p(-twice) - log1p(-limit));
+    double ratio = judge_trouble_ratio(limit);
+    double gain = stable.failed * log(ratio / limit) +
+                  (stable.count - stable.failed) * (log1p(-ratio) - log1p(-limit));
     test->trouble = fmin(fmax(test->trouble + gain, 0.0), TROUBLE_MAX);
     if (test->trouble >= TROUBLE_ON) {
         test->trouble_ms = now_ms;

@@ -441,6 +441,31 @@ static void ratio_is_that_of_enough_requests(void **state)
     assert_false(judge_excursion_has_ratio(&excursion, 0.01));
 }
 
+/* Twice such a limit is no ratio. */
+static void trouble_of_stable_is_seen_at_any_limit(void **state)
+{
+    (void)state;
+    static const double limits[] = {0.05, 0.34, 0.5, 0.9};
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        struct judge_config config = JUDGE_CONFIG_DEFAULT;
+        struct judge judge;
+        struct judge_counts counts = {0};
+        config.limit = limits[i];
+        judge_init(&judge, &config);
+        for (int64_t now_ms = 0; now_ms < 20000; now_ms += TICK_MS) {
+            judge_check(&judge, now_ms, &counts);
+            counts.stable_count += 10;
+        }
+        assert_false(judge.has_trouble);
+        for (int64_t now_ms = 20000; now_ms < 40000; now_ms += TICK_MS) {
+            counts.stable_count += 10;
+            counts.stable_failed += 10;
+            judge_check(&judge, now_ms, &counts);
+        }
+        assert_true(judge.has_trouble);
+    }
+}
+
 static void sentence_tells_the_numbers_of_the_decision(void **state)
 {
     (void)state;
@@ -525,6 +550,7 @@ int main(void)
         cmocka_unit_test(excursion_begins_with_the_trouble),
         cmocka_unit_test(successes_from_before_the_trouble_do_not_hide_its_ratio),
         cmocka_unit_test(ratio_is_that_of_enough_requests),
+        cmocka_unit_test(trouble_of_stable_is_seen_at_any_limit),
         cmocka_unit_test(sentence_tells_the_numbers_of_the_decision),
         cmocka_unit_test(numbers_are_written_for_people),
         cmocka_unit_test(names_are_those_of_the_api),
