@@ -32,22 +32,56 @@ bool cache_has_foreign_cookie(const struct fields *fields)
     return false;
 }
 
-bool cache_has_override(const struct fields *fields)
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
+
+static bool has_any(const struct fields *fields, const struct bytes *names, size_t name_count)
 {
-    static const char *const names[] = {"x-http-method-override", "x-http-method",
-                                        "x-method-override",      "x-original-url",
-                                        "x-rewrite-url",          "x-host"};
     for (size_t i = 0; i < fields->count; i++) {
         const struct field *field = &fields->items[i];
-        bool is_candidate = field->id == FIELD_OTHER && field->name.size > 2 &&
-                            byte_lower(field->name.data[0]) == 'x' && field->name.data[1] == '-';
-        for (size_t j = 0; is_candidate && j < COUNT_OF(names); j++) {
-            if (bytes_equal_nocase(field->name, bytes_of(names[j]))) {
+        for (size_t j = 0; field->id == FIELD_OTHER && j < name_count; j++) {
+            if (field->name.size == names[j].size && bytes_equal_nocase(field->name, names[j])) {
                 return true;
             }
         }
     }
     return false;
+}
+
+bool cache_has_identity(const struct fields *fields)
+{
+    static const struct bytes names[] = {
+        NAME("x-api-key"),
+        NAME("api-key"),
+        NAME("x-auth-token"),
+        NAME("x-access-token"),
+        NAME("x-session-id"),
+        NAME("x-session-token"),
+        NAME("x-user"),
+        NAME("x-user-id"),
+        NAME("remote-user"),
+        NAME("x-remote-user"),
+        NAME("x-forwarded-user"),
+        NAME("x-forwarded-email"),
+        NAME("x-auth-request-user"),
+        NAME("x-forwarded-access-token"),
+        NAME("x-forwarded-client-cert"),
+        NAME("cf-access-jwt-assertion"),
+        NAME("x-amzn-oidc-data"),
+        NAME("x-goog-iap-jwt-assertion"),
+    };
+    return has_any(fields, names, COUNT_OF(names));
+}
+
+bool cache_has_override(const struct fields *fields)
+{
+    static const struct bytes names[] = {
+        NAME("x-http-method-override"), NAME("x-http-method"), NAME("x-method-override"),
+        NAME("x-original-url"),         NAME("x-rewrite-url"), NAME("x-host"),
+    };
+    return has_any(fields, names, COUNT_OF(names));
 }
 
 /* Whether Connection names them or not, they go no further. */

@@ -9,6 +9,10 @@ bool cache_is_own_cookie(struct bytes name);
 /* Does this request bring cookies that are not Serin's own? */
 bool cache_has_foreign_cookie(const struct fields *fields);
 
+/* Does this request say who asks in a field that many applications and the proxies in front of them
+ * use for that: a key, a session, a name? */
+bool cache_has_identity(const struct fields *fields);
+
 /* Does this request bring a field that many origins take for its true method, target or host? The
  * store would know it by another name than they do. */
 bool cache_has_override(const struct fields *fields);

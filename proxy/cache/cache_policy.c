@@ -3,10 +3,10 @@
  *
  * - Answers that report a failure (5xx) are never kept, whatever they say, so that none takes the
  *   place of a good one.
- * - An answer to a request with cookies that says nothing of its freshness is not kept, although
- * its status would allow it: it may well be one person's page.
- * - A guessed lifetime does not count for requests with cookies, and requests with Authorization
- * get only what says that anybody may have it.
+ * - An answer to a request with cookies, or with a key or a name in a field, that says nothing of
+ * its freshness is not kept, although its status would allow it: it may well be one person's page.
+ * - A guessed lifetime does not count for such requests, and requests with Authorization get only
+ * what says that anybody may have it.
  * - An answer that ends when the connection does is not kept: a cut one looks the same. */
 #include "proxy/cache/cache_policy.h"
 
@@ -36,7 +36,7 @@ void cache_request_read(const struct request *request, struct cache_request *ret
     *ret_request = (struct cache_request){
         .request = request,
         .has_authorization = fields_find(fields, FIELD_AUTHORIZATION) != NULL,
-        .has_cookie = cache_has_foreign_cookie(fields),
+        .has_identity = cache_has_foreign_cookie(fields) || cache_has_identity(fields),
         .has_range = fields_find(fields, FIELD_RANGE) != NULL,
     };
     cache_control_read(fields, &ret_request->control);
@@ -240,7 +240,7 @@ static enum cache_admission admit_directives(const struct cache_request *request
     if (!is_permitted && !is_by_default(status)) {
         return CACHE_ADMIT_FRESHNESS;
     }
-    return !is_permitted && request->has_cookie ? CACHE_ADMIT_COOKIE : CACHE_ADMIT_STORED;
+    return !is_permitted && request->has_identity ? CACHE_ADMIT_COOKIE : CACHE_ADMIT_STORED;
 }
 
 /* ---- age ---- */
@@ -383,7 +383,7 @@ static bool is_for_client(const struct cache_meta *meta, const struct cache_requ
     if (request->has_authorization && !meta->is_shared) {
         return false;
     }
-    return !request->has_cookie || !meta->is_heuristic;
+    return !request->has_identity || !meta->is_heuristic;
 }
 
 /* RFC 9111 section 4.2.4 and RFC 5861 section 3. What allows it by name in the answer itself goes

@@ -28,7 +28,7 @@ struct cache_request {
     const struct request *request; /* borrowed */
     struct cache_control control;  /* Pragma: no-cache counts when there is no Cache-Control */
     bool has_authorization;
-    bool has_cookie; /* one that is not Serin's own */
+    bool has_identity; /* says who asks: by a cookie that is not Serin's own, a key or a name */
     bool has_range;
     bool is_reusable; /* GET or HEAD without a body, no condition that only an origin can judge, and
                          nothing that many origins take for another method or target: may be

@@ -10,6 +10,18 @@
 
 enum { CACHED_TAG = TAG('c', 'c', 'h', 'd'), SLICE_SIZE = 64 * 1024, SECOND_US = 1000000 };
 
+/* The field that clients are known by, as the configuration has it, says who asks. */
+static bool is_known_by_field(const struct exchange *exchange)
+{
+    const struct snapshot_service *service = exchange->service;
+    const struct fields *fields = &exchange->request->fields;
+    const struct conf_affinity *affinity = &service->conf->affinity;
+    bool is_sticky = service->decide.sticky.by == STICKY_HEADER &&
+                     fields_find_name(fields, service->decide.sticky.header) != NULL;
+    return is_sticky || (affinity->header != NULL &&
+                         fields_find_name(fields, bytes_of(affinity->header)) != NULL);
+}
+
 struct cached *cached_of(struct exchange *exchange)
 {
     struct cached *cached = exchange->cached;
@@ -24,6 +36,7 @@ struct cached *cached_of(struct exchange *exchange)
         list_init(&cached->waiting);
         cached->exchange = exchange;
         cache_request_read(exchange->request, &cached->request);
+        cached->request.has_identity |= is_known_by_field(exchange);
         exchange->cached = cached;
     }
     return cached;

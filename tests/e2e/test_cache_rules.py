@@ -40,6 +40,7 @@ ALWAYS = {
     "a login": ([LOGIN], 200, ["Cache-Control: max-age=60"], [], GONE),
     "a login's public answer": ([LOGIN], 200, ["Cache-Control: public, max-age=60"], [LOGIN], KEPT),
     "anybody's answer for a login": ([], 200, ["Cache-Control: max-age=60"], [LOGIN], GONE),
+    "a key's answer that says nothing": (["X-Api-Key: secret"], 200, [], [], GONE),
     "a session's answer that says nothing": ([SESSION], 200, [], [], GONE),
     "a session's answer that is only old": ([SESSION], 200, [OLD], [], GONE),
     "a session's answer with a lifetime": ([SESSION], 200, ["Cache-Control: max-age=60"], [], KEPT),
@@ -239,6 +240,18 @@ def write_counts_for_a_version_that_came_while_it_was_written(stage):
     is_written.set()
     expect(writer.read_response().body, b"written", "the write")
     expect("hit" in stage.ask(target="/", fields=wanted).get("Cache-Status"), False, "and its page is not, after the write")
+
+
+@case(service={"cache": FALLBACK, "weight": "50%", "sticky": {"by": "header", "name": "X-Customer"},
+               "affinity": {"by": "header", "name": "X-Seat"}}, workers=1)
+def header_that_clients_are_known_by_says_who_asks(stage):
+    stage.origin.reply = stage.canary.reply = answer(200, b"content")
+    asked = {"/a": ["X-Customer: me"], "/b": ["X-Seat: 7"], "/c": []}
+    for target, fields in asked.items():
+        expect(stage.ask(target=target, fields=[*fields, "Serin-Version: previous"]).status, 200, f"{target} from its origin")
+    stop(stage.origin)
+    served = [target for target in asked if stage.ask(target=target, fields=["Serin-Version: previous"]).status == 200]
+    expect(served, ["/c"], "what is served to anybody")
 
 
 @case(service={"cache": FALLBACK}, workers=1)
