@@ -81,9 +81,25 @@ static uint64_t default_rollout(const struct conf_service *conf)
     return sticky_rollout_of(bytes_of(conf->name), bytes_of(deployment));
 }
 
+/* Old snapshots may still know a version that left and comes back. What was written or purged
+ * meanwhile was not made known to what is kept of it. */
+static void forget_returned(struct steward *steward, const struct steward_cast *cast)
+{
+    const struct steward_version *present = steward->versions;
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        struct version *version = cast->versions[role].version;
+        bool has_stayed =
+            version == present[ROLE_CURRENT].version || version == present[ROLE_PREVIOUS].version;
+        if (version != NULL && !has_stayed) {
+            version_drop_cached(version, steward->service);
+        }
+    }
+}
+
 static void take_cast(struct steward *steward, const struct conf_service *conf,
                       struct steward_cast *cast)
 {
+    forget_returned(steward, cast);
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         cast->versions[role].reading = steward->versions[role].reading;
         release_version(&steward->versions[role]);

@@ -216,6 +216,42 @@ def write_counts_for_both_versions_and_for_all_variants(stage):
 
 
 @case(starts_proxy=False)
+def version_that_comes_back_knows_nothing_of_before(stage):
+    """A request that goes on keeps it known meanwhile; what is kept is freed slowly, for the store is large."""
+    def service(deployment):
+        return stage.service(cache={"mode": "full", "size": "1GiB"}, weight="0%",
+                             current={"deployment": deployment, "endpoints": [stage.canary.url]})
+
+    def change(deployment):
+        stage.serin.change({"services": [service(deployment)]})
+        stage.serin.signal(signal.SIGHUP)
+        wait_for(lambda: stage.serin.service(stage.name)["current"]["deployment"] == deployment, f"{deployment} is there", 60)
+
+    stage.start_serin({"services": [service("first")]}, workers=1)
+    is_over = threading.Event()
+    page = answer(200, b"content", ["Cache-Control: max-age=600"])
+
+    def play(request):
+        if request.target == "/slow":
+            is_over.wait(60 * SLOW)
+        return page
+
+    stage.canary.reply, stage.origin.reply = play, answer(200, b"written")
+    wanted = ["Serin-Version: current"]
+    stage.ask(target="/", fields=wanted)
+    expect("hit" in stage.ask(target="/", fields=wanted).get("Cache-Status"), True, "its page is kept")
+    slow = stage.connect()
+    slow.send(stage.request(target="/slow", fields=wanted))
+    stage.canary.wait_requests(2)
+    change("second")
+    expect(stage.ask("POST", "/", fields=["Serin-Version: previous"]).status, 200, "a write without it")
+    change("first")
+    expect("hit" in stage.ask(target="/", fields=wanted).get("Cache-Status"), False, "after the write")
+    is_over.set()
+    slow.read_response()
+
+
+@case(starts_proxy=False)
 def write_counts_for_a_version_that_came_while_it_was_written(stage):
     def service(deployment):
         return stage.service(cache={"mode": "full"}, weight="0%", current={"deployment": deployment, "endpoints": [stage.canary.url]})
