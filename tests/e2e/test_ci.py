@@ -213,6 +213,7 @@ def action_installs_nothing_else(world):
     for inputs in ({"archive-url": url, "sha256": wrong}, {"archive-url": url.replace("serin.tar", "cut.tar"), "sha256": digest},
                    {"archive-url": url}, {"archive-url": url, "sha256": "*"}, {"archive-url": url, "sha256": digest[:-1]},
                    {"archive-url": "http://example.com/serin.tar.gz", "sha256": digest}, {"archive-url": "file:///bin/sh", "sha256": digest},
+                   {"archive-url": url.replace("127.0.0.1", "127.0.0.1:1@127.0.0.1"), "sha256": digest},
                    {"version": "v1/evil", "sha256": digest}, {"version": "$(id)", "sha256": digest}, {}):
         runner = world.runner(has_serin=False)
         step = world.note(runner.action(world.action, {"project-name": "showcase", **inputs}))
