@@ -113,6 +113,21 @@ static void answer_is_told_with_its_status_and_fields(void **state)
     assert_string_equal(bench->result.error, "");
 }
 
+/* What holds a token goes where it is addressed to, whatever the environment says. */
+static void proxies_of_the_environment_are_not_used(void **state)
+{
+    static const char *const names[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
+    struct bench *bench = *state;
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(setenv(names[i], "http://127.0.0.1:1", 1), 0);
+    }
+    get(bench, "/ok", (struct fetch_request){0});
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(unsetenv(names[i]), 0);
+    }
+    assert_int_equal(bench->result.status, 200);
+}
+
 static void method_headers_and_body_are_sent(void **state)
 {
     struct bench *bench = *state;
@@ -311,6 +326,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(answer_is_told_with_its_status_and_fields),
+        TEST(proxies_of_the_environment_are_not_used),
         TEST(method_headers_and_body_are_sent),
         TEST(error_status_is_an_answer_with_its_body),
         TEST(redirects_are_not_followed),
