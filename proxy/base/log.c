@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static struct {
 } logger = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static atomic_int least_level = LOG_LEVEL_INFO;
+static atomic_bool is_to_journal;
 
 static void write_all(const char *data, size_t size)
 {
@@ -80,9 +82,25 @@ static void *run(void *unused)
     return NULL;
 }
 
+/* Whether standard error is what systemd has connected to its journal: $JOURNAL_STREAM names device
+ * and inode of that, and stays in the environment when somebody leads it elsewhere. */
+static bool finds_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    if (stream == NULL || fstat(STDERR_FILENO, &status) != 0) {
+        return false;
+    }
+    char ours[64];
+    (void)snprintf(ours, sizeof ours, "%ju:%ju", (uintmax_t)status.st_dev,
+                   (uintmax_t)status.st_ino);
+    return strcmp(stream, ours) == 0;
+}
+
 enum err log_start(void)
 {
     CHECK(!logger.is_running);
+    atomic_store_explicit(&is_to_journal, finds_journal(), memory_order_relaxed);
     logger.ring = malloc(RING_SIZE);
     if (logger.ring == NULL) {
         return ERR_NOMEM;
@@ -161,6 +179,19 @@ static bool enqueue(const char *line, size_t size)
     return is_running;
 }
 
+/* What a line begins with; the journal has times and priorities of its own. Gives its size. */
+static int begin_line(char *line, size_t room, enum log_level level)
+{
+    static const char *const names[] = {"debug", "info", "warn", "error"};
+    static const int priorities[] = {7, 6, 4, 3}; /* syslog(3) */
+    if (atomic_load_explicit(&is_to_journal, memory_order_relaxed)) {
+        return snprintf(line, room, "<%d>%s ", priorities[level], names[level]);
+    }
+    char time[CLOCK_TEXT_SIZE];
+    clock_format(clock_wall_us(clock_system()), time);
+    return snprintf(line, room, "%s %s ", time, names[level]);
+}
+
 /* A line is a line: whatever text came from outside cannot start another. */
 static void flatten(char *text, size_t size)
 {
@@ -173,14 +204,11 @@ static void flatten(char *text, size_t size)
 
 void log_write(enum log_level level, const char *format, ...)
 {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
     if ((int)level < atomic_load_explicit(&least_level, memory_order_relaxed)) {
         return;
     }
     char line[LINE_MAX_SIZE];
-    char time[CLOCK_TEXT_SIZE];
-    clock_format(clock_wall_us(clock_system()), time);
-    int prefix = snprintf(line, sizeof line, "%s %s ", time, names[level]);
+    int prefix = begin_line(line, sizeof line, level);
     CHECK(prefix > 0);
     size_t room = sizeof line - (size_t)prefix - 1;
     va_list arguments;

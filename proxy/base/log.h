@@ -1,6 +1,7 @@
 /* proxy/base/log.h — what the process tells its operator, on standard error.
  *
- * One line per event: time, level, then `text`. The calling thread formats into a bounded ring and
+ * One line per event: time, level, then `text`; to systemd's journal, its priority in place of the
+ * time. The calling thread formats into a bounded ring and
  * returns; a thread of the log's own writes it out, so that a blocked terminal or a stalled disk
  * delays nobody. When the ring is full the line is dropped and counted. Before log_start and after
  * log_stop lines are written directly (the CLI never starts it). Upper rooms log, lower rooms

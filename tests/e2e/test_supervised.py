@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -261,6 +262,28 @@ def systemd_starts_it_with_the_first_client(stage):
     expect("serves" in serin.log(), False, "started before anybody came")
     expect(stage.ask().status, 200, "status of the first request")
     serin.wait_ready()
+
+
+@case(starts_proxy=False)
+def the_journal_gets_priorities_and_others_times(stage):
+    """systemd names what it connected to its journal by device and inode; here that is a file."""
+    for is_journal in (True, False):
+        path = os.path.join(stage.folder, stage.name, f"said-{is_journal}")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as said:
+            status = os.fstat(said.fileno())
+            stream = f"{status.st_dev}:{status.st_ino + (0 if is_journal else 1)}"
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                config = os.path.join(stage.folder, stage.name, "serin.yaml")
+                with open(config, "w", encoding="utf-8") as file:
+                    file.write(f"listen: [{{address: 127.0.0.1:{taken.getsockname()[1]}}}]\nadmin: {{address: 127.0.0.1:{free_port()}}}\n"
+                               "services: [{name: site, previous: {url: \"http://127.0.0.1:9\"}}]\n")
+                done = subprocess.run([stage.binary, "run", "-c", config], env={**os.environ, "JOURNAL_STREAM": stream}, stderr=said,
+                                      timeout=60 * SLOW, check=False)
+        with open(path, encoding="utf-8") as file:
+            last = file.read().splitlines()[-1]
+        begin = r"<3>error cannot start: " if is_journal else r"\d{4}-\d\d-\d\dT[\d:.]+Z error cannot start: "
+        expect((done.returncode, bool(re.match(begin, last))), (1, True), last)
 
 
 if __name__ == "__main__":
