@@ -8,6 +8,7 @@
 
 #include "canary/history/chain.h"
 #include "proxy/base/check.h"
+#include "proxy/base/clock.h"
 
 /* Embedded at build. The schema is the first step; later versions append theirs and never edit an
  * older one. */
@@ -44,6 +45,8 @@ enum statement {
     STATEMENT_WATCH_FORGET,
     STATEMENT_AUDIT_LAST,
     STATEMENT_AUDIT,
+    STATEMENT_AUDIT_COUNTER,
+    STATEMENT_AUDIT_RECOUNT,
     STATEMENT_COUNT
 };
 
@@ -89,6 +92,8 @@ static const char *const statement_sql[] = {
     [STATEMENT_WATCH_FORGET] = "DELETE FROM watch WHERE service=?1",
     [STATEMENT_AUDIT_LAST] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1",
     [STATEMENT_AUDIT] = "INSERT INTO audit VALUES (?1,?2,?3,?4,?5,?6,?7,?8)",
+    [STATEMENT_AUDIT_COUNTER] = "SELECT seq FROM sqlite_sequence WHERE name='audit'",
+    [STATEMENT_AUDIT_RECOUNT] = "UPDATE sqlite_sequence SET seq=?1 WHERE name='audit'",
 };
 static_assert(COUNT_OF(statement_sql) == STATEMENT_COUNT, "one text per statement");
 
@@ -584,11 +589,56 @@ enum err store_append_audit(struct store *store, const struct history_audit *aud
     return code == SQLITE_OK ? OK : store_failed(store, "cannot be written", note);
 }
 
+static int read_counter(struct store *store, int64_t *ret_seq)
+{
+    sqlite3_stmt *statement = statement_of(store, STATEMENT_AUDIT_COUNTER);
+    if (statement == NULL) {
+        return sqlite3_errcode(store->database);
+    }
+    int code = sqlite3_step(statement);
+    *ret_seq = code == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : 0;
+    (void)sqlite3_reset(statement);
+    return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+static int recount(struct store *store)
+{
+    sqlite3_stmt *statement = statement_of(store, STATEMENT_AUDIT_RECOUNT);
+    if (statement == NULL) {
+        return sqlite3_errcode(store->database);
+    }
+    (void)sqlite3_bind_int64(statement, 1, store->last_seq);
+    return step_statement(statement);
+}
+
+/* Only the table's counter remembers rows that were cut off the end, and only until as many have
+ * come after them: so the trail tells it before it goes on. */
+static int tell_cut(struct store *store)
+{
+    int64_t counter = 0;
+    int code = read_counter(store, &counter);
+    if (code != SQLITE_OK || counter <= store->last_seq) {
+        return code;
+    }
+    char detail[80];
+    (void)snprintf(detail, sizeof detail, "{\"first\":%lld,\"last\":%lld}",
+                   (long long)store->last_seq + 1, (long long)counter);
+    struct history_audit audit = {.at_us = clock_wall_us(clock_system()),
+                                  .actor = "serin",
+                                  .action = STORE_CUT_ACTION,
+                                  .detail = detail};
+    code = write_audit(store, &audit);
+    return code == SQLITE_OK ? recount(store) : code;
+}
+
 static int write_batch(struct store *store, struct list *changes)
 {
     int code = run_statement(store, STATEMENT_BEGIN);
     if (code == SQLITE_OK) {
         code = read_chain_end(store);
+    }
+    if (code == SQLITE_OK) {
+        code = tell_cut(store);
     }
     for (struct list *link = changes->next; code == SQLITE_OK && link != changes;
          link = link->next) {

@@ -77,6 +77,8 @@ MUST_USE enum err store_summary(struct store *store, const struct history_query 
 enum { STORE_RETAIN_MAX = 10000 };
 /* The action of the row that tells of an anchor. */
 #define STORE_RETAIN_ACTION "history.retain"
+/* The action of the row that stands where others were cut off. */
+#define STORE_CUT_ACTION "history.cut"
 
 /* For the store's other files. */
 sqlite3 *store_database(struct store *store);

@@ -78,6 +78,9 @@ static enum err take_row(struct walk *walk, sqlite3_stmt *statement)
     if (err == OK && !is_hash(statement, 7, walk->hash)) {
         note_bad(walk, row.seq, "its content is not what was written");
     }
+    if (strcmp(row.action, STORE_CUT_ACTION) == 0) {
+        note_bad(walk, row.seq, "those that stood here were cut off");
+    }
     walk->is_anchor_told = walk->is_anchor_told || tells_anchor(walk, &row);
     walk->seq = row.seq;
     return err;

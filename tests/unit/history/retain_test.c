@@ -448,6 +448,22 @@ static void what_was_done_by_hand_is_named(void **state)
     }
 }
 
+/* What is written afterwards does not grow over the place. */
+static void rows_that_were_cut_off_are_missed_for_good(void **state)
+{
+    struct bench *bench = *state;
+    a_trail(bench, 1, 10);
+    tamper(bench, "DROP TRIGGER audit_is_not_deleted; DELETE FROM audit WHERE seq > 7");
+    expect_broken(bench, 8, "at the end");
+    a_trail(bench, 11, 20);
+    expect_broken(bench, 8, "cut off");
+    assert_int_equal(number_of(bench, "rows"), 18);
+    bench_reopen(bench);
+    a_trail(bench, 21, 21);
+    expect_broken(bench, 8, "cut off");
+    assert_int_equal(number_of(bench, "rows"), 19);
+}
+
 /* Or whoever changed a row would only have to wait. */
 static void broken_rows_are_not_taken_out(void **state)
 {
@@ -684,6 +700,7 @@ int main(int argc, char **argv)
         TEST(closing_waits_for_the_walk),
         TEST(walk_of_a_file_that_was_lost_says_nothing),
         cmocka_unit_test(what_was_done_by_hand_is_named),
+        TEST(rows_that_were_cut_off_are_missed_for_good),
         TEST(broken_rows_are_not_taken_out),
         cmocka_unit_test(rows_that_go_are_checked_when_they_go),
         TEST(export_that_cannot_be_written_keeps_the_rows),
