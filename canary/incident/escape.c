@@ -41,6 +41,12 @@ static bool is_letter_or_digit(const struct bytes *text, size_t at)
     return (lower >= '0' && lower <= '9') || (lower >= 'a' && lower <= 'z');
 }
 
+/* GitHub makes a link of it without being asked. */
+static bool ends_www(const struct bytes *text, size_t at)
+{
+    return at >= 3 && bytes_equal_nocase(bytes_slice(*text, at - 3, 3), BYTES("www"));
+}
+
 /* An underscore inside a word emphasises nothing, and a colon makes a link before slashes only:
  * both are left where people can read them. */
 static bool is_plain(const struct bytes *text, size_t at)
@@ -52,7 +58,7 @@ static bool is_plain(const struct bytes *text, size_t at)
     if (byte == ':') {
         return at + 1 >= text->size || text->data[at + 1] != '/';
     }
-    return is_word_byte((unsigned char)byte);
+    return byte == '.' ? !ends_www(text, at) : is_word_byte((unsigned char)byte);
 }
 
 static void append_byte(struct buf *out, const struct bytes *text, size_t at, enum style style)

@@ -342,6 +342,8 @@ static enum err write_papers(int folder, const struct papers *papers,
         bool is_left_out = strcmp(files[i].name, "build.log") == 0 && files[i].bytes.size == 0;
         err = is_left_out ? OK : write_file(folder, files[i].name, files[i].bytes, note);
     }
+    /* Their names too, before they take the place of a report that is whole. */
+    (void)fsync(folder);
     return err;
 }
 

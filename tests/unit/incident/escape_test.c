@@ -36,6 +36,8 @@ static void markdown_sees_text_and_nothing_else(void **state)
     expect_escaped(escape_markdown, BYTES("**b** `c` _d_ e_f"),
                    "&#42;&#42;b&#42;&#42; &#96;c&#96; &#95;d&#95; e_f");
     expect_escaped(escape_markdown, BYTES("http://x"), "http&#58;//x");
+    expect_escaped(escape_markdown, BYTES("(WWW.x.test"), "(WWW&#46;x.test");
+    expect_escaped(escape_markdown, BYTES("ww.x"), "ww.x");
     expect_escaped(escape_markdown, BYTES("&amp;\\"), "&#38;amp;&#92;");
     expect_escaped(escape_markdown, BYTES("a\r\n# b"), "a  &#35; b");
 }
