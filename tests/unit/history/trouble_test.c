@@ -292,6 +292,7 @@ static void trail_counts_what_it_misses(void **state)
     }
     release_lock(lock);
     run_until_healthy(bench);
+    bench_reopen(bench);
     struct history_query query = {0};
     assert_int_equal(history_read_audit(bench->history, &query, on_read, bench), OK);
     assert_int_equal(wait_read(bench), OK);
