@@ -7,6 +7,7 @@ import {moment} from "./format.js";
 import {Recording} from "./model.js";
 import {Card, announce, find, showAudit, showConditions, showLink, showOverview, showProcess, showRollbacks} from "./page.js";
 import {Rates} from "./rates.js";
+import {layOut} from "./report.js";
 
 const OPEN_AT_FIRST = 4; // cards whose charts are open; many services would be many requests
 const CHARTS_EVERY_MS = 5000;
@@ -119,7 +120,7 @@ async function showReport(record) {
     if (shownReport !== record.id) {
       return; // another one was opened meanwhile
     }
-    place.textContent = text;
+    place.replaceChildren(...layOut(text));
     if (drawing !== null) {
       URL.revokeObjectURL(chart.src);
       chart.src = URL.createObjectURL(new Blob([drawing], {type: "image/svg+xml"}));

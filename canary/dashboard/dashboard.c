@@ -18,6 +18,7 @@
     X(rates_js, "rates.js", SCRIPT)                                                                \
     X(charts_js, "charts.js", SCRIPT)                                                              \
     X(page_js, "page.js", SCRIPT)                                                                  \
+    X(report_js, "report.js", SCRIPT)                                                              \
     X(actions_js, "actions.js", SCRIPT)                                                            \
     X(format_js, "format.js", SCRIPT)                                                              \
     X(dygraph_js, "dygraph.js", SCRIPT)                                                            \

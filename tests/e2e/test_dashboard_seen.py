@@ -125,6 +125,23 @@ def phone_shows_all_columns_however_long_the_words(stage):
 
 
 @case(starts_proxy=False)
+def report_is_laid_out_and_strangers_words_are_words(stage):
+    hostile = "<b>why</b> | [not](https://a.test/) &#60;i&#62; **loud** /a_b"
+    serin = stage.start_serin({"services": [stage.service(weight="30%")]})
+    post(serin, f"/api/v1/services/{stage.name}/rollback", {"reason": hostile, "mode": "instant"})
+    page = look(serin)
+    page.wait("#rollbacks tbody tr[data-status=success] button")
+    page.click("#rollbacks tbody button")
+    page.wait("#report-text h4:text-is('Harm')")
+    page.wait("#report-text th:text-is('Traffic went back to')")
+    text = page.text("#report-text")
+    expect((hostile in text, "|--" in text, "##" in text), (True, False, False), text)
+    expect(page.evaluate("document.querySelectorAll('#report-text :is(a, b, i, img, script)').length"), 0, "markup of theirs")
+    everybody_can_use(page, "a report")
+    page.close()
+
+
+@case(starts_proxy=False)
 def live_numbers_need_neither_canary_nor_recorder(stage):
     with Shop(stage) as shop:
         page = look(shop.serin)
