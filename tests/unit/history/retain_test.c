@@ -483,8 +483,8 @@ static void rows_that_go_are_checked_when_they_go(void **state)
     static const char *const attacks[] = {
         "DROP TRIGGER audit_is_not_updated; UPDATE audit SET actor='x' WHERE seq=3",
         "DROP TRIGGER audit_is_not_updated; UPDATE audit SET previous=x'00' WHERE seq=7",
-        "DROP TRIGGER audit_is_not_deleted; DELETE FROM audit WHERE seq=7;"
-        "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END",
+        ("DROP TRIGGER audit_is_not_deleted; DELETE FROM audit WHERE seq=7;"
+         "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit BEGIN SELECT 1; END"),
     };
     (void)state;
     for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++) {
