@@ -178,12 +178,20 @@ static bool next_pair(struct bytes *rest, struct bytes *ret_pair)
     return true;
 }
 
+/* Quotes may hide pairs from us that an origin sees, which cuts them up more simply. */
+static bool may_hide(struct bytes pair)
+{
+    return memchr(pair.data, ',', pair.size) != NULL || memchr(pair.data, ';', pair.size) != NULL ||
+           memchr(pair.data, '\\', pair.size) != NULL;
+}
+
 static char *append_site_pairs(char *at, struct bytes forwarded)
 {
     struct bytes pair;
     while (next_pair(&forwarded, &pair)) {
         struct bytes name = bytes_trim(bytes_slice(pair, 0, bytes_find(pair, '=')));
-        if (bytes_equal_nocase(name, BYTES("proto")) || bytes_equal_nocase(name, BYTES("host"))) {
+        if (bytes_equal_nocase(name, BYTES("proto")) || bytes_equal_nocase(name, BYTES("host")) ||
+            may_hide(pair)) {
             at = append(append(at, pair), BYTES(";"));
         }
     }

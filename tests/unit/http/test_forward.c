@@ -525,6 +525,36 @@ static void the_answer_to_our_key_stays_behind(void **state)
 
 #define WITH_PLAY(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
+static struct bytes told_besides(struct play *play, const char *forwarded)
+{
+    struct bytes text;
+    play->in.fields.count = 0;
+    add(play, "Forwarded", forwarded);
+    assert_int_equal(forward_told_besides(&play->in, true, &play->arena, &text), OK);
+    return text;
+}
+
+/* A client's own element that a trusted proxy passes on, which origins cut up otherwise than we. */
+static void what_quotes_hide_is_told_besides(void **state)
+{
+    struct play *play = *state;
+    struct bytes plain = told_besides(play, "for=192.0.2.1;proto=https;host=a");
+    assert_true(bytes_equal(plain, BYTES("proto=https;host=a;")));
+    plain = told_besides(play, "for=\"[2001:db8::1]:4711\", for=192.0.2.2;Host=\"a:81\"");
+    assert_true(bytes_equal(plain, BYTES("Host=\"a:81\";")));
+    static const char *const hiding[] = {"for=\"\\\"\";host=b", "for=\"x;host=b\"",
+                                         "for=\"x, host=b\"", "for=\"x;host=b",
+                                         "for=\"\\\";\\\"\";host=b"};
+    for (size_t i = 0; i < COUNT_OF(hiding); i++) {
+        struct bytes text = told_besides(play, hiding[i]);
+        bool is_told = false;
+        for (size_t at = 0; at + 6 <= text.size; at++) {
+            is_told |= memcmp(text.data + at, "host=b", 6) == 0;
+        }
+        assert_true(is_told);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -536,6 +566,7 @@ int main(void)
         WITH_PLAY(a_stranger_cannot_say_whom_it_speaks_for),
         WITH_PLAY(a_trusted_peer_is_continued),
         WITH_PLAY(forwarded_quotes_what_is_no_token),
+        WITH_PLAY(what_quotes_hide_is_told_besides),
         WITH_PLAY(host_is_kept_or_the_origins_own),
         WITH_PLAY(a_sound_request_id_is_kept_and_another_replaced),
         WITH_PLAY(a_sound_trace_is_passed_with_its_state),
