@@ -347,6 +347,7 @@ static void on_read(struct stream *stream, struct bytes bytes)
     if (size < 0) {
         end_for_error(server, size);
     } else {
+        http2_server_give_back(server, 0); /* what nghttp2 ignored: it gave no window back for it */
         settle(server);
     }
 }

@@ -50,6 +50,7 @@ struct http2_server {
     struct http2_guard guard;
     enum metric_http2_violation violation; /* why it is being ended; METRIC_HTTP2_COUNT: is not */
     unsigned weighed_count; /* resets by nghttp2 that were weighed and are still to be sent */
+    unsigned late_count;    /* resets by us that are still to be sent, of streams that are closed */
     bool is_busy;           /* feed or settle is on the stack */
     bool is_pump_due;
     bool is_active; /* counted as a connection with a request on it */
@@ -64,18 +65,19 @@ struct http2_stream {
     struct http2_server *server; /* borrowed */
     int32_t id;
     enum body_kind out_body;
-    bool is_pending;   /* opened when the body has proven as empty as it was announced */
-    bool is_open;      /* the handler has it: open() was called and no last call yet */
-    bool is_closed;    /* nghttp2 knows it no more: settle tells and frees */
-    bool is_reset;     /* we ended it before its time */
-    bool has_head;     /* the final head was given to nghttp2 */
-    bool is_said;      /* its end has been sent, and the client may still be sending */
-    bool is_head;      /* the request is HEAD */
-    bool is_tunnel;    /* it asks for one (RFC 8441) */
-    bool is_switched;  /* and has it: bytes go both ways */
-    bool is_finished;  /* the origin has said all it has to say in the tunnel */
-    bool is_blocked;   /* its source was told to stop */
-    bool is_drain_due; /* and may go on */
+    bool is_pending;    /* opened when the body has proven as empty as it was announced */
+    bool is_open;       /* the handler has it: open() was called and no last call yet */
+    bool is_closed;     /* nghttp2 knows it no more: settle tells and frees */
+    bool is_reset;      /* we ended it before its time */
+    bool is_reset_sent; /* to the client */
+    bool has_head;      /* the final head was given to nghttp2 */
+    bool is_said;       /* its end has been sent, and the client may still be sending */
+    bool is_head;       /* the request is HEAD */
+    bool is_tunnel;     /* it asks for one (RFC 8441) */
+    bool is_switched;   /* and has it: bytes go both ways */
+    bool is_finished;   /* the origin has said all it has to say in the tunnel */
+    bool is_blocked;    /* its source was told to stop */
+    bool is_drain_due;  /* and may go on */
     bool is_body_wanted;
     bool is_body_read;  /* the client has ended its side */
     bool is_body_done;  /* and the handler knows */

@@ -315,6 +315,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     (void)code;
     if (stream != NULL) {
         http2_stream_release(stream);
+        server->late_count += stream->is_reset && !stream->is_reset_sent;
         stream->is_closed = true;
         http2_server_schedule(server, stream);
     }
@@ -345,11 +346,16 @@ static void note_said(struct http2_stream *stream, uint8_t flags)
 }
 
 /* A stream that nghttp2 resets by itself was against the protocol, or one too many. Not always is
- * there a frame that was invalid: one SETTINGS may overflow the windows of all streams. */
-static void count_reset(struct http2_server *server, const struct http2_stream *stream,
-                        uint32_t code)
+ * there a frame that was invalid: one SETTINGS may overflow the windows of all streams. One of ours
+ * may cross with the client's own, and find its stream closed. */
+static void count_reset(struct http2_server *server, struct http2_stream *stream, uint32_t code)
 {
     if (stream != NULL && stream->is_reset) {
+        stream->is_reset_sent = true;
+        return;
+    }
+    if (stream == NULL && server->late_count > 0) {
+        server->late_count--;
         return;
     }
     http2_server_count(server, code == NGHTTP2_REFUSED_STREAM ? METRIC_HTTP2_STREAMS
