@@ -581,14 +581,6 @@ static int read_chain_end(struct store *store)
     return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-enum err store_append_audit(struct store *store, const struct history_audit *audit,
-                            struct note *note)
-{
-    int code = read_chain_end(store);
-    code = code == SQLITE_OK ? write_audit(store, audit) : code;
-    return code == SQLITE_OK ? OK : store_failed(store, "cannot be written", note);
-}
-
 static int read_counter(struct store *store, int64_t *ret_seq)
 {
     sqlite3_stmt *statement = statement_of(store, STATEMENT_AUDIT_COUNTER);
@@ -629,6 +621,15 @@ static int tell_cut(struct store *store)
                                   .detail = detail};
     code = write_audit(store, &audit);
     return code == SQLITE_OK ? recount(store) : code;
+}
+
+enum err store_append_audit(struct store *store, const struct history_audit *audit,
+                            struct note *note)
+{
+    int code = read_chain_end(store);
+    code = code == SQLITE_OK ? tell_cut(store) : code;
+    code = code == SQLITE_OK ? write_audit(store, audit) : code;
+    return code == SQLITE_OK ? OK : store_failed(store, "cannot be written", note);
 }
 
 static int write_batch(struct store *store, struct list *changes)

@@ -83,7 +83,8 @@ enum { STORE_RETAIN_MAX = 10000 };
 /* For the store's other files. */
 sqlite3 *store_database(struct store *store);
 const char *store_path(const struct store *store);
-/* Appends a row to the chain inside the present transaction. */
+/* Appends a row to the chain inside the present transaction, after one that tells of rows that were
+ * cut off. */
 MUST_USE enum err store_append_audit(struct store *store, const struct history_audit *audit,
                                      struct note *note);
 /* A row of ROLLBACK_COLUMNS as the API shows it; NULL without memory. */

@@ -507,6 +507,31 @@ static void rows_that_go_are_checked_when_they_go(void **state)
     }
 }
 
+/* The walk is over when they go: the row that tells of the retention would stand in their place. */
+static void rows_cut_off_after_the_walk_are_missed_too(void **state)
+{
+    struct bench *bench = *state;
+    struct store *store = NULL;
+    struct note note = {""};
+    json_t *result = NULL;
+    a_trail(bench, 1, 10);
+    bench_close(bench);
+    struct store_options options = {.path = bench->path};
+    assert_int_equal(store_open(&options, &store, &note), OK);
+    assert_int_equal(sqlite3_exec(store_database(store),
+                                  "DROP TRIGGER audit_is_not_deleted;"
+                                  "DELETE FROM audit WHERE seq=10;"
+                                  "CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit "
+                                  "BEGIN SELECT 1; END",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(store_retain(store, 7 * DAY_US, NOW_DAY * DAY_US, &result, &note), OK);
+    json_decref(result);
+    store_close(store);
+    bench_open(bench);
+    expect_broken(bench, 10, "cut off");
+}
+
 static void export_that_cannot_be_written_keeps_the_rows(void **state)
 {
     struct bench *bench = *state;
@@ -701,6 +726,7 @@ int main(int argc, char **argv)
         TEST(walk_of_a_file_that_was_lost_says_nothing),
         cmocka_unit_test(what_was_done_by_hand_is_named),
         TEST(rows_that_were_cut_off_are_missed_for_good),
+        TEST(rows_cut_off_after_the_walk_are_missed_too),
         TEST(broken_rows_are_not_taken_out),
         cmocka_unit_test(rows_that_go_are_checked_when_they_go),
         TEST(export_that_cannot_be_written_keeps_the_rows),
