@@ -105,13 +105,16 @@ static void check_answer(const struct input *input, const struct request *reques
 static void check_judgement(const struct cache_meta *meta, const struct cache_request *request,
                             const struct cache_rules *rules)
 {
+    /* Who wants nothing but what is kept gets it stale where it allows that (max-stale). */
+    bool is_kept_wanted = cache_control_has(&request->control, CACHE_CONTROL_ONLY_IF_CACHED);
     bool was_fresh = true;
     for (uint64_t later_s = 1; later_s < UINT64_C(1) << 33; later_s *= 4) {
         uint64_t now_us = times.response_us + later_s * SECOND_US;
         enum cache_verdict verdict = cache_judge(meta, request, rules, now_us).verdict;
         CHECK(rules->mode == CACHE_FULL || verdict == CACHE_MISS || verdict == CACHE_PASS);
         CHECK(was_fresh || verdict != CACHE_FRESH);
-        CHECK(verdict != CACHE_FRESH || cache_ttl_s(meta, now_us) >= 0);
+        CHECK(verdict != CACHE_FRESH || is_kept_wanted || cache_ttl_s(meta, now_us) >= 0);
+        CHECK(verdict != CACHE_STALE_WHILE_REVALIDATE || !is_kept_wanted);
         CHECK(verdict != CACHE_STALE_WHILE_REVALIDATE || !meta->is_stale_forbidden);
         was_fresh = verdict == CACHE_FRESH;
         (void)cache_may_serve_on_error(meta, request, rules, now_us);
